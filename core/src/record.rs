@@ -1,0 +1,224 @@
+//! One check-in: who was where when, and which server heard it. And which of two is the newer.
+
+use crate::decimal::{
+    Decimal, NANOS_PER_SECOND, Nanos, compare_with_nanos, parse_number, print_number, print_skew,
+};
+use crate::line::fields;
+use crate::location::Location;
+use std::cmp::Ordering;
+
+/// How far a client's clock may be ahead of the receiving server's before its time is not believed, in seconds.
+///
+/// It is part of the order that all servers must share, so it is no setting.
+pub const FUTURE_MAX_S: u64 = 300;
+
+/// A client's own time: POSIX seconds in the bytes it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time<'a> {
+    text: &'a [u8],
+    value: Decimal<'a>,
+}
+
+impl<'a> Time<'a> {
+    /// Reads POSIX seconds with none or any number of decimals.
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        Some(Self { text, value: Decimal::parse(text)? })
+    }
+
+    /// The sender's own bytes.
+    pub fn text(self) -> &'a [u8] {
+        self.text
+    }
+}
+
+/// A client's location as one server heard it. Borrowed: the store and the wire own the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The client's ID: any bytes but white space.
+    pub client: &'a [u8],
+    /// Where the client said it was.
+    pub location: Location<'a>,
+    /// When the client said so, by its own clock.
+    pub time: Time<'a>,
+    /// When the server heard it, by the server's clock.
+    pub received: Nanos,
+    /// The name of the server that the client told.
+    pub server: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Reads a record line, `<client> <location> <time> <received> <server>`, without its end.
+    ///
+    /// This is the one validator for what a neighbour or a file says; it asks no less than is asked of a client.
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut fields = fields(line);
+        let client = fields.next()?;
+        let location = Location::parse(fields.next()?)?;
+        let time = Time::parse(fields.next()?)?;
+        let received = parse_number(fields.next()?)?;
+        let server = fields.next()?;
+        fields.next().is_none().then_some(Self { client, location, time, received, server })
+    }
+
+    /// Appends the record line that [`Record::parse`] reads, with a line feed.
+    pub fn print(&self, out: &mut Vec<u8>) {
+        for field in [self.client, self.location.text(), self.time.text] {
+            out.extend_from_slice(field);
+            out.push(b' ');
+        }
+        print_number(self.received, out);
+        out.push(b' ');
+        out.extend_from_slice(self.server);
+        out.push(b'\n');
+    }
+
+    /// Appends the answer to a client, `AT <server> <skew> <client> <location> <time>`, with a line feed.
+    pub fn print_at(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"AT ");
+        out.extend_from_slice(self.server);
+        out.push(b' ');
+        print_skew(self.received, self.time.value, out);
+        for field in [self.client, self.location.text(), self.time.text] {
+            out.push(b' ');
+            out.extend_from_slice(field);
+        }
+        out.push(b'\n');
+    }
+
+    /// Compares two records of one client by age, the newer being the greater: one total order on every server.
+    ///
+    /// Effective time, then receipt time, server, client time, and last the bytes of time and location, so that
+    /// two records are equal only if they are the same.
+    #[must_use]
+    pub fn cmp_age(&self, other: &Record<'_>) -> Ordering {
+        self.effective()
+            .cmp(&other.effective())
+            .then_with(|| self.received.cmp(&other.received))
+            .then_with(|| self.server.cmp(other.server))
+            .then_with(|| self.time.value.cmp(&other.time.value))
+            .then_with(|| self.time.text.cmp(other.time.text))
+            .then_with(|| self.location.cmp(&other.location))
+    }
+
+    /// The client's time, unless that is too far ahead of the clock of the server that heard it.
+    fn effective(&self) -> Effective<'a> {
+        let latest = self.received.saturating_add(FUTURE_MAX_S * NANOS_PER_SECOND);
+        match compare_with_nanos(self.time.value, latest) {
+            Ordering::Greater => Effective::Received(self.received),
+            _ => Effective::Sent(self.time.value),
+        }
+    }
+}
+
+/// The time that decides which record is the newer.
+#[derive(Clone, Copy)]
+enum Effective<'a> {
+    Sent(Decimal<'a>),
+    Received(Nanos),
+}
+
+impl Effective<'_> {
+    fn cmp(&self, other: &Effective<'_>) -> Ordering {
+        match (*self, *other) {
+            (Self::Sent(a), Effective::Sent(b)) => a.cmp(&b),
+            (Self::Sent(a), Effective::Received(b)) => compare_with_nanos(a, b),
+            (Self::Received(a), Effective::Sent(b)) => compare_with_nanos(b, a).reverse(),
+            (Self::Received(a), Effective::Received(b)) => a.cmp(&b),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(line: &str) -> Record<'_> {
+        Record::parse(line.as_bytes()).unwrap()
+    }
+
+    fn newer(a: &str, b: &str) {
+        assert_eq!(record(a).cmp_age(&record(b)), Ordering::Greater, "{a} against {b}");
+        assert_eq!(record(b).cmp_age(&record(a)), Ordering::Less, "{b} against {a}");
+    }
+
+    #[test]
+    fn an_answer_carries_the_clients_own_bytes() {
+        let mut out = Vec::new();
+        record("kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997 1520023935182837383 Goloman")
+            .print_at(&mut out);
+        assert_eq!(
+            out,
+            b"AT Goloman +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n"
+        );
+    }
+
+    #[test]
+    fn the_later_client_time_is_the_newer_to_the_last_decimal() {
+        newer("k +0+0 5.0000000000000000001 9 A", "k +0+0 5 9 A");
+        newer("k +0+0 10 10000000000 A", "k +0+0 9.999999999 99000000000 B");
+    }
+
+    #[test]
+    fn equal_client_times_go_by_receipt_then_server_then_bytes() {
+        newer("k +0+0 5 2 A", "k +0+0 5 1 B");
+        newer("k +0+0 5 1 B", "k +0+0 5 1 A");
+        newer("k +0+0 5.00 1 A", "k +0+0 5.0 1 A");
+        newer("k +1+0 5 1 A", "k +0+0 5 1 A");
+    }
+
+    #[test]
+    fn a_time_over_300_s_ahead_counts_as_the_time_of_receipt() {
+        newer("k +0+0 1001 1001000000000 A", "k +0+0 2208988800 1000000000000 A");
+        newer("k +0+0 1300 1000000000000 A", "k +0+0 1301 1000500000000 A");
+        newer("k +0+0 1300.000000001 1000000000000 A", "k +0+0 1000 1000000000000 A");
+        newer("k +0+0 1300 1000000000000 A", "k +0+0 1300.0000000001 1000000000000 A");
+    }
+
+    #[test]
+    fn a_record_line_has_five_fields_that_all_hold() {
+        for line in ["", "k", "k +0+0 5 1", "k +0+0 5 1 A B", "k 0+0 5 1 A", "k +0+0 x 1 A", "k +0+0 5 -1 A"]
+        {
+            assert_eq!(Record::parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    /// Records of one client that differ in little, so that every rule of the order is reached.
+    fn close_records() -> impl Strategy<Value = String> {
+        let time = prop::sample::select(vec![
+            "0",
+            "0.0",
+            "1",
+            "1.00",
+            "1.0000000001",
+            "301",
+            "302",
+            "99999999999999999999",
+        ]);
+        let received = prop::sample::select(vec![0_u64, 1, 1_000_000_000, 2_000_000_000]);
+        let location = prop::sample::select(vec!["+0+0", "+0-0"]);
+        let server = prop::sample::select(vec!["A", "B"]);
+        (location, time, received, server).prop_map(|(l, t, r, s)| format!("k {l} {t} {r} {s}"))
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic_and_print_back(line: Vec<u8>) {
+            if let Some(record) = Record::parse(&line) {
+                let mut printed = Vec::new();
+                record.print(&mut printed);
+                prop_assert_eq!(Record::parse(&printed[..printed.len() - 1]), Some(record));
+            }
+        }
+
+        #[test]
+        fn the_order_is_total(a in close_records(), b in close_records(), c in close_records()) {
+            let (a, b, c) = (record(&a), record(&b), record(&c));
+            prop_assert_eq!(a.cmp_age(&b), b.cmp_age(&a).reverse());
+            prop_assert_eq!(a.cmp_age(&b) == Ordering::Equal, a == b);
+            if a.cmp_age(&b).is_le() && b.cmp_age(&c).is_le() {
+                prop_assert!(a.cmp_age(&c).is_le());
+            }
+        }
+    }
+}
