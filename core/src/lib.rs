@@ -3,7 +3,9 @@
 //! What time it is, what the dice said and what a socket brought are arguments here; what follows from
 //! them is a return value. That is what lets every rule be tested in microseconds.
 
+pub mod batch;
 pub mod decimal;
 pub mod line;
 pub mod location;
 pub mod record;
+pub mod session;

@@ -1,0 +1,152 @@
+//! One client's conversation, as bytes: what was read becomes batches of whole lines.
+
+use crate::batch::Batch;
+
+/// The bytes that a client has sent and that no batch carries yet. Bounded by the longest line and one read.
+#[derive(Debug)]
+pub struct Session {
+    /// Bytes of a line whose end has not come.
+    pending: Vec<u8>,
+    /// How many of those were searched for an end already.
+    scanned: usize,
+    /// True while the rest of a line over the limit goes by.
+    skipping: bool,
+    line_max: usize,
+    /// A batch that is done, for its buffers.
+    spare: Batch,
+}
+
+impl Session {
+    /// A conversation in which nothing has been said.
+    pub fn new(line_max: usize) -> Self {
+        Self { pending: Vec::new(), scanned: 0, skipping: false, line_max, spare: Batch::default() }
+    }
+
+    /// Where the next read goes: append to it, then ask for batches until there is none.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.pending
+    }
+
+    /// All lines that are complete, or a line that is over the limit already.
+    pub fn batch(&mut self) -> Option<Batch> {
+        if self.skipping {
+            self.skip();
+        }
+        let unscanned = &self.pending[self.scanned..];
+        if let Some(last) = unscanned.iter().rposition(|&byte| byte == b'\n') {
+            return Some(self.cut(self.scanned + last + 1));
+        }
+        self.scanned = self.pending.len();
+        self.is_over_limit().then(|| {
+            self.skipping = true;
+            let batch = self.cut(self.line_max + 1);
+            self.skip();
+            batch
+        })
+    }
+
+    /// What was read of a last line whose end never came: the end of the input ends it.
+    pub fn finish(&mut self) -> Option<Batch> {
+        (!self.pending.is_empty() && !self.skipping).then(|| self.cut(self.pending.len()))
+    }
+
+    /// Takes a batch back that is done, so that the next one need not allocate.
+    pub fn reuse(&mut self, batch: Batch) {
+        self.spare = batch;
+    }
+
+    /// Makes a batch of the first bytes; the others stay.
+    fn cut(&mut self, length: usize) -> Batch {
+        let mut batch = std::mem::take(&mut self.spare);
+        let mut lines = std::mem::take(&mut self.pending);
+        let rest = lines.split_off(length.min(lines.len()));
+        let mut spare = batch.refill(lines, self.line_max);
+        spare.extend_from_slice(&rest);
+        self.pending = spare;
+        self.scanned = 0;
+        batch
+    }
+
+    /// A carriage return after the last byte that fits may be half of the line's end, so it alone decides nothing.
+    fn is_over_limit(&self) -> bool {
+        let over = self.pending.len().saturating_sub(self.line_max);
+        over > 1 || (over == 1 && self.pending.last() != Some(&b'\r'))
+    }
+
+    /// Drops the rest of a line over the limit, as far as it has come.
+    fn skip(&mut self) {
+        let end = self.pending.iter().position(|&byte| byte == b'\n');
+        self.skipping = end.is_none();
+        self.pending.drain(..end.map_or(self.pending.len(), |at| at + 1));
+        self.scanned = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Pause, Step};
+    use crate::line::print_invalid;
+    use proptest::prelude::*;
+
+    /// What the lines of some reads are, in the form of answers: `? ` and a copy.
+    fn echoes(reads: &[&[u8]], line_max: usize) -> Vec<u8> {
+        let mut session = Session::new(line_max);
+        let mut out = Vec::new();
+        let mut echo = |session: &mut Session, mut batch: Batch| {
+            let pause = batch.run(|line, _, output| {
+                print_invalid(line, output);
+                Step::Next
+            });
+            assert_eq!(pause, Pause::Done);
+            out.append(&mut batch.output);
+            session.reuse(batch);
+        };
+        for read in reads {
+            session.buffer().extend_from_slice(read);
+            while let Some(batch) = session.batch() {
+                echo(&mut session, batch);
+            }
+            assert!(session.pending.len() <= line_max + 1);
+        }
+        if let Some(batch) = session.finish() {
+            echo(&mut session, batch);
+        }
+        out
+    }
+
+    #[test]
+    fn the_end_of_the_input_ends_the_last_line() {
+        assert_eq!(echoes(&[b"a\nb"], 10), b"? a\n? b\n");
+        assert_eq!(echoes(&[b"a\n"], 10), b"? a\n");
+    }
+
+    #[test]
+    fn the_rest_of_a_line_over_the_limit_is_skipped_and_the_session_goes_on() {
+        assert_eq!(echoes(&[b"123", b"456", b"789", b"0\nab\n"], 5), b"? 12345\n? ab\n");
+        assert_eq!(echoes(&[b"1234567890\nab\n"], 5), b"? 12345\n? ab\n");
+        assert_eq!(echoes(&[b"1234567890"], 5), b"? 12345\n");
+    }
+
+    #[test]
+    fn a_line_at_the_limit_may_end_with_cr_lf() {
+        assert_eq!(echoes(&[b"12345\r", b"\nab\n"], 5), b"? 12345\n? ab\n");
+        assert_eq!(echoes(&[b"12345\r", b"6\nab\n"], 5), b"? 12345\n? ab\n");
+        assert_eq!(echoes(&[b"12345\r"], 5), b"? 12345\n");
+    }
+
+    proptest! {
+        #[test]
+        fn how_a_line_is_split_over_reads_does_not_matter(
+            input in prop::collection::vec(prop::sample::select(vec![b'a', b'b', b'\r', b'\n']), 0..60),
+            at in prop::collection::vec(0_usize..60, 0..6),
+            line_max in 1_usize..8,
+        ) {
+            let mut cuts: Vec<usize> = at.iter().map(|&cut| cut.min(input.len())).collect();
+            cuts.extend([0, input.len()]);
+            cuts.sort_unstable();
+            let reads: Vec<&[u8]> = cuts.windows(2).map(|pair| &input[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(echoes(&reads, line_max), echoes(&[&input], line_max));
+        }
+    }
+}
