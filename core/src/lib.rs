@@ -5,7 +5,12 @@
 
 pub mod batch;
 pub mod decimal;
+pub mod flood;
+pub mod limits;
 pub mod line;
+pub mod link;
 pub mod location;
 pub mod record;
+pub mod seen;
 pub mod session;
+pub mod store;

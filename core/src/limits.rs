@@ -1,0 +1,70 @@
+//! Every limit of a server, by name, with its default.
+
+/// The limits of one server. Times are in milliseconds, sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest line of a client, without its end. Longer lines are answered with their first bytes.
+    pub line_max: usize,
+    /// Client connections open at once. One more is closed as soon as it is accepted.
+    pub sessions_max: usize,
+    /// How long a client may leave its answers unread before it is disconnected.
+    pub write_stall_ms: u64,
+    /// How long a search through the herd for an unknown client may take.
+    pub search_ms: u64,
+    /// Searches under way at once, one's own and neighbours'. One more finds nothing.
+    pub searches_max: usize,
+    /// Seen UUIDs in one generation; two generations are kept.
+    pub seen_max: usize,
+    /// How long a generation of seen UUIDs grows before the next begins.
+    pub seen_ms: u64,
+    /// Recent updates kept for links to take, in bytes. A link that falls behind them is sent everything again.
+    pub ring_bytes: usize,
+    /// Questions and answers waiting for one link, in bytes. What does not fit is not sent.
+    pub outbox_bytes: usize,
+    /// The most that a link takes for one write.
+    pub chunk_bytes: usize,
+    /// The largest frame taken from a neighbour. A larger one ends the link.
+    pub frame_bytes: usize,
+    /// How long a connection to a neighbour may take to be made.
+    pub connect_ms: u64,
+    /// How long the handshake may take, on either side.
+    pub handshake_ms: u64,
+    /// Inbound handshakes under way at once. One more is closed.
+    pub handshakes_max: usize,
+    /// How often a link with nothing to say says so.
+    pub heartbeat_ms: u64,
+    /// How long a neighbour may say nothing, or take nothing, before its link is given up.
+    pub silent_ms: u64,
+    /// The first delay before a lost link is dialled again; it doubles with each failure.
+    pub redial_min_ms: u64,
+    /// The longest delay before a lost link is dialled again.
+    pub redial_max_ms: u64,
+    /// How long a server waits for its sessions to finish what they began when it is told to stop.
+    pub stop_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line_max: 64 * 1024,
+            sessions_max: 10_000,
+            write_stall_ms: 10_000,
+            search_ms: 500,
+            searches_max: 1024,
+            seen_max: 65_536,
+            seen_ms: 60_000,
+            ring_bytes: 8 * 1024 * 1024,
+            outbox_bytes: 1024 * 1024,
+            chunk_bytes: 64 * 1024,
+            frame_bytes: 16 * 1024 * 1024,
+            connect_ms: 2_000,
+            handshake_ms: 2_000,
+            handshakes_max: 64,
+            heartbeat_ms: 1_000,
+            silent_ms: 5_000,
+            redial_min_ms: 100,
+            redial_max_ms: 5_000,
+            stop_ms: 5_000,
+        }
+    }
+}

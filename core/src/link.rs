@@ -1,0 +1,333 @@
+//! What two servers say to each other over a link, once they have shaken hands.
+//!
+//! A frame is a line of words, for some followed by as many bytes as the line says:
+//!
+//! ```text
+//! PING
+//! CLIENTAT <uuid> <length>       then record lines of that length: an update
+//! WHICHCLIENT <uuid> <client>    a search
+//! FOUND <uuid> <length>          then one record line: the answer to a search
+//! NOTFOUND <uuid>                the other answer
+//! BYE <reason>
+//! ```
+//!
+//! `CLIENTAT` and `WHICHCLIENT` are the prototypes' words. A record line is what [`crate::record::Record`] prints.
+
+use crate::decimal::{parse_number, print_number};
+use crate::line::fields;
+use uuid::Uuid;
+
+/// One thing said over a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// I am still here.
+    Ping,
+    /// Records that are news to the sender's neighbourhood.
+    Update(Update),
+    /// Does anybody know this client?
+    Which {
+        /// The search, the same on every server it visits.
+        uuid: Uuid,
+        /// The client searched for.
+        client: Vec<u8>,
+    },
+    /// The answer to a search: this is its record.
+    Found {
+        /// The search.
+        uuid: Uuid,
+        /// One record line with its line feed.
+        line: Vec<u8>,
+    },
+    /// The answer to a search: nobody behind me knows.
+    NotFound {
+        /// The search.
+        uuid: Uuid,
+    },
+    /// The sender closes the link.
+    Bye {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Record lines under one UUID, in the bytes that came, so that they can be passed on as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The update, the same on every server it visits.
+    pub uuid: Uuid,
+    /// The whole frame.
+    bytes: Vec<u8>,
+    /// Where the record lines begin in it.
+    lines_at: usize,
+}
+
+impl Update {
+    /// Makes the frame for some record lines.
+    pub fn new(uuid: Uuid, lines: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(lines.len() + HEADER_GUESS);
+        print_header(b"CLIENTAT", uuid, lines.len(), &mut bytes);
+        let lines_at = bytes.len();
+        bytes.extend_from_slice(lines);
+        Self { uuid, bytes, lines_at }
+    }
+
+    /// The record lines without their ends.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes[self.lines_at..].split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+    }
+
+    /// The whole frame.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Word, UUID and length fit in this.
+const HEADER_GUESS: usize = 64;
+
+/// The longest header line: a search for the longest client ID that a line of `line_max` bytes can carry.
+const HEADER_EXTRA: usize = 128;
+
+/// Appends `<word> <uuid> <length>` and a line feed.
+fn print_header(word: &[u8], uuid: Uuid, length: usize, out: &mut Vec<u8>) {
+    print_words(word, uuid, out);
+    out.push(b' ');
+    print_number(length as u64, out);
+    out.push(b'\n');
+}
+
+fn print_words(word: &[u8], uuid: Uuid, out: &mut Vec<u8>) {
+    out.extend_from_slice(word);
+    out.push(b' ');
+    out.extend_from_slice(uuid.simple().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+}
+
+impl Frame {
+    /// Appends the frame as it goes over the link.
+    pub fn print(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Ping => out.extend_from_slice(b"PING\n"),
+            Self::Update(update) => out.extend_from_slice(&update.bytes),
+            Self::Which { uuid, client } => {
+                print_words(b"WHICHCLIENT", *uuid, out);
+                out.push(b' ');
+                out.extend_from_slice(client);
+                out.push(b'\n');
+            }
+            Self::Found { uuid, line } => {
+                print_header(b"FOUND", *uuid, line.len(), out);
+                out.extend_from_slice(line);
+            }
+            Self::NotFound { uuid } => {
+                print_words(b"NOTFOUND", *uuid, out);
+                out.push(b'\n');
+            }
+            Self::Bye { reason } => {
+                out.extend_from_slice(b"BYE ");
+                out.extend(reason.bytes().map(|byte| if byte == b'\n' { b' ' } else { byte }));
+                out.push(b'\n');
+            }
+        }
+    }
+
+    /// The frame as it goes over the link.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.print(&mut out);
+        out
+    }
+}
+
+/// Bytes that are no frame: the place of the next one is lost, so the link must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// No frame begins like this.
+    Header(Vec<u8>),
+    /// The frame is over the limit.
+    TooLong,
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Header(line) => write!(f, "no frame begins with {:?}", String::from_utf8_lossy(line)),
+            Self::TooLong => f.write_str("a frame is over the limit"),
+        }
+    }
+}
+
+/// The bytes that a neighbour has sent and that are no whole frame yet.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    bytes: Vec<u8>,
+    /// How many of the bytes were taken already; they are dropped when there is no whole frame left.
+    taken: usize,
+}
+
+impl Inbox {
+    /// Where the next read goes: append to it, then ask for frames until there is none.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// The next whole frame, if it has come; no frame may be longer than `frame_max` bytes.
+    pub fn next(&mut self, frame_max: usize) -> Result<Option<Frame>, Malformed> {
+        if let Some((frame, length)) = parse(&self.bytes[self.taken..], frame_max)? {
+            self.taken += length;
+            return Ok(Some(frame));
+        }
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        Ok(None)
+    }
+}
+
+/// Reads the frame that some bytes begin with, and its length; `None` while it is not complete.
+fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malformed> {
+    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+        return if bytes.len() > frame_max { Err(Malformed::TooLong) } else { Ok(None) };
+    };
+    let malformed = || Malformed::Header(bytes[..end.min(HEADER_EXTRA)].to_vec());
+    let header = Header::parse(&bytes[..end]).ok_or_else(malformed)?;
+    let length = header.payload_length().checked_add(end + 1).filter(|&length| length <= frame_max);
+    let length = length.ok_or(Malformed::TooLong)?;
+    if bytes.len() < length {
+        return Ok(None);
+    }
+    let frame = match header {
+        Header::Alone(frame) => frame,
+        Header::Update { uuid, .. } => {
+            Frame::Update(Update { uuid, bytes: bytes[..length].to_vec(), lines_at: end + 1 })
+        }
+        Header::Found { uuid, .. } => Frame::Found { uuid, line: bytes[end + 1..length].to_vec() },
+    };
+    Ok(Some((frame, length)))
+}
+
+/// The first line of a frame.
+enum Header {
+    Alone(Frame),
+    Update { uuid: Uuid, length: usize },
+    Found { uuid: Uuid, length: usize },
+}
+
+impl Header {
+    fn parse(line: &[u8]) -> Option<Self> {
+        if let Some(reason) = line.strip_prefix(b"BYE ") {
+            return Some(Self::Alone(Frame::Bye { reason: String::from_utf8_lossy(reason).into_owned() }));
+        }
+        let mut fields = fields(line);
+        let header = match fields.next()? {
+            b"PING" => Self::Alone(Frame::Ping),
+            b"CLIENTAT" => Self::Update { uuid: uuid(fields.next()?)?, length: length(fields.next()?)? },
+            b"FOUND" => Self::Found { uuid: uuid(fields.next()?)?, length: length(fields.next()?)? },
+            b"NOTFOUND" => Self::Alone(Frame::NotFound { uuid: uuid(fields.next()?)? }),
+            b"WHICHCLIENT" => {
+                Self::Alone(Frame::Which { uuid: uuid(fields.next()?)?, client: fields.next()?.to_vec() })
+            }
+            _ => return None,
+        };
+        fields.next().is_none().then_some(header)
+    }
+
+    fn payload_length(&self) -> usize {
+        match self {
+            Self::Alone(_) => 0,
+            Self::Update { length, .. } | Self::Found { length, .. } => *length,
+        }
+    }
+}
+
+fn uuid(text: &[u8]) -> Option<Uuid> {
+    Uuid::try_parse_ascii(text).ok()
+}
+
+fn length(text: &[u8]) -> Option<usize> {
+    usize::try_from(parse_number(text)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FRAME_MAX: usize = 1 << 20;
+
+    fn all_of(inbox: &mut Inbox) -> Vec<Frame> {
+        std::iter::from_fn(|| inbox.next(FRAME_MAX).unwrap()).collect()
+    }
+
+    fn any_frame() -> impl Strategy<Value = Frame> {
+        let uuid = any::<u128>().prop_map(Uuid::from_u128);
+        let bytes = prop::collection::vec(any::<u8>(), 0..50);
+        let client = prop::collection::vec(33_u8..=255, 1..50);
+        prop_oneof![
+            Just(Frame::Ping),
+            (uuid.clone(), bytes.clone()).prop_map(|(uuid, lines)| Frame::Update(Update::new(uuid, &lines))),
+            (uuid.clone(), client).prop_map(|(uuid, client)| Frame::Which { uuid, client }),
+            (uuid.clone(), bytes).prop_map(|(uuid, line)| Frame::Found { uuid, line }),
+            uuid.prop_map(|uuid| Frame::NotFound { uuid }),
+            "[ -~]{0,40}".prop_map(|reason| Frame::Bye { reason }),
+        ]
+    }
+
+    #[test]
+    fn an_update_is_a_line_and_the_record_lines_after_it() {
+        let update = Update::new(Uuid::from_u128(0xabc), b"k +1-2 3 4 A\nl +1-2 3 4 A\n");
+        let lines: Vec<&[u8]> = update.lines().collect();
+        assert_eq!(lines, [b"k +1-2 3 4 A", b"l +1-2 3 4 A"]);
+        let expected = b"CLIENTAT 00000000000000000000000000000abc 26\nk +1-2 3 4 A\nl +1-2 3 4 A\n";
+        assert_eq!(update.into_bytes(), expected);
+    }
+
+    #[test]
+    fn what_is_no_frame_ends_the_link() {
+        for line in [
+            "",
+            "IAMAT k +1-2 3",
+            "PING 1",
+            "CLIENTAT x 5",
+            "NOTFOUND",
+            "CLIENTAT 00000000000000000000000000000abc -1",
+            "WHICHCLIENT 00000000000000000000000000000abc",
+            "WHICHCLIENT 00000000000000000000000000000abc a b",
+        ] {
+            let mut inbox = Inbox::default();
+            inbox.buffer().extend_from_slice(format!("{line}\n").as_bytes());
+            assert_eq!(inbox.next(FRAME_MAX), Err(Malformed::Header(line.into())), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_ends_the_link_before_it_is_read() {
+        for start in ["CLIENTAT 00000000000000000000000000000abc 99\n", &"x".repeat(99)] {
+            let mut inbox = Inbox::default();
+            inbox.buffer().extend_from_slice(start.as_bytes());
+            assert_eq!(inbox.next(98), Err(Malformed::TooLong));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_print_and_parse_however_they_are_split(
+            frames in prop::collection::vec(any_frame(), 0..6), piece in 1_usize..40,
+        ) {
+            let bytes: Vec<u8> = frames.iter().flat_map(Frame::to_bytes).collect();
+            let mut inbox = Inbox::default();
+            let mut heard = Vec::new();
+            for read in bytes.chunks(piece) {
+                inbox.buffer().extend_from_slice(read);
+                heard.extend(all_of(&mut inbox));
+            }
+            prop_assert_eq!(heard, frames);
+            prop_assert!(inbox.bytes.is_empty());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            let mut inbox = Inbox::default();
+            inbox.buffer().extend_from_slice(&bytes);
+            while let Ok(Some(_)) = inbox.next(100) {}
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The UUIDs of updates and searches that came by already, so that each is handled once.
+
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// A bounded set that forgets: two generations, the older dropped when the younger is full or has had its time.
+///
+/// What it forgets too early costs repeated work and nothing else, because the store takes a record only once.
+#[derive(Debug)]
+pub struct Seen {
+    young: HashSet<Uuid>,
+    old: HashSet<Uuid>,
+    /// When the young generation began, in milliseconds.
+    began_ms: u64,
+    generation_max: usize,
+    generation_ms: u64,
+}
+
+impl Seen {
+    /// An empty set with so many UUIDs to a generation, and so many milliseconds.
+    pub fn new(generation_max: usize, generation_ms: u64) -> Self {
+        Self { young: HashSet::new(), old: HashSet::new(), began_ms: 0, generation_max, generation_ms }
+    }
+
+    /// Remembers a UUID; true if it is new.
+    #[must_use]
+    pub fn insert(&mut self, uuid: Uuid, now_ms: u64) -> bool {
+        let is_old = now_ms.saturating_sub(self.began_ms) >= self.generation_ms;
+        if is_old || self.young.len() >= self.generation_max {
+            self.old = std::mem::take(&mut self.young);
+            self.began_ms = now_ms;
+        }
+        !self.old.contains(&uuid) && self.young.insert(uuid)
+    }
+
+    /// How many UUIDs it holds: never more than two generations of them.
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// True while it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_new_only_once() {
+        let mut seen = Seen::new(10, 1000);
+        assert!(seen.insert(Uuid::from_u128(1), 0));
+        assert!(!seen.insert(Uuid::from_u128(1), 1500));
+    }
+
+    #[test]
+    fn no_more_than_two_generations_are_kept() {
+        let mut seen = Seen::new(10, 1000);
+        for number in 0..1000 {
+            assert!(seen.insert(Uuid::from_u128(number), 0));
+            assert!(seen.len() <= 20);
+        }
+        assert!(!seen.insert(Uuid::from_u128(999), 0));
+        assert!(seen.insert(Uuid::from_u128(1), 0));
+    }
+
+    #[test]
+    fn a_uuid_is_remembered_for_at_least_one_generation_and_at_most_two() {
+        let mut seen = Seen::new(10, 1000);
+        assert!(seen.insert(Uuid::from_u128(1), 0));
+        assert!(!seen.insert(Uuid::from_u128(1), 1999));
+        assert!(seen.insert(Uuid::from_u128(2), 3000));
+        assert!(seen.insert(Uuid::from_u128(1), 3001));
+    }
+}

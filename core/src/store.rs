@@ -1,0 +1,192 @@
+//! Where every client was last seen: one record per client, the newest.
+
+use crate::record::Record;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::cmp::Ordering;
+use std::hash::BuildHasher;
+
+/// Where a record is in the store. Slots are numbered from 0 without gaps, in the order in which clients came.
+pub type Slot = usize;
+
+/// What became of a record that the store was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Learned {
+    /// It is now the record of its client: tell the others.
+    News,
+    /// It is the record that the store has.
+    Known,
+    /// The store has a newer one.
+    Stale,
+}
+
+/// The newest record of every client, in memory.
+#[derive(Default)]
+pub struct Store {
+    /// One record line per client. A line is a single allocation, and what a neighbour is sent.
+    lines: Vec<Line>,
+    /// Slots by client ID.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+/// A record line without its end, and where its first field ends.
+struct Line {
+    text: Box<[u8]>,
+    client_length: u32,
+}
+
+impl Line {
+    fn new(record: &Record<'_>) -> Self {
+        let mut text = Vec::with_capacity(LINE_GUESS);
+        record.print(&mut text);
+        text.pop();
+        Self { client_length: u32::try_from(record.client.len()).unwrap_or(u32::MAX), text: text.into() }
+    }
+
+    fn client(&self) -> &[u8] {
+        self.text.get(..self.client_length as usize).unwrap_or_default()
+    }
+
+    /// The record; every line in the store was printed from one.
+    fn record(&self) -> Option<Record<'_>> {
+        Record::parse(&self.text)
+    }
+}
+
+/// Most record lines are shorter than this.
+const LINE_GUESS: usize = 128;
+
+impl Store {
+    /// Takes a record if it is newer than what is known of its client.
+    pub fn learn(&mut self, record: &Record<'_>) -> Learned {
+        if let Some(slot) = self.find(record.client) {
+            return self.replace_if_newer(slot, record);
+        }
+        let Ok(slot) = u32::try_from(self.lines.len()) else { return Learned::Stale };
+        let hash = self.hasher.hash_one(record.client);
+        self.lines.push(Line::new(record));
+        let (lines, hasher) = (&self.lines, &self.hasher);
+        self.index.insert_unique(hash, slot, |&slot| hasher.hash_one(lines[slot as usize].client()));
+        Learned::News
+    }
+
+    fn replace_if_newer(&mut self, slot: Slot, record: &Record<'_>) -> Learned {
+        match self.record(slot).map(|known| record.cmp_age(&known)) {
+            Some(Ordering::Less) => Learned::Stale,
+            Some(Ordering::Equal) => Learned::Known,
+            Some(Ordering::Greater) | None => {
+                self.lines[slot] = Line::new(record);
+                Learned::News
+            }
+        }
+    }
+
+    /// Where a client's record is.
+    pub fn find(&self, client: &[u8]) -> Option<Slot> {
+        let hash = self.hasher.hash_one(client);
+        let found = self.index.find(hash, |&slot| self.lines[slot as usize].client() == client)?;
+        Some(*found as usize)
+    }
+
+    /// The record in a slot.
+    pub fn record(&self, slot: Slot) -> Option<Record<'_>> {
+        self.lines.get(slot)?.record()
+    }
+
+    /// How many clients are known.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// True while no client is known.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Appends the record lines from a slot on until `bytes_max` is reached, at least one of them if there is
+    /// any; tells the next slot, or `None` at the end.
+    pub fn print_from(&self, slot: Slot, bytes_max: usize, out: &mut Vec<u8>) -> Option<Slot> {
+        let start = out.len();
+        for (at, line) in self.lines.iter().enumerate().skip(slot) {
+            out.extend_from_slice(&line.text);
+            out.push(b'\n');
+            if out.len() - start >= bytes_max {
+                return (at + 1 < self.lines.len()).then_some(at + 1);
+            }
+        }
+        None
+    }
+
+    /// Every record line, sorted: equal for two stores that know the same.
+    pub fn dump(&self) -> Vec<&[u8]> {
+        let mut lines: Vec<&[u8]> = self.lines.iter().map(|line| &*line.text).collect();
+        lines.sort_unstable();
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn learn(store: &mut Store, line: &str) -> Learned {
+        store.learn(&Record::parse(line.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_record_is_news_only_once() {
+        let mut store = Store::default();
+        assert_eq!(learn(&mut store, "k +1-2 5 6 A"), Learned::News);
+        assert_eq!(learn(&mut store, "k +1-2 5 6 A"), Learned::Known);
+        assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn an_older_record_changes_nothing() {
+        let mut store = Store::default();
+        assert_eq!(learn(&mut store, "k +1-2 5 6 A"), Learned::News);
+        assert_eq!(learn(&mut store, "k +3-4 4 7 A"), Learned::Stale);
+        assert_eq!(store.dump(), [b"k +1-2 5 6 A"]);
+    }
+
+    #[test]
+    fn the_lines_come_out_in_pieces_of_a_size_and_at_least_one_at_a_time() {
+        let mut store = Store::default();
+        for client in ["a", "b", "c"] {
+            assert_eq!(learn(&mut store, &format!("{client} +1-2 5 6 A")), Learned::News);
+        }
+        let mut out = Vec::new();
+        assert_eq!(store.print_from(0, 1, &mut out), Some(1));
+        assert_eq!(store.print_from(1, 1000, &mut out), None);
+        assert_eq!(out, b"a +1-2 5 6 A\nb +1-2 5 6 A\nc +1-2 5 6 A\n");
+        assert_eq!(store.print_from(3, 1000, &mut out), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_store_is_the_same_for_any_order_and_repetition(
+            mut updates in prop::collection::vec((0..3_u8, 0..4_u8, 0..3_u8, 0..2_u8), 1..20),
+            seed: usize,
+        ) {
+            let line = |(client, time, received, server): (u8, u8, u8, u8)| {
+                format!("c{client} +1-2 {time}.{} {received} s{server}", "0".repeat(usize::from(server) + 1))
+            };
+            let mut first = Store::default();
+            for &update in &updates {
+                let _ = learn(&mut first, &line(update));
+            }
+            updates.extend(updates.clone());
+            let length = updates.len();
+            for at in 0..length {
+                updates.swap(at, seed.wrapping_mul(at + 31) % length);
+            }
+            let mut second = Store::default();
+            for &update in &updates {
+                let _ = learn(&mut second, &line(update));
+            }
+            prop_assert_eq!(first.dump(), second.dump());
+        }
+    }
+}
