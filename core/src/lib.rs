@@ -11,6 +11,8 @@ pub mod line;
 pub mod link;
 pub mod location;
 pub mod record;
+pub mod replica;
+pub mod search;
 pub mod seen;
 pub mod session;
 pub mod store;

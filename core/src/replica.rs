@@ -1,0 +1,291 @@
+//! One server's part of the herd's memory: what it knows, what it has seen, what it has to say and to whom.
+//!
+//! A replica is told what happened and returns or stores what follows; it does nothing. `now_ms` is a
+//! monotonic clock of any origin, and `fresh` a UUID that nobody has used, in case one is needed.
+
+use crate::batch::{Batch, Nearby, Pause, Step};
+use crate::decimal::Nanos;
+use crate::flood::Flood;
+use crate::limits::Limits;
+use crate::line::{Command, print_invalid};
+use crate::link::{Frame, Update};
+use crate::record::Record;
+use crate::search::{Asker, Ended, Searches};
+use crate::seen::Seen;
+use crate::store::{Learned, Store};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// The memory of one server and its links to the memories of others.
+pub struct Replica {
+    /// The name of this server, which its records carry.
+    name: String,
+    store: Store,
+    seen: Seen,
+    flood: Flood,
+    searches: Searches,
+    /// Own searches that ended and that nobody was told of yet.
+    ended: Vec<Uuid>,
+    counts: Counts,
+    search_ms: u64,
+    searches_max: usize,
+}
+
+/// What a replica has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records taken because they were newer.
+    pub applied: u64,
+    /// Records that were older than what was known.
+    pub stale: u64,
+    /// Lines from neighbours that were no records.
+    pub malformed: u64,
+}
+
+/// What follows from the wish to find a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Finding {
+    /// Nothing to wait for: the client is known, or there is nobody to ask.
+    Over,
+    /// A search is under way; [`Replica::ended`] will name it.
+    Search(Uuid),
+}
+
+impl Replica {
+    /// The memory of a server that has just begun.
+    pub fn new(name: &str, limits: &Limits) -> Self {
+        Self {
+            name: name.to_owned(),
+            store: Store::default(),
+            seen: Seen::new(limits.seen_max, limits.seen_ms),
+            flood: Flood::new(limits),
+            searches: Searches::default(),
+            ended: Vec::new(),
+            counts: Counts::default(),
+            search_ms: limits.search_ms,
+            searches_max: limits.searches_max,
+        }
+    }
+
+    /// Executes a client's lines, heard at `received`, until one asks for a pause.
+    pub fn execute(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, fresh: Uuid) -> Pause {
+        let mut news = Vec::new();
+        let pause = batch.run(|line, searched, out| match Command::parse(line) {
+            Command::Iamat { client, location, time } => {
+                let record = Record { client, location, time, received, server: self.name.as_bytes() };
+                record.print_at(out);
+                if learn(&mut self.store, &mut self.counts, &record) {
+                    record.print(&mut news);
+                }
+                Step::Next
+            }
+            Command::Whatsat { client, radius_km, bound } => {
+                let Some(record) = self.store.find(client).and_then(|slot| self.store.record(slot)) else {
+                    return unknown(line, client, searched, out);
+                };
+                record.print_at(out);
+                let (latitude, longitude) = record.location.degrees();
+                Step::NextAfter(Pause::Places(Nearby { latitude, longitude, radius_km, bound }))
+            }
+            Command::Blank => Step::Next,
+            Command::Invalid => {
+                print_invalid(line, out);
+                Step::Next
+            }
+        });
+        if !news.is_empty() {
+            self.spread(None, Update::new(fresh, &news), now_ms);
+        }
+        pause
+    }
+
+    /// Begins to talk to a neighbour.
+    pub fn link_up(&mut self, link: &str) {
+        self.flood.link_up(link);
+    }
+
+    /// Notes that a neighbour can no longer be talked to.
+    pub fn link_down(&mut self, link: &str) {
+        self.flood.link_down(link);
+        let ended = self.searches.link_down(link);
+        self.answer(ended);
+    }
+
+    /// Hears a frame from a neighbour.
+    pub fn hear(&mut self, link: &str, frame: Frame, now_ms: u64, fresh: Uuid) {
+        match frame {
+            Frame::Update(update) => {
+                if self.seen.insert(update.uuid, now_ms) {
+                    self.hear_update(link, update);
+                }
+            }
+            Frame::Which { uuid, client } => self.hear_search(link, uuid, &client, now_ms),
+            Frame::Found { uuid, line } => {
+                self.hear_update(link, Update::new(fresh, &line));
+                self.hear_answer(link, uuid);
+            }
+            Frame::NotFound { uuid } => self.hear_answer(link, uuid),
+            Frame::Ping | Frame::Bye { .. } => {}
+        }
+    }
+
+    /// Searches the herd for a client that this server does not know.
+    pub fn find(&mut self, client: &[u8], now_ms: u64, fresh: Uuid) -> Finding {
+        if self.store.find(client).is_some() {
+            return Finding::Over;
+        }
+        if let Some(uuid) = self.searches.of_own(client) {
+            return Finding::Search(uuid);
+        }
+        let _ = self.seen.insert(fresh, now_ms); // A fresh UUID is new by definition.
+        if self.ask(fresh, client, Asker::Here, now_ms) { Finding::Search(fresh) } else { Finding::Over }
+    }
+
+    /// Gives up the searches whose time is up.
+    pub fn expire(&mut self, now_ms: u64) {
+        let ended = self.searches.expire(now_ms);
+        self.answer(ended);
+    }
+
+    /// Appends what a link is to write next; nothing means that [`Replica::bells`] will name it when there is more.
+    pub fn take(&mut self, link: &str, fresh: Uuid, out: &mut Vec<u8>) {
+        self.flood.take(link, &self.store, fresh, out);
+    }
+
+    /// The links that took everything and now have more to take.
+    #[must_use]
+    pub fn bells(&mut self) -> Vec<String> {
+        self.flood.bells()
+    }
+
+    /// This server's own searches that ended since this was last asked.
+    #[must_use]
+    pub fn ended(&mut self) -> Vec<Uuid> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The neighbours that can be talked to.
+    pub fn links(&self) -> impl Iterator<Item = &str> {
+        self.flood.links()
+    }
+
+    /// What is known of all clients.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes what is new of an update and passes just that on: as the bytes that came, if all of it is.
+    fn hear_update(&mut self, link: &str, update: Update) {
+        let mut news = Vec::new();
+        let mut is_all_news = true;
+        for line in update.lines() {
+            let record = Record::parse(line);
+            self.counts.malformed += u64::from(record.is_none());
+            match record.filter(|record| learn(&mut self.store, &mut self.counts, record)) {
+                Some(record) => record.print(&mut news),
+                None => is_all_news = false,
+            }
+        }
+        if news.is_empty() {
+            return;
+        }
+        self.end_searches(&news);
+        let update = if is_all_news { update } else { Update::new(update.uuid, &news) };
+        self.flood.push(Some(link), update);
+    }
+
+    /// Puts an update of this server's own on its way.
+    fn spread(&mut self, from: Option<&str>, update: Update, now_ms: u64) {
+        let _ = self.seen.insert(update.uuid, now_ms); // It is fresh, and remembered for when it comes round.
+        for line in update.lines() {
+            self.end_searches(line);
+        }
+        self.flood.push(from, update);
+    }
+
+    /// Ends the searches for the clients of some record lines.
+    fn end_searches(&mut self, lines: &[u8]) {
+        if self.searches.is_empty() {
+            return;
+        }
+        for record in lines.split(|&byte| byte == b'\n').filter_map(Record::parse) {
+            let ended = self.searches.found(record.client);
+            self.answer(ended);
+        }
+    }
+
+    fn hear_search(&mut self, link: &str, uuid: Uuid, client: &[u8], now_ms: u64) {
+        let asker = Asker::Link(link.to_owned());
+        let is_first = self.seen.insert(uuid, now_ms);
+        let is_known = self.store.find(client).is_some();
+        if !is_first || is_known || !self.ask(uuid, client, asker.clone(), now_ms) {
+            let client = if is_first { client.to_vec() } else { Vec::new() };
+            self.answer([Ended { uuid, client, asker }]);
+        }
+    }
+
+    fn hear_answer(&mut self, link: &str, uuid: Uuid) {
+        let ended = self.searches.answered(uuid, link);
+        self.answer(ended);
+    }
+
+    /// Asks every neighbour but the asker; false if there is none to ask.
+    fn ask(&mut self, uuid: Uuid, client: &[u8], asker: Asker, now_ms: u64) -> bool {
+        if self.searches.len() >= self.searches_max {
+            return false;
+        }
+        let question = Frame::Which { uuid, client: client.to_vec() };
+        let links: Vec<String> = self.flood.links().map(str::to_owned).collect();
+        let others = links.into_iter().filter(|link| asker != Asker::Link(link.clone()));
+        let awaited: BTreeSet<String> = others.filter(|link| self.flood.tell(link, &question)).collect();
+        let is_asked = !awaited.is_empty();
+        if is_asked {
+            self.searches.begin(uuid, client, asker, awaited, now_ms + self.search_ms);
+        }
+        is_asked
+    }
+
+    /// Tells those who asked what the searches came to.
+    fn answer(&mut self, ended: impl IntoIterator<Item = Ended>) {
+        for Ended { uuid, client, asker } in ended {
+            let Asker::Link(neighbour) = asker else {
+                self.ended.push(uuid);
+                continue;
+            };
+            let record = self.store.find(&client).and_then(|slot| self.store.record(slot));
+            let answer = match record {
+                None => Frame::NotFound { uuid },
+                Some(record) => {
+                    let mut line = Vec::new();
+                    record.print(&mut line);
+                    Frame::Found { uuid, line }
+                }
+            };
+            // An answer that finds no room is as good as a late one: the asker's search ends by its deadline.
+            let _ = self.flood.tell(&neighbour, &answer);
+        }
+    }
+}
+
+/// Tells the store a record; true if it is news.
+fn learn(store: &mut Store, counts: &mut Counts, record: &Record<'_>) -> bool {
+    let learned = store.learn(record);
+    counts.applied += u64::from(learned == Learned::News);
+    counts.stale += u64::from(learned == Learned::Stale);
+    learned == Learned::News
+}
+
+/// What a WHATSAT for an unknown client leads to: a search, and after that the answer to what makes no sense.
+fn unknown(line: &[u8], client: &[u8], searched: bool, out: &mut Vec<u8>) -> Step {
+    if !searched {
+        return Step::AgainAfter(Pause::Search { client: client.to_vec() });
+    }
+    print_invalid(line, out);
+    Step::Next
+}

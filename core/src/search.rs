@@ -1,0 +1,166 @@
+//! Searches through the herd for a client that is unknown here.
+//!
+//! A server asks its neighbours, and they theirs. Each server takes part in a search once, by its UUID; one that
+//! is asked again says at once that it does not know. A search therefore ends when the last neighbour has
+//! answered, when somebody knew, or when its time is up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+/// The searches under way on one server.
+#[derive(Debug, Default)]
+pub struct Searches {
+    open: BTreeMap<Uuid, Search>,
+}
+
+/// One search, as this server sees it.
+#[derive(Debug)]
+struct Search {
+    client: Vec<u8>,
+    asker: Asker,
+    /// The neighbours that have not answered.
+    awaited: BTreeSet<String>,
+    /// When it is given up, in milliseconds.
+    deadline_ms: u64,
+}
+
+/// Who wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A session of this server.
+    Here,
+    /// A neighbour.
+    Link(String),
+}
+
+/// A search that is over. Whether it found anything is for the store to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Ended {
+    /// The search.
+    pub uuid: Uuid,
+    /// The client it was for.
+    pub client: Vec<u8>,
+    /// Who is to be answered.
+    pub asker: Asker,
+}
+
+impl Searches {
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// True while none is under way.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The search of this server's own sessions for a client, which another session may share.
+    pub fn of_own(&self, client: &[u8]) -> Option<Uuid> {
+        let mut own = self.open.iter().filter(|(_, search)| search.asker == Asker::Here);
+        own.find(|(_, search)| search.client == client).map(|(&uuid, _)| uuid)
+    }
+
+    /// Notes a search whose question went to some neighbours.
+    pub fn begin(
+        &mut self,
+        uuid: Uuid,
+        client: &[u8],
+        asker: Asker,
+        awaited: BTreeSet<String>,
+        deadline_ms: u64,
+    ) {
+        self.open.insert(uuid, Search { client: client.to_vec(), asker, awaited, deadline_ms });
+    }
+
+    /// Notes that a neighbour answered.
+    pub fn answered(&mut self, uuid: Uuid, link: &str) -> Option<Ended> {
+        let search = self.open.get_mut(&uuid)?;
+        search.awaited.remove(link);
+        search.awaited.is_empty().then(|| self.end(uuid))?
+    }
+
+    /// Notes that a client became known: whoever searched for it is done.
+    #[must_use]
+    pub fn found(&mut self, client: &[u8]) -> Vec<Ended> {
+        self.end_where(|search| search.client == client)
+    }
+
+    /// Notes that a neighbour will not answer.
+    #[must_use]
+    pub fn link_down(&mut self, link: &str) -> Vec<Ended> {
+        self.end_where(|search| search.awaited.remove(link) && search.awaited.is_empty())
+    }
+
+    /// Gives up what has taken too long.
+    #[must_use]
+    pub fn expire(&mut self, now_ms: u64) -> Vec<Ended> {
+        self.end_where(|search| search.deadline_ms <= now_ms)
+    }
+
+    fn end_where(&mut self, mut is_over: impl FnMut(&mut Search) -> bool) -> Vec<Ended> {
+        let over = self.open.iter_mut().filter_map(|(&uuid, search)| is_over(search).then_some(uuid));
+        let over: Vec<Uuid> = over.collect();
+        over.into_iter().filter_map(|uuid| self.end(uuid)).collect()
+    }
+
+    fn end(&mut self, uuid: Uuid) -> Option<Ended> {
+        let search = self.open.remove(&uuid)?;
+        Some(Ended { uuid, client: search.client, asker: search.asker })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEARCH: Uuid = Uuid::from_u128(7);
+
+    fn searches(awaited: &[&str]) -> Searches {
+        let mut searches = Searches::default();
+        let awaited = awaited.iter().map(|&name| name.to_owned()).collect();
+        searches.begin(SEARCH, b"kiwi", Asker::Here, awaited, 500);
+        searches
+    }
+
+    fn ended() -> Ended {
+        Ended { uuid: SEARCH, client: b"kiwi".to_vec(), asker: Asker::Here }
+    }
+
+    #[test]
+    fn a_search_ends_when_the_last_neighbour_has_answered() {
+        let mut searches = searches(&["a", "b"]);
+        assert_eq!(searches.answered(SEARCH, "a"), None);
+        assert_eq!(searches.answered(SEARCH, "a"), None);
+        assert_eq!(searches.answered(SEARCH, "b"), Some(ended()));
+        assert_eq!(searches.answered(SEARCH, "b"), None);
+        assert!(searches.is_empty());
+    }
+
+    #[test]
+    fn a_neighbour_that_is_lost_is_no_longer_awaited() {
+        let mut searches = searches(&["a", "b"]);
+        assert_eq!(searches.link_down("a"), []);
+        assert_eq!(searches.link_down("c"), []);
+        assert_eq!(searches.link_down("b"), [ended()]);
+    }
+
+    #[test]
+    fn a_search_ends_when_its_client_becomes_known_or_its_time_is_up() {
+        let mut known = searches(&["a"]);
+        assert_eq!(known.found(b"other"), []);
+        assert_eq!(known.found(b"kiwi"), [ended()]);
+        let mut late = searches(&["a"]);
+        assert_eq!(late.expire(499), []);
+        assert_eq!(late.expire(500), [ended()]);
+    }
+
+    #[test]
+    fn sessions_share_a_search_but_not_a_neighbours() {
+        let mut searches = searches(&["a"]);
+        assert_eq!(searches.of_own(b"kiwi"), Some(SEARCH));
+        searches.begin(Uuid::from_u128(8), b"plum", Asker::Link("b".into()), BTreeSet::new(), 500);
+        assert_eq!(searches.of_own(b"plum"), None);
+    }
+}
