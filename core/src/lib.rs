@@ -6,11 +6,13 @@
 pub mod batch;
 pub mod decimal;
 pub mod flood;
+pub mod handshake;
 pub mod limits;
 pub mod line;
 pub mod link;
 pub mod location;
 pub mod record;
+pub mod redial;
 pub mod replica;
 pub mod search;
 pub mod seen;

@@ -1,0 +1,330 @@
+//! How two servers make sure of each other before a link begins.
+//!
+//! ```text
+//! dialler   HERD 1 <link|status> <from> <to> <nonce>
+//! acceptor  HERD 1 <nonce> <proof>
+//! dialler   PROOF <proof>
+//! acceptor  WELCOME
+//! ```
+//!
+//! Either side may say `REFUSED <reason>` instead and close. A proof is the HMAC-SHA-256 (RFC 2104, FIPS 180-4), in
+//! hexadecimal, of the side's role and all that both said before, under the secret that the herd shares; it is `-`
+//! where there is no secret. Both sides prove that they know the secret, and neither proof can be used as the other
+//! or again, because each covers both nonces. The secret says who may talk; it does not hide what is said.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+
+/// The version of the protocol between servers.
+pub const PROTOCOL: &str = "1";
+
+/// The longest line of a handshake, in bytes.
+pub const LINE_MAX: usize = 1024;
+
+/// What the servers of a herd share so that no one else can join. It never shows in any output.
+#[derive(Clone)]
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    /// A secret of any bytes; `None` if there are none.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        (!bytes.is_empty()).then(|| Self(bytes.into()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be a link between two servers.
+    Link,
+    /// To ask a server how it is.
+    Status,
+}
+
+impl Purpose {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// Who calls whom, and what for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// The name of the caller, `-` if it is no server.
+    pub from: String,
+    /// The name of the server it means to call.
+    pub to: String,
+}
+
+/// Why there will be no link. The text is for the logs of both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason, in words.
+    pub reason: String,
+    /// True if the other side said so, and need not be told.
+    pub is_theirs: bool,
+}
+
+impl Refusal {
+    /// A refusal by this side.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_theirs: false }
+    }
+
+    /// The line that tells the other side.
+    pub fn line(&self) -> String {
+        format!("REFUSED {}\n", self.reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", if self.is_theirs { "refused there:" } else { "refused here:" }, self.reason)
+    }
+}
+
+/// A random number that is used once.
+pub type Nonce = u128;
+
+/// The side that made the connection.
+#[derive(Debug)]
+pub struct Dialler {
+    hello: String,
+    secret: Option<Secret>,
+}
+
+impl Dialler {
+    /// Begins; the line to send is returned.
+    pub fn new(hello: &Hello, secret: Option<Secret>, nonce: Nonce) -> (Self, String) {
+        let Hello { purpose, from, to } = hello;
+        let hello = format!("HERD {PROTOCOL} {} {from} {to} {nonce:032x}", purpose.word());
+        let line = format!("{hello}\n");
+        (Self { hello, secret }, line)
+    }
+
+    /// Hears the acceptor's first line, without its end; the line to send next is returned.
+    pub fn challenged(&self, line: &str) -> Result<String, Refusal> {
+        let words = words(line)?;
+        let ["HERD", PROTOCOL, nonce, proof] = words[..] else {
+            return Err(Refusal::new("the answer is not that of a herd server of protocol 1"));
+        };
+        let said = format!("{} {nonce}", self.hello);
+        check(self.secret.as_ref(), "acceptor", &said, proof)?;
+        Ok(format!("PROOF {}\n", prove(self.secret.as_ref(), "dialler", &said)))
+    }
+
+    /// Hears the acceptor's second line, without its end.
+    pub fn welcomed(&self, line: &str) -> Result<(), Refusal> {
+        match words(line)?[..] {
+            ["WELCOME"] => Ok(()),
+            _ => Err(Refusal::new("the answer to the proof is no welcome")),
+        }
+    }
+}
+
+/// The side that took the connection.
+#[derive(Debug)]
+pub struct Acceptor {
+    /// Who calls.
+    pub hello: Hello,
+    said: String,
+    secret: Option<Secret>,
+}
+
+impl Acceptor {
+    /// Hears the dialler's first line, without its end; the line to send is returned.
+    pub fn greeted(line: &str, secret: Option<Secret>, nonce: Nonce) -> Result<(Self, String), Refusal> {
+        let hello = parse_hello(line)?;
+        let said = format!("{line} {nonce:032x}");
+        let answer = format!("HERD {PROTOCOL} {nonce:032x} {}\n", prove(secret.as_ref(), "acceptor", &said));
+        Ok((Self { hello, said, secret }, answer))
+    }
+
+    /// Hears the dialler's second line, without its end; the line to send is returned.
+    pub fn proved(&self, line: &str) -> Result<&'static str, Refusal> {
+        match words(line)?[..] {
+            ["PROOF", proof] => {
+                check(self.secret.as_ref(), "dialler", &self.said, proof).map(|()| "WELCOME\n")
+            }
+            _ => Err(Refusal::new("PROOF was expected")),
+        }
+    }
+}
+
+fn parse_hello(line: &str) -> Result<Hello, Refusal> {
+    let words = words(line)?;
+    let (purpose, from, to) = match words[..] {
+        ["HERD", PROTOCOL, purpose, from, to, _nonce] => (purpose, from, to),
+        ["HERD", version, ..] if version != PROTOCOL => {
+            return Err(Refusal::new(format!("protocol {PROTOCOL} is spoken here, not {version:?}")));
+        }
+        _ => return Err(Refusal::new("this address is for servers of the herd")),
+    };
+    let purpose = [Purpose::Link, Purpose::Status].into_iter().find(|known| known.word() == purpose);
+    let purpose = purpose.ok_or_else(|| Refusal::new("a connection is for link or status"))?;
+    Ok(Hello { purpose, from: from.to_owned(), to: to.to_owned() })
+}
+
+/// The words of a line, or what the other side has against this connection.
+fn words(line: &str) -> Result<Vec<&str>, Refusal> {
+    match line.strip_prefix("REFUSED ") {
+        Some(reason) => Err(Refusal { reason: reason.to_owned(), is_theirs: true }),
+        None => Ok(line.split_ascii_whitespace().collect()),
+    }
+}
+
+fn mac(secret: &Secret, role: &str, said: &str) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&secret.0).ok()?;
+    for part in ["herd ", role, " ", said] {
+        mac.update(part.as_bytes());
+    }
+    Some(mac)
+}
+
+fn prove(secret: Option<&Secret>, role: &str, said: &str) -> String {
+    match secret.and_then(|secret| mac(secret, role, said)) {
+        None => "-".to_owned(),
+        Some(mac) => hex(&mac.finalize().into_bytes()),
+    }
+}
+
+/// Compares in constant time, by the hmac crate's own comparison.
+fn check(secret: Option<&Secret>, role: &str, said: &str, proof: &str) -> Result<(), Refusal> {
+    let refused = |reason: &str| Err(Refusal::new(reason));
+    match (secret, proof) {
+        (None, "-") => Ok(()),
+        (None, _) => {
+            refused("a secret was given, and this server has none: set HERD_SECRET on both or on neither")
+        }
+        (Some(_), "-") => refused("the secret is missing: set HERD_SECRET"),
+        (Some(secret), proof) => {
+            let checked =
+                mac(secret, role, said).zip(unhex(proof)).map(|(mac, proof)| mac.verify_slice(&proof));
+            if checked == Some(Ok(())) { Ok(()) } else { refused("the secret is wrong: HERD_SECRET differs") }
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
+    Some(digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn secret(text: &str) -> Option<Secret> {
+        Secret::new(text.as_bytes())
+    }
+
+    fn hello() -> Hello {
+        Hello { purpose: Purpose::Link, from: "Hands".into(), to: "Goloman".into() }
+    }
+
+    /// Plays a whole handshake: what each side came to.
+    fn shake(dialler: &str, acceptor: &str) -> Result<Hello, Refusal> {
+        let (dialler, line) = Dialler::new(&hello(), secret(dialler), 1);
+        let (acceptor, line) = Acceptor::greeted(line.trim_end(), secret(acceptor), 2)?;
+        let line = dialler.challenged(line.trim_end())?;
+        let line = acceptor.proved(line.trim_end())?;
+        dialler.welcomed(line.trim_end())?;
+        Ok(acceptor.hello)
+    }
+
+    #[test]
+    fn servers_with_the_same_secret_or_none_shake_hands() {
+        assert_eq!(shake("", ""), Ok(hello()));
+        assert_eq!(shake("cucumber", "cucumber"), Ok(hello()));
+    }
+
+    #[test]
+    fn a_secret_that_is_wrong_or_missing_on_either_side_is_refused() {
+        for (dialler, acceptor, reason) in
+            [("a", "b", "is wrong"), ("", "b", "this server has none"), ("a", "", "is missing")]
+        {
+            let refusal = shake(dialler, acceptor).unwrap_err();
+            assert!(refusal.reason.contains(reason), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_proof_serves_neither_the_other_side_nor_another_connection() {
+        let said = "HERD 1 link Hands Goloman 1 2";
+        let key = secret("cucumber");
+        let proof = prove(key.as_ref(), "acceptor", said);
+        assert!(check(key.as_ref(), "acceptor", said, &proof).is_ok());
+        assert!(check(key.as_ref(), "dialler", said, &proof).is_err());
+        assert!(check(key.as_ref(), "acceptor", "HERD 1 link Hands Goloman 1 3", &proof).is_err());
+        assert!(check(key.as_ref(), "acceptor", said, &proof[..proof.len() - 2]).is_err());
+    }
+
+    #[test]
+    fn a_proof_is_the_hmac_of_rfc_4231() {
+        // Test case 2 of RFC 4231, fed in the pieces that a proof has.
+        let key = Secret::new(b"Jefe").unwrap();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).unwrap();
+        mac.update(b"what do ya want for nothing?");
+        let hex = hex(&mac.finalize().into_bytes());
+        assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+
+    #[test]
+    fn another_version_or_another_protocol_is_told_so() {
+        for (line, reason) in [
+            ("HERD 2 link Hands Goloman 00", "protocol 1 is spoken here"),
+            ("HERD 1 gossip Hands Goloman 00", "link or status"),
+            ("GET / HTTP/1.1", "for servers of the herd"),
+            ("", "for servers of the herd"),
+        ] {
+            let refusal = Acceptor::greeted(line, None, 2).unwrap_err();
+            assert!(refusal.reason.contains(reason), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_the_other_side_refuses_is_known_as_theirs() {
+        let (dialler, _) = Dialler::new(&hello(), None, 1);
+        let refusal = Refusal::new("no");
+        assert_eq!(
+            dialler.challenged(refusal.line().trim_end()),
+            Err(Refusal { is_theirs: true, ..refusal })
+        );
+    }
+
+    #[test]
+    fn a_secret_does_not_show() {
+        let (dialler, line) = Dialler::new(&hello(), secret("cucumber"), 1);
+        assert!(!format!("{dialler:?} {line}").contains("cucumber"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_heard_without_panic(line: String) {
+            let (dialler, _) = Dialler::new(&hello(), secret("a"), 1);
+            let _ = dialler.challenged(&line);
+            let _ = dialler.welcomed(&line);
+            if let Ok((acceptor, _)) = Acceptor::greeted(&line, secret("a"), 2) {
+                let _ = acceptor.proved(&line);
+            }
+        }
+    }
+}
