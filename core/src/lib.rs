@@ -17,4 +17,6 @@ pub mod replica;
 pub mod search;
 pub mod seen;
 pub mod session;
+pub mod status;
 pub mod store;
+pub mod topology;
