@@ -13,6 +13,8 @@ pub struct Batch {
     /// Where the first line begins that has not been executed.
     next: usize,
     line_max: usize,
+    /// How many lines are done.
+    lines: u64,
     /// True once the herd was searched for the client that the next line asks about.
     pub(crate) searched: bool,
     /// The answers so far, in order. Whoever writes them to the client empties this.
@@ -68,11 +70,22 @@ impl Batch {
     /// Takes new lines into the buffers of a batch that is done; the old lines' buffer is returned.
     pub(crate) fn refill(&mut self, input: Vec<u8>, line_max: usize) -> Vec<u8> {
         self.next = 0;
+        self.lines = 0;
         self.line_max = line_max;
         self.searched = false;
         let mut spare = std::mem::replace(&mut self.input, input);
         spare.clear();
         spare
+    }
+
+    /// The lines as they came.
+    pub fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// How many lines are done, blank ones included.
+    pub fn lines(&self) -> u64 {
+        self.lines
     }
 
     /// Adds the places that a [`Pause::Places`] asked for: the JSON and two newlines, which end an answer.
@@ -97,6 +110,7 @@ impl Batch {
             }
             self.searched = false;
             self.next = next;
+            self.lines += 1;
             if let Step::NextAfter(pause) = step {
                 return pause;
             }

@@ -29,6 +29,8 @@ pub struct Limits {
     pub connect_ms: u64,
     /// How long the handshake may take, on either side.
     pub handshake_ms: u64,
+    /// Neighbours, those that joined by themselves included. One more cannot join.
+    pub neighbours_max: usize,
     /// Inbound handshakes under way at once. One more is closed.
     pub handshakes_max: usize,
     /// How often a link with nothing to say says so.
@@ -59,6 +61,7 @@ impl Default for Limits {
             frame_bytes: 16 * 1024 * 1024,
             connect_ms: 2_000,
             handshake_ms: 2_000,
+            neighbours_max: 256,
             handshakes_max: 64,
             heartbeat_ms: 1_000,
             silent_ms: 5_000,

@@ -165,6 +165,11 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    /// An inbox with the bytes that came right behind the handshake.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, taken: 0 }
+    }
+
     /// Where the next read goes: append to it, then ask for frames until there is none.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

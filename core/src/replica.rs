@@ -148,6 +148,11 @@ impl Replica {
         self.answer(ended);
     }
 
+    /// When the next search is to be given up, if one is under way.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.searches.deadline_ms()
+    }
+
     /// Appends what a link is to write next; nothing means that [`Replica::bells`] will name it when there is more.
     pub fn take(&mut self, link: &str, fresh: Uuid, out: &mut Vec<u8>) {
         self.flood.take(link, &self.store, fresh, out);

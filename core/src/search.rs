@@ -56,6 +56,11 @@ impl Searches {
         self.open.is_empty()
     }
 
+    /// When the first of them is to be given up.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.open.values().map(|search| search.deadline_ms).min()
+    }
+
     /// The search of this server's own sessions for a client, which another session may share.
     pub fn of_own(&self, client: &[u8]) -> Option<Uuid> {
         let mut own = self.open.iter().filter(|(_, search)| search.asker == Asker::Here);
