@@ -1,1 +1,6 @@
 //! The actors of herd: mailboxes, sockets, timers and HTTP around the rules of `herd_core`.
+
+pub mod attendance;
+pub mod door;
+pub mod messages;
+pub mod net;

@@ -1,0 +1,132 @@
+//! Everything that one actor says to another.
+//!
+//! | message | said by | heard by | answer |
+//! |---|---|---|---|
+//! | [`Execute`] | session | store | the batch, with answers, and why it paused |
+//! | [`Find`] | session | store | nothing, once the search is over |
+//! | [`Near`] | session | places | JSON |
+//! | [`LinkUp`], [`LinkDown`] | peer | store | nothing |
+//! | [`Hear`] | peer | store | nothing, once it was heard: back-pressure |
+//! | [`Take`] | peer | store | the bytes to write next |
+//! | [`Flood`] | store | peer | nothing: a doorbell |
+//! | [`Join`] | door | peer | nothing |
+//! | [`Count`] | door | store | a [`Census`] |
+//! | [`Stop`] | node | listener, session, peer | nothing |
+
+use crate::door::Shaken;
+use actix::{Message, MessageResponse, Recipient};
+use herd_core::batch::{Batch, Pause};
+use herd_core::decimal::Nanos;
+use herd_core::link::Frame;
+use herd_core::replica::Counts;
+use std::sync::Arc;
+
+/// Execute a client's lines.
+#[derive(Debug, Message)]
+#[rtype(result = "Executed")]
+pub struct Execute {
+    /// The lines, some of which may be done.
+    pub batch: Batch,
+    /// When they were read.
+    pub received: Nanos,
+}
+
+/// A batch on its way back.
+#[derive(Debug, MessageResponse)]
+pub struct Executed {
+    /// The batch, with the answers to the lines that are done.
+    pub batch: Batch,
+    /// Why it is back.
+    pub pause: Pause,
+}
+
+/// Search the herd for a client that is unknown here.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Find {
+    /// The client's ID.
+    pub client: Vec<u8>,
+}
+
+/// What is near a spot? The answer is JSON in the form of a Google Nearby Search, without a newline at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Message)]
+#[rtype(result = "Vec<u8>")]
+pub struct Near {
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+    /// How far to look, in metres.
+    pub radius_m: f64,
+    /// How many places at most.
+    pub bound: usize,
+}
+
+/// A link to a neighbour is there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct LinkUp {
+    /// The neighbour's name.
+    pub link: Arc<str>,
+    /// Where to ring when there is something to [`Take`].
+    pub flood: Recipient<Flood>,
+}
+
+/// A link to a neighbour is gone.
+#[derive(Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub struct LinkDown {
+    /// The neighbour's name.
+    pub link: Arc<str>,
+}
+
+/// What a neighbour said.
+#[derive(Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub struct Hear {
+    /// The neighbour's name.
+    pub link: Arc<str>,
+    /// What it said, in order.
+    pub frames: Vec<Frame>,
+}
+
+/// What is there to write to a neighbour? Nothing means that [`Flood`] will tell when there is something.
+#[derive(Debug, PartialEq, Message)]
+#[rtype(result = "Vec<u8>")]
+pub struct Take {
+    /// The neighbour's name.
+    pub link: Arc<str>,
+    /// An empty buffer, which comes back with the bytes.
+    pub chunk: Vec<u8>,
+}
+
+/// There is something to [`Take`]. Said once, until it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub struct Flood;
+
+/// A neighbour has dialled, and the handshake is done.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Join(pub Shaken);
+
+/// How much is known?
+#[derive(Clone, Copy, Debug, PartialEq, Message)]
+#[rtype(result = "Census")]
+pub struct Count;
+
+/// The answer to [`Count`].
+#[derive(Clone, Debug, Default, PartialEq, MessageResponse)]
+pub struct Census {
+    /// Clients with a location.
+    pub clients: usize,
+    /// The neighbours with a link, by name.
+    pub links: Vec<String>,
+    /// What the store has done so far.
+    pub counts: Counts,
+}
+
+/// Finish what was begun, then end.
+#[derive(Clone, Copy, Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub struct Stop;

@@ -1,0 +1,108 @@
+//! Where sockets come from: real TCP, or whatever a test puts in its place.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A connection, real or simulated.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A connection of any kind.
+pub type Socket = Box<dyn Duplex>;
+
+/// A step that may have to wait, on the thread where it began.
+pub type Step<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;
+
+/// A way to connect and to be connected to.
+pub trait Network: Send + Sync {
+    /// Takes an address, `host:port`, for connections to come in.
+    fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>>;
+
+    /// Connects to an address, `host:port`.
+    fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket>;
+}
+
+/// Connections that come in at one address.
+pub trait Incoming {
+    /// The next connection and where it comes from.
+    fn accept(&mut self) -> Step<'_, (Socket, SocketAddr)>;
+
+    /// The address that was taken, with the port that port 0 became.
+    fn address(&self) -> io::Result<SocketAddr>;
+}
+
+/// The operating system's TCP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tcp;
+
+impl Network for Tcp {
+    fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>> {
+        Box::pin(async move {
+            let listener: Box<dyn Incoming> = Box::new(TcpListener::bind(address).await?);
+            Ok(listener)
+        })
+    }
+
+    fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket> {
+        Box::pin(async move { at_once(TcpStream::connect(address).await?) })
+    }
+}
+
+impl Incoming for TcpListener {
+    fn accept(&mut self) -> Step<'_, (Socket, SocketAddr)> {
+        Box::pin(async move {
+            let (stream, from) = TcpListener::accept(self).await?;
+            Ok((at_once(stream)?, from))
+        })
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+/// Answers go out when they are written: every write here is a whole batch, so nothing is gained by waiting for more.
+fn at_once(stream: TcpStream) -> io::Result<Socket> {
+    stream.set_nodelay(true)?;
+    Ok(Box::new(stream))
+}
+
+/// What an actor cannot know by itself: the time and the dice. A simulation brings its own.
+#[derive(Clone)]
+pub struct Seams {
+    /// Where sockets come from.
+    pub network: Arc<dyn Network>,
+    /// The time of day, in nanoseconds since 1970 began, UTC.
+    pub clock: Clock,
+    /// A random number whenever one is needed; nobody outside can foretell it.
+    pub dice: Dice,
+}
+
+/// Tells the time of day, in nanoseconds since 1970 began, UTC.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Throws 122 random bits or more.
+pub type Dice = Arc<dyn Fn() -> u128 + Send + Sync>;
+
+impl Seams {
+    /// The operating system's network, clock and dice.
+    pub fn real() -> Self {
+        Self {
+            network: Arc::new(Tcp),
+            clock: Arc::new(time_of_day),
+            dice: Arc::new(|| uuid::Uuid::new_v4().as_u128()),
+        }
+    }
+}
+
+/// A clock before 1970 or after 2554 counts as the nearest of those.
+fn time_of_day() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
