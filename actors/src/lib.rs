@@ -2,5 +2,8 @@
 
 pub mod attendance;
 pub mod door;
+pub mod listener;
 pub mod messages;
 pub mod net;
+pub mod session;
+pub mod store;
