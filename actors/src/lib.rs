@@ -5,5 +5,7 @@ pub mod door;
 pub mod listener;
 pub mod messages;
 pub mod net;
+pub mod node;
+pub mod peer;
 pub mod session;
 pub mod store;

@@ -1,0 +1,305 @@
+//! One server: the only place that knows all its actors.
+
+use crate::attendance::{Attendance, Seat};
+use crate::door::{Shaken, greet, tell_status};
+use crate::listener::ListenerActor;
+use crate::messages::{Count, Join, Near, Stop};
+use crate::net::{Incoming, Seams, Socket};
+use crate::peer::{self, Ends, PeerActor};
+use crate::session::{self, SessionActor};
+use crate::store::StoreActor;
+use actix::{Actor, Addr, Recipient};
+use herd_core::handshake::{Hello, Purpose, Refusal, Secret};
+use herd_core::limits::Limits;
+use herd_core::status::{LinkReport, Report};
+use log::{debug, info, warn};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// What makes a server the one it is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name in the topology.
+    pub name: String,
+    /// Its address for clients, `host:port`.
+    pub clients: String,
+    /// Its address for peers, `host:port`.
+    pub peers: String,
+    /// The servers it keeps links to.
+    pub neighbours: Vec<Neighbour>,
+    /// Whether servers may join that it does not know.
+    pub open: bool,
+    /// What servers must know to be neighbours.
+    pub secret: Option<Secret>,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// A server to keep a link to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its name.
+    pub name: String,
+    /// Its address for peers, `host:port`.
+    pub peers: String,
+}
+
+/// A running server.
+pub struct Node {
+    listeners: Vec<Addr<ListenerActor>>,
+    sessions: Rc<Sessions>,
+    neighbours: Rc<Neighbours>,
+    /// The address for clients that was taken.
+    pub clients: SocketAddr,
+    /// The address for peers that was taken.
+    pub peers: SocketAddr,
+}
+
+/// Why a server could not start.
+#[derive(Debug)]
+pub struct StartError {
+    /// What the address is for.
+    purpose: &'static str,
+    address: String,
+    error: io::Error,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { purpose, address, error } = self;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => write!(f, "the address for {purpose}, {address}, is in use"),
+            _ => write!(f, "the address for {purpose}, {address}, cannot be used: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Node {
+    /// Takes both addresses and starts all actors on the current thread.
+    pub async fn start(settings: Settings, near: Recipient<Near>, seams: Seams) -> Result<Self, StartError> {
+        let for_clients = bind(&seams, "clients", &settings.clients).await?;
+        let for_peers = bind(&seams, "peers", &settings.peers).await?;
+        let (clients, peers) = (address_of(&*for_clients), address_of(&*for_peers));
+        let store = StoreActor::new(&settings.name, &settings.limits, Arc::clone(&seams.dice)).start();
+        let sessions = Sessions::new(&store, near, &settings.limits, &seams);
+        let neighbours = Neighbours::new(settings, store, seams);
+        let listeners = vec![
+            ListenerActor::new(for_clients, sessions.welcome()).start(),
+            ListenerActor::new(for_peers, neighbours.welcome()).start(),
+        ];
+        info!("server {} started clients={clients} peers={peers}", neighbours.settings.name);
+        Ok(Self { listeners, sessions, neighbours, clients, peers })
+    }
+
+    /// Takes no more connections, lets sessions finish what they began and links say goodbye, for a limited time.
+    pub async fn stop(self) {
+        let limit = Duration::from_millis(self.neighbours.settings.limits.stop_ms);
+        // An actor that cannot be told has ended already.
+        self.listeners.iter().for_each(|listener| listener.do_send(Stop));
+        let stopping = async {
+            self.sessions.stop().await;
+            self.neighbours.stop().await;
+        };
+        match timeout(limit, stopping).await {
+            Ok(()) => info!("server {} stopped", self.neighbours.settings.name),
+            Err(_) => warn!("server {} stopped before everybody had finished", self.neighbours.settings.name),
+        }
+    }
+}
+
+async fn bind(seams: &Seams, purpose: &'static str, address: &str) -> Result<Box<dyn Incoming>, StartError> {
+    let bound = seams.network.bind(address).await;
+    bound.map_err(|error| StartError { purpose, address: address.to_owned(), error })
+}
+
+/// The address that was taken; a socket that does not know its own is as good as one at nowhere.
+fn address_of(incoming: &dyn Incoming) -> SocketAddr {
+    incoming.address().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
+/// Fewer sessions than this are not worth a sweep.
+const SWEEP_MIN: usize = 64;
+
+/// The sessions of a server.
+struct Sessions {
+    desk: session::Desk,
+    limits: Limits,
+    attendance: Attendance,
+    /// Those that were started; those that have ended are swept out whenever the number has doubled.
+    started: RefCell<Vec<Addr<SessionActor>>>,
+    /// The number at which the next sweep is due.
+    sweep_at: Cell<usize>,
+}
+
+impl Sessions {
+    fn new(store: &Addr<StoreActor>, near: Recipient<Near>, limits: &Limits, seams: &Seams) -> Rc<Self> {
+        let desk = session::Desk {
+            execute: store.clone().recipient(),
+            find: store.clone().recipient(),
+            near,
+            clock: Arc::clone(&seams.clock),
+        };
+        Rc::new(Self {
+            desk,
+            limits: limits.clone(),
+            attendance: Attendance::default(),
+            started: RefCell::default(),
+            sweep_at: Cell::new(SWEEP_MIN),
+        })
+    }
+
+    fn welcome(self: &Rc<Self>) -> Box<dyn FnMut(Socket, SocketAddr)> {
+        let sessions = Rc::clone(self);
+        Box::new(move |socket, from| sessions.open(socket, from))
+    }
+
+    fn open(&self, socket: Socket, from: SocketAddr) {
+        let Some(seat) = self.attendance.enter(self.limits.sessions_max) else {
+            return warn!("session {from} refused: {} are open", self.limits.sessions_max);
+        };
+        let session = SessionActor::new(socket, &from.to_string(), self.desk.clone(), &self.limits, seat);
+        let mut started = self.started.borrow_mut();
+        if started.len() >= self.sweep_at.get() {
+            started.retain(Addr::connected);
+            self.sweep_at.set(SWEEP_MIN.max(started.len() * 2));
+        }
+        started.push(session.start());
+    }
+
+    async fn stop(&self) {
+        for session in self.started.take() {
+            session.do_send(Stop); // One that is gone needs no telling.
+        }
+        self.attendance.emptied().await;
+    }
+}
+
+/// The peers of a server, and its door for those that call.
+struct Neighbours {
+    settings: Settings,
+    store: Addr<StoreActor>,
+    desk: peer::Desk,
+    seams: Seams,
+    began: Instant,
+    peers: RefCell<BTreeMap<String, Addr<PeerActor>>>,
+    attendance: Attendance,
+    /// Those who are at the door.
+    callers: Attendance,
+}
+
+impl Neighbours {
+    fn new(settings: Settings, store: Addr<StoreActor>, seams: Seams) -> Rc<Self> {
+        let desk = peer::Desk {
+            link_up: store.clone().recipient(),
+            link_down: store.clone().recipient(),
+            hear: store.clone().recipient(),
+            take: store.clone().recipient(),
+        };
+        let neighbours = Self {
+            settings,
+            store,
+            desk,
+            seams,
+            began: Instant::now(),
+            peers: RefCell::default(),
+            attendance: Attendance::default(),
+            callers: Attendance::default(),
+        };
+        for Neighbour { name, peers } in neighbours.settings.neighbours.clone() {
+            neighbours.start_peer(&name, Some(peers));
+        }
+        Rc::new(neighbours)
+    }
+
+    fn start_peer(&self, name: &str, address: Option<String>) -> Option<Addr<PeerActor>> {
+        let seat = self.attendance.enter(self.settings.limits.neighbours_max)?;
+        let ends = Ends { here: self.settings.name.as_str().into(), there: name.into(), address };
+        let (secret, limits) = (self.settings.secret.clone(), &self.settings.limits);
+        let peer = PeerActor::new(ends, self.desk.clone(), secret, limits, self.seams.clone(), seat).start();
+        self.peers.borrow_mut().insert(name.to_owned(), peer.clone());
+        Some(peer)
+    }
+
+    fn welcome(self: &Rc<Self>) -> Box<dyn FnMut(Socket, SocketAddr)> {
+        let neighbours = Rc::clone(self);
+        Box::new(move |socket, from| {
+            let Some(seat) = neighbours.callers.enter(neighbours.settings.limits.handshakes_max) else {
+                return warn!("caller {from} refused: too many are at the door");
+            };
+            let neighbours = Rc::clone(&neighbours);
+            actix_rt::spawn(async move { neighbours.open(socket, from, seat).await });
+        })
+    }
+
+    /// Opens the door to one caller.
+    async fn open(&self, socket: Socket, from: SocketAddr, _seat: Seat) {
+        let (secret, limits) = (self.settings.secret.clone(), &self.settings.limits);
+        let admit = |hello: &Hello| self.admit(hello);
+        match greet(socket, secret, &self.seams.dice, limits, admit).await {
+            Err(failure) => warn!("caller {from} has no link: {failure}"),
+            Ok((Hello { purpose: Purpose::Status, .. }, shaken)) => self.tell_status(shaken, from).await,
+            Ok((Hello { purpose: Purpose::Link, from: name, .. }, shaken)) => self.join(&name, shaken),
+        }
+    }
+
+    /// Whether a caller is known, or need not be.
+    fn admit(&self, hello: &Hello) -> Result<(), Refusal> {
+        let Settings { name, open, .. } = &self.settings;
+        let is_known = self.peers.borrow().contains_key(&hello.from);
+        if hello.to != *name {
+            Err(Refusal::new(format!("this is {name}, not {}", hello.to)))
+        } else if hello.purpose == Purpose::Status || is_known || (*open && hello.from != *name) {
+            Ok(())
+        } else {
+            let who = &hello.from;
+            Err(Refusal::new(format!(
+                "{who} is no neighbour of {name}: name it in the topology or start {name} with --open"
+            )))
+        }
+    }
+
+    fn join(&self, name: &str, shaken: Shaken) {
+        let known = self.peers.borrow().get(name).cloned();
+        match known.or_else(|| self.start_peer(name, None)) {
+            Some(peer) => peer.do_send(Join(shaken)), // A peer that is gone belongs to a server that stops.
+            None => warn!("{name} cannot join: there are too many neighbours"),
+        }
+    }
+
+    async fn tell_status(&self, shaken: Shaken, from: SocketAddr) {
+        let report = self.report().await;
+        if let Err(error) = tell_status(shaken, &report, &self.settings.limits).await {
+            debug!("caller {from} did not take the report: {error}");
+        }
+    }
+
+    async fn report(&self) -> Report {
+        let census = self.store.send(Count).await.unwrap_or_default();
+        let names: Vec<String> = self.peers.borrow().keys().cloned().collect();
+        let links = names.into_iter().map(|name| LinkReport { up: census.links.contains(&name), name });
+        Report {
+            name: self.settings.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            clients_known: census.clients as u64,
+            uptime_s: self.began.elapsed().as_secs(),
+            links: links.collect(),
+        }
+    }
+
+    async fn stop(&self) {
+        for peer in self.peers.take().into_values() {
+            peer.do_send(Stop); // One that is gone needs no telling.
+        }
+        self.attendance.emptied().await;
+    }
+}

@@ -1,0 +1,411 @@
+//! The peer: it keeps the link to one neighbour.
+//!
+//! It dials, shakes hands, tells the store [`LinkUp`], and then both reads what the neighbour says ([`Hear`]) and
+//! writes what the store has for it ([`Take`]), until the link is lost: [`LinkDown`], a delay, and it dials again.
+//! It hears [`Join`] when the neighbour dialled instead, [`Flood`] when there is something to take, and [`Stop`],
+//! upon which it says goodbye and ends. Reader and writer wait for nothing of each other; what is written next is
+//! taken only once the socket has taken the last, so a slow neighbour holds up nobody and fills no queue.
+
+use crate::attendance::Seat;
+use crate::door::{NoLink, Shaken, call};
+use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
+use crate::net::{Seams, Socket};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient,
+    SpawnHandle, WrapFuture,
+};
+use herd_core::handshake::{Hello, Purpose, Secret};
+use herd_core::limits::Limits;
+use herd_core::link::{Frame, Inbox, Malformed};
+use herd_core::redial::{Backoff, Made, courtesy_ms, replaces};
+use log::{debug, info, trace, warn};
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// Keeps the link to one neighbour.
+pub struct PeerActor {
+    here: Arc<str>,
+    there: Arc<str>,
+    /// Where the neighbour can be dialled; one that came by itself has no address and dials itself.
+    address: Option<String>,
+    desk: Desk,
+    secret: Option<Secret>,
+    limits: Limits,
+    seams: Seams,
+    backoff: Backoff,
+    /// The next attempt or the delay before it.
+    dialling: Option<SpawnHandle>,
+    link: Option<Link>,
+    /// The last reason why there was no link, so that the log says each only once.
+    last_failure: String,
+    /// Its place among the peers of the server.
+    _seat: Seat,
+}
+
+/// Whom a peer tells: the store, for each of these.
+#[derive(Clone)]
+pub struct Desk {
+    /// That a link is there.
+    pub link_up: Recipient<LinkUp>,
+    /// That it is gone.
+    pub link_down: Recipient<LinkDown>,
+    /// What the neighbour said.
+    pub hear: Recipient<Hear>,
+    /// What to write next.
+    pub take: Recipient<Take>,
+}
+
+/// The two ends of a link.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// The name of this server.
+    pub here: Arc<str>,
+    /// The name of the neighbour.
+    pub there: Arc<str>,
+    /// Where the neighbour can be dialled, `host:port`; `None` if it dials itself.
+    pub address: Option<String>,
+}
+
+/// A link that is up.
+struct Link {
+    made: Made,
+    began: Instant,
+    /// The reader and the writer.
+    talking: SpawnHandle,
+    bell: Rc<Bell>,
+}
+
+/// How a writer that waits is woken.
+#[derive(Default)]
+struct Bell {
+    rung: Notify,
+    /// True once the writer is to say goodbye.
+    is_last: Cell<bool>,
+}
+
+impl PeerActor {
+    /// A peer that keeps a link, and `seat` as long as it lasts.
+    pub fn new(
+        ends: Ends,
+        desk: Desk,
+        secret: Option<Secret>,
+        limits: &Limits,
+        seams: Seams,
+        seat: Seat,
+    ) -> Self {
+        Self {
+            here: ends.here,
+            there: ends.there,
+            address: ends.address,
+            desk,
+            secret,
+            limits: limits.clone(),
+            seams,
+            backoff: Backoff::new(limits),
+            dialling: None,
+            link: None,
+            last_failure: String::new(),
+            _seat: seat,
+        }
+    }
+
+    /// Dials after a delay, unless the neighbour has dialled by then.
+    fn dial_later(&mut self, delay_ms: u64, ctx: &mut Context<Self>) {
+        if self.address.is_some() {
+            let delay = delay_ms + courtesy_ms(&self.limits, &self.here, &self.there);
+            self.dialling = Some(ctx.run_later(Duration::from_millis(delay), Self::dial));
+        }
+    }
+
+    fn dial(&mut self, ctx: &mut Context<Self>) {
+        let Some(address) = self.address.clone() else { return };
+        let hello = Hello { purpose: Purpose::Link, from: self.here.to_string(), to: self.there.to_string() };
+        let (seams, secret, limits) = (self.seams.clone(), self.secret.clone(), self.limits.clone());
+        let calling =
+            async move { call(&*seams.network, &address, &hello, secret, &seams.dice, &limits).await };
+        self.dialling = Some(ctx.spawn(calling.into_actor(self).map(Self::dialled)));
+    }
+
+    fn dialled(result: Result<Shaken, NoLink>, peer: &mut Self, ctx: &mut Context<Self>) {
+        peer.dialling = None;
+        match result {
+            Ok(shaken) => peer.adopt(shaken, Made::Here, ctx),
+            Err(failure) => {
+                peer.log_failure(&failure);
+                peer.redial(ctx);
+            }
+        }
+    }
+
+    /// A neighbour that is away is no news each second: the log says a reason when it changes.
+    fn log_failure(&mut self, failure: &NoLink) {
+        let reason = failure.to_string();
+        if reason == self.last_failure {
+            return debug!("no link to {}: {reason}", self.there);
+        }
+        warn!("no link to {}: {reason}", self.there);
+        self.last_failure = reason;
+    }
+
+    fn redial(&mut self, ctx: &mut Context<Self>) {
+        let dice = u64::try_from((self.seams.dice)() & u128::from(u64::MAX)).unwrap_or_default();
+        let delay_ms = self.backoff.delay_ms(dice);
+        self.dial_later(delay_ms, ctx);
+    }
+
+    /// Makes a connection the link, unless the present one is to be kept.
+    fn adopt(&mut self, shaken: Shaken, made: Made, ctx: &mut Context<Self>) {
+        if let Some(link) = &self.link
+            && !replaces(made, link.made, &self.here, &self.there)
+        {
+            return debug!("a second link to {} is not needed", self.there);
+        }
+        if let Some(dialling) = self.dialling.take() {
+            ctx.cancel_future(dialling);
+        }
+        if let Some(link) = self.link.take() {
+            ctx.cancel_future(link.talking);
+            self.lose("replaced by a new one");
+        }
+        info!("link to {} up made={made:?}", self.there);
+        self.last_failure.clear();
+        // A store that is gone is found out by the reader and the writer, which ask it and wait.
+        self.desk.link_up.do_send(LinkUp { link: Arc::clone(&self.there), flood: ctx.address().recipient() });
+        self.link = Some(self.talk(shaken, made, ctx));
+    }
+
+    fn talk(&self, Shaken { socket, rest }: Shaken, made: Made, ctx: &mut Context<Self>) -> Link {
+        let bell = Rc::new(Bell::default());
+        let (from, to) = tokio::io::split(socket);
+        let link = Arc::clone(&self.there);
+        let reader = Reader {
+            link: Arc::clone(&link),
+            from,
+            inbox: Inbox::new(rest),
+            hear: self.desk.hear.clone(),
+            limits: self.limits.clone(),
+        };
+        let take = self.desk.take.clone();
+        let writer = Writer { link, to, bell: Rc::clone(&bell), take, limits: self.limits.clone() };
+        let talking = async {
+            tokio::select! {
+                end = reader.run() => end,
+                end = writer.run() => end,
+            }
+        };
+        let talking = ctx.spawn(talking.into_actor(self).map(|end, peer, ctx| peer.ended(&end, ctx)));
+        Link { made, began: Instant::now(), talking, bell }
+    }
+
+    fn ended(&mut self, end: &End, ctx: &mut Context<Self>) {
+        let Some(link) = self.link.take() else { return };
+        if link.began.elapsed() >= Duration::from_millis(self.limits.heartbeat_ms) {
+            self.backoff.reset();
+        }
+        self.lose(end);
+        if matches!(end, End::Stopped) { ctx.stop() } else { self.redial(ctx) }
+    }
+
+    fn lose(&self, reason: impl fmt::Display) {
+        info!("link to {} down reason={reason}", self.there);
+        // A store that is gone has no links to forget.
+        self.desk.link_down.do_send(LinkDown { link: Arc::clone(&self.there) });
+    }
+}
+
+impl Actor for PeerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.dial_later(0, ctx);
+    }
+}
+
+impl Handler<Flood> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Flood: Flood, _: &mut Self::Context) {
+        if let Some(link) = &self.link {
+            link.bell.rung.notify_one();
+        }
+    }
+}
+
+impl Handler<Join> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Join(shaken): Join, ctx: &mut Self::Context) {
+        self.adopt(shaken, Made::There, ctx);
+    }
+}
+
+impl Handler<Stop> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Stop: Stop, ctx: &mut Self::Context) {
+        match &self.link {
+            None => ctx.stop(),
+            Some(link) => {
+                link.bell.is_last.set(true);
+                link.bell.rung.notify_one();
+            }
+        }
+    }
+}
+
+/// Why a link ended.
+#[derive(Debug)]
+enum End {
+    /// The neighbour closed it without a word.
+    Eof,
+    /// The neighbour said goodbye.
+    Bye(String),
+    /// The neighbour has said nothing for too long.
+    Silent,
+    /// The neighbour has taken nothing for too long.
+    Stalled,
+    /// The neighbour said what is no frame.
+    Malformed(Malformed),
+    /// The connection broke.
+    Broken(io::Error),
+    /// The store is gone.
+    Gone,
+    /// This server stops.
+    Stopped,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eof => f.write_str("eof"),
+            Self::Bye(reason) => write!(f, "bye {reason:?}"),
+            Self::Silent => f.write_str("silent"),
+            Self::Stalled => f.write_str("stalled"),
+            Self::Malformed(malformed) => write!(f, "malformed ({malformed})"),
+            Self::Broken(error) => write!(f, "broken ({error})"),
+            Self::Gone => f.write_str("store gone"),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<MailboxError> for End {
+    fn from(_: MailboxError) -> Self {
+        Self::Gone
+    }
+}
+
+/// How much is read from a neighbour at a time.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Hears what the neighbour says.
+struct Reader {
+    link: Arc<str>,
+    from: ReadHalf<Socket>,
+    inbox: Inbox,
+    hear: Recipient<Hear>,
+    limits: Limits,
+}
+
+impl Reader {
+    async fn run(mut self) -> End {
+        match self.read().await {
+            Ok(end) | Err(end) => end,
+        }
+    }
+
+    async fn read(&mut self) -> Result<End, End> {
+        let silent = Duration::from_millis(self.limits.silent_ms);
+        loop {
+            if let Some(reason) = self.tell().await? {
+                return Ok(End::Bye(reason));
+            }
+            self.inbox.buffer().reserve(READ_SIZE);
+            let reading = self.from.read_buf(self.inbox.buffer());
+            if timeout(silent, reading).await.map_err(|_| End::Silent)?? == 0 {
+                return Ok(End::Eof);
+            }
+        }
+    }
+
+    /// Tells the store all whole frames, and waits until it has heard them. Tells the neighbour's goodbye.
+    async fn tell(&mut self) -> Result<Option<String>, End> {
+        let mut frames = Vec::new();
+        let mut goodbye = None;
+        while let Some(frame) = self.inbox.next(self.limits.frame_bytes).map_err(End::Malformed)? {
+            trace!(target: "herd::wire", "link {} > {}", self.link, frame.to_bytes().escape_ascii());
+            match frame {
+                Frame::Ping => {}
+                Frame::Bye { reason } => goodbye = Some(reason),
+                frame => frames.push(frame),
+            }
+        }
+        if !frames.is_empty() {
+            self.hear.send(Hear { link: Arc::clone(&self.link), frames }).await?;
+        }
+        Ok(goodbye)
+    }
+}
+
+/// Says to the neighbour what the store has for it.
+struct Writer {
+    link: Arc<str>,
+    to: WriteHalf<Socket>,
+    bell: Rc<Bell>,
+    take: Recipient<Take>,
+    limits: Limits,
+}
+
+impl Writer {
+    async fn run(mut self) -> End {
+        match self.write().await {
+            Ok(end) | Err(end) => end,
+        }
+    }
+
+    async fn write(&mut self) -> Result<End, End> {
+        let heartbeat = Duration::from_millis(self.limits.heartbeat_ms);
+        let mut chunk = Vec::new();
+        loop {
+            chunk.clear();
+            chunk = self.take.send(Take { link: Arc::clone(&self.link), chunk }).await?;
+            if chunk.is_empty() {
+                if self.bell.is_last.get() {
+                    return self.say_goodbye().await;
+                }
+                match timeout(heartbeat, self.bell.rung.notified()).await {
+                    Ok(()) => continue,
+                    Err(_) => Frame::Ping.print(&mut chunk),
+                }
+            }
+            self.say(&chunk).await?;
+        }
+    }
+
+    async fn say(&mut self, bytes: &[u8]) -> Result<(), End> {
+        trace!(target: "herd::wire", "link {} < {}", self.link, bytes.escape_ascii());
+        let stall = Duration::from_millis(self.limits.silent_ms);
+        timeout(stall, self.to.write_all(bytes)).await.map_err(|_| End::Stalled)??;
+        Ok(())
+    }
+
+    async fn say_goodbye(&mut self) -> Result<End, End> {
+        let bye = Frame::Bye { reason: "this server stops".to_owned() };
+        self.say(&bye.to_bytes()).await?;
+        self.to.shutdown().await?;
+        Ok(End::Stopped)
+    }
+}
