@@ -118,7 +118,7 @@ mod tests {
         connect.send(Err(io::Error::other("too many open files"))).unwrap();
         connect.send(Ok(socket())).unwrap();
         assert!(welcomed.recv().await.is_some());
-        assert_eq!(began.elapsed(), ACCEPT_PAUSE);
+        assert!(began.elapsed() >= ACCEPT_PAUSE);
     }
 
     #[actix::test]
