@@ -194,3 +194,113 @@ impl Door {
         Shaken { socket: self.socket, rest: self.heard }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Switchboard, counting, seams};
+    use tokio::io::DuplexStream;
+
+    fn secret(text: &str) -> Option<Secret> {
+        Secret::new(text.as_bytes())
+    }
+
+    fn hello() -> Hello {
+        Hello { purpose: Purpose::Link, from: "Hands".into(), to: "Goloman".into() }
+    }
+
+    /// What caller and host come to.
+    async fn shake(
+        caller: &str,
+        host: &str,
+        admit: impl Fn(&Hello) -> Result<(), Refusal>,
+    ) -> (Result<Shaken, NoLink>, Result<(Hello, Shaken), NoLink>) {
+        let (network, mut calls) = Switchboard::new(true, 1 << 16);
+        let (dice, limits, hello) = (counting(), Limits::default(), hello());
+        let calling = call(&network, "there:1", &hello, secret(caller), &dice, &limits);
+        let opening = async {
+            let socket = Box::new(calls.recv().await.unwrap());
+            greet(socket, secret(host), &dice, &limits, admit).await
+        };
+        tokio::join!(calling, opening)
+    }
+
+    /// A host with a caller that the test plays.
+    async fn opened_to(said: &[u8]) -> (Result<(Hello, Shaken), NoLink>, String) {
+        let (mut caller, socket): (DuplexStream, _) = tokio::io::duplex(1 << 16);
+        caller.write_all(said).await.unwrap();
+        let opened = greet(Box::new(socket), None, &counting(), &Limits::default(), |_| Ok(())).await;
+        let mut heard = String::new();
+        if opened.is_err() {
+            caller.read_to_string(&mut heard).await.unwrap();
+        }
+        (opened, heard)
+    }
+
+    #[actix::test]
+    async fn caller_and_host_with_one_secret_have_a_connection() {
+        let (caller, host) = shake("cucumber", "cucumber", |_| Ok(())).await;
+        let (mut caller, (heard, mut host)) = (caller.unwrap(), host.unwrap());
+        assert_eq!(heard, hello());
+        caller.socket.write_all(b"PING\n").await.unwrap();
+        let mut line = [0; 5];
+        host.socket.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"PING\n");
+    }
+
+    #[actix::test]
+    async fn both_sides_know_why_there_is_no_link() {
+        let (caller, host) = shake("a", "b", |_| Ok(())).await;
+        assert!(caller.unwrap_err().to_string().contains("refused here: \"the secret is wrong"));
+        assert!(host.unwrap_err().to_string().contains("refused there: \"the secret is wrong"));
+        let (caller, host) = shake("", "", |_| Err(Refusal::new("we are full"))).await;
+        assert!(caller.unwrap_err().to_string().contains("refused there: \"we are full"));
+        assert!(host.unwrap_err().to_string().contains("refused here: \"we are full"));
+    }
+
+    #[actix::test]
+    async fn nobody_at_the_address_is_unreachable() {
+        let (network, _calls) = Switchboard::new(false, 1);
+        let failure = call(&network, "there:1", &hello(), None, &counting(), &Limits::default()).await;
+        assert!(matches!(failure.unwrap_err(), NoLink::Unreachable(_)));
+    }
+
+    #[actix::test]
+    async fn a_caller_that_says_nothing_or_too_much_is_sent_away() {
+        tokio::time::pause();
+        let (opened, _) = opened_to(b"HERD 1 link").await;
+        assert_eq!(opened.unwrap_err().to_string(), "broken off in the handshake (timed out)");
+        let (opened, heard) = opened_to(&[b'x'; 5000]).await;
+        assert!(matches!(opened.unwrap_err(), NoLink::Refused(_)));
+        assert_eq!(heard, "REFUSED a line of the handshake is too long\n");
+    }
+
+    #[actix::test]
+    async fn a_client_at_the_door_is_told_that_it_is_the_wrong_one() {
+        let (opened, heard) = opened_to(b"IAMAT kiwi +1-2 3\n").await;
+        assert!(matches!(opened.unwrap_err(), NoLink::Refused(_)));
+        assert_eq!(heard, "REFUSED this address is for servers of the herd\n");
+    }
+
+    #[actix::test]
+    async fn what_comes_right_behind_the_handshake_is_kept() {
+        let (opened, _) = opened_to(b"HERD 1 link Hands Goloman 00\nPROOF -\nPING\n").await;
+        assert_eq!(opened.unwrap().1.rest, b"PING\n");
+    }
+
+    #[actix::test]
+    async fn whoever_asks_how_a_server_is_gets_its_report() {
+        let (network, mut calls) = Switchboard::new(true, 1 << 16);
+        let (seams, limits) = (seams(network), Limits::default());
+        let report = Report { name: "Goloman".into(), clients_known: 7, ..Report::default() };
+        let telling = async {
+            let socket = Box::new(calls.recv().await.unwrap());
+            let (hello, shaken) = greet(socket, secret("a"), &seams.dice, &limits, |_| Ok(())).await.unwrap();
+            assert_eq!(hello.purpose, Purpose::Status);
+            tell_status(shaken, &report, &limits).await.unwrap();
+        };
+        let asking = ask_status(&seams, "there:1", "Goloman", secret("a"), &limits);
+        let (heard, ()) = tokio::join!(asking, telling);
+        assert_eq!(heard.unwrap(), report);
+    }
+}

@@ -9,3 +9,6 @@ pub mod node;
 pub mod peer;
 pub mod session;
 pub mod store;
+
+#[cfg(test)]
+mod testing;

@@ -409,3 +409,265 @@ impl Writer {
         Ok(End::Stopped)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attendance::Attendance;
+    use crate::door::greet;
+    use crate::testing::{Switchboard, answering, counting, recording, seams};
+    use actix::Addr;
+    use herd_core::link::Update;
+    use tokio::io::DuplexStream;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use uuid::Uuid;
+
+    /// A peer at Goloman between a mocked store and a neighbour that the test plays.
+    struct Bench {
+        peer: Addr<PeerActor>,
+        ups: UnboundedReceiver<LinkUp>,
+        downs: UnboundedReceiver<LinkDown>,
+        heard: UnboundedReceiver<Hear>,
+        /// What the peer takes next.
+        give: UnboundedSender<Vec<u8>>,
+        calls: UnboundedReceiver<DuplexStream>,
+        there: &'static str,
+    }
+
+    fn bench_with(there: &'static str, answers: bool, capacity: usize) -> Bench {
+        let (link_up, ups) = recording();
+        let (link_down, downs) = recording();
+        let (hear, heard) = recording();
+        let (give, mut given) = unbounded_channel();
+        let take = answering(move |_: Take| given.try_recv().unwrap_or_default());
+        let (network, calls) = Switchboard::new(answers, capacity);
+        let ends = Ends { here: "Goloman".into(), there: there.into(), address: Some("there:1".into()) };
+        let desk = Desk { link_up, link_down, hear, take };
+        let seat = Attendance::default().enter(1).unwrap();
+        let peer = PeerActor::new(ends, desk, None, &Limits::default(), seams(network), seat).start();
+        Bench { peer, ups, downs, heard, give, calls, there }
+    }
+
+    /// A neighbour that answers calls; its name is the greater, so that this side dials at once and is preferred.
+    fn bench() -> Bench {
+        tokio::time::pause();
+        bench_with("Hands", true, 1 << 20)
+    }
+
+    impl Bench {
+        /// Answers the next call and shakes hands; the far end of the link is returned.
+        async fn pick_up(&mut self) -> Socket {
+            let far = Box::new(self.calls.recv().await.unwrap());
+            let (hello, shaken) =
+                greet(far, None, &counting(), &Limits::default(), |_| Ok(())).await.unwrap();
+            assert_eq!((&*hello.from, &*hello.to), ("Goloman", self.there));
+            shaken.socket
+        }
+
+        async fn link(&mut self) -> Socket {
+            let far = self.pick_up().await;
+            assert_eq!(&*self.ups.recv().await.unwrap().link, self.there);
+            far
+        }
+
+        async fn is_down(&mut self) {
+            assert_eq!(&*self.downs.recv().await.unwrap().link, self.there);
+        }
+
+        fn has_changed(&mut self) -> bool {
+            self.ups.try_recv().is_ok() || self.downs.try_recv().is_ok()
+        }
+    }
+
+    async fn line(far: &mut Socket) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            line.push(far.read_u8().await.unwrap());
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    fn join() -> (Join, DuplexStream) {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        (Join(Shaken { socket: Box::new(near), rest: Vec::new() }), far)
+    }
+
+    #[actix::test]
+    async fn it_dials_shakes_hands_and_tells_the_store() {
+        let mut bench = bench();
+        bench.link().await;
+        assert!(!bench.has_changed());
+    }
+
+    #[actix::test]
+    async fn it_writes_what_the_store_gives_at_once_and_when_the_bell_rings() {
+        let mut bench = bench();
+        bench.give.send(b"first\n".to_vec()).unwrap();
+        bench.give.send(b"second\n".to_vec()).unwrap();
+        let mut far = bench.link().await;
+        assert_eq!(line(&mut far).await + &line(&mut far).await, "first\nsecond\n");
+        let began = Instant::now();
+        bench.give.send(b"third\n".to_vec()).unwrap();
+        bench.peer.do_send(Flood);
+        assert_eq!(line(&mut far).await, "third\n");
+        assert!(began.elapsed() < Duration::from_millis(Limits::default().heartbeat_ms));
+    }
+
+    #[actix::test]
+    async fn it_tells_the_store_what_the_neighbour_says_frame_by_frame() {
+        let mut bench = bench();
+        let mut far = bench.link().await;
+        let frames: Vec<Frame> =
+            (1..4).map(|uuid| Frame::Update(Update::new(Uuid::from_u128(uuid), b"k +1-2 3 4 A\n"))).collect();
+        let bytes: Vec<u8> = frames.iter().flat_map(Frame::to_bytes).collect();
+        for piece in bytes.chunks(7) {
+            far.write_all(piece).await.unwrap();
+        }
+        let mut heard = Vec::new();
+        while heard.len() < frames.len() {
+            heard.extend(bench.heard.recv().await.unwrap().frames);
+        }
+        assert_eq!(heard, frames);
+    }
+
+    #[actix::test]
+    async fn a_link_with_nothing_to_say_says_so() {
+        let mut bench = bench();
+        let mut far = bench.link().await;
+        for _ in 0..3 {
+            assert_eq!(line(&mut far).await, "PING\n");
+        }
+    }
+
+    #[actix::test]
+    async fn a_silent_neighbour_is_given_up_and_dialled_again() {
+        let mut bench = bench();
+        let began = Instant::now();
+        let _far = bench.link().await;
+        bench.is_down().await;
+        assert!(began.elapsed() >= Duration::from_millis(Limits::default().silent_ms));
+        bench.link().await;
+    }
+
+    #[actix::test]
+    async fn a_neighbour_that_says_anything_is_kept() {
+        let mut bench = bench();
+        let mut far = bench.link().await;
+        for _ in 0..30 {
+            assert_eq!(line(&mut far).await, "PING\n");
+            far.write_all(b"PING\n").await.unwrap();
+        }
+        assert!(!bench.has_changed());
+    }
+
+    #[actix::test]
+    async fn a_neighbour_that_takes_nothing_is_given_up() {
+        tokio::time::pause();
+        let mut bench = bench_with("Hands", true, 256);
+        bench.give.send(vec![b'x'; 10_000]).unwrap();
+        let mut far = bench.link().await;
+        let pinging = actix_rt::spawn(async move {
+            while far.write_all(b"PING\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        bench.is_down().await;
+        pinging.await.unwrap();
+    }
+
+    #[actix::test]
+    async fn what_is_no_frame_ends_the_link() {
+        let mut bench = bench();
+        let mut far = bench.link().await;
+        far.write_all(b"IAMAT kiwi +1-2 3\n").await.unwrap();
+        bench.is_down().await;
+        assert!(bench.heard.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn a_neighbour_that_hangs_up_or_says_goodbye_is_dialled_again() {
+        let mut bench = bench();
+        drop(bench.link().await);
+        bench.is_down().await;
+        let mut far = bench.link().await;
+        far.write_all(b"BYE we close\n").await.unwrap();
+        bench.is_down().await;
+        bench.link().await;
+    }
+
+    #[actix::test]
+    async fn while_nobody_answers_the_delays_grow_to_the_longest_and_no_longer() {
+        tokio::time::pause();
+        let mut bench = bench_with("Hands", false, 1);
+        let mut delays = Vec::new();
+        for _ in 0..20 {
+            let began = Instant::now();
+            bench.calls.recv().await.unwrap();
+            delays.push(began.elapsed());
+        }
+        let max = Duration::from_millis(Limits::default().redial_max_ms);
+        assert!(delays[1] < max / 10 && delays[19] >= max / 2, "{delays:?}");
+        assert!(delays.iter().all(|&delay| delay <= max + Duration::from_millis(1)), "{delays:?}");
+        assert!(!bench.has_changed());
+    }
+
+    #[actix::test]
+    async fn a_neighbour_that_dials_is_not_dialled() {
+        tokio::time::pause();
+        let mut bench = bench_with("Campbell", true, 1 << 20);
+        let (join, mut far) = join();
+        bench.peer.send(join).await.unwrap();
+        assert_eq!(&*bench.ups.recv().await.unwrap().link, "Campbell");
+        for _ in 0..10 {
+            far.write_all(b"PING\n").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(bench.calls.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn of_two_connections_the_one_of_the_lesser_name_is_the_link() {
+        let mut bench = bench();
+        let _far = bench.link().await;
+        let (join, mut unneeded) = join();
+        bench.peer.send(join).await.unwrap();
+        assert_eq!(unneeded.read(&mut [0]).await.unwrap(), 0);
+        assert!(!bench.has_changed());
+    }
+
+    #[actix::test]
+    async fn a_neighbour_that_dials_again_has_lost_its_link() {
+        tokio::time::pause();
+        let mut bench = bench_with("Campbell", false, 1);
+        let (first, mut lost) = join();
+        bench.peer.send(first).await.unwrap();
+        let (second, mut far) = join();
+        bench.peer.send(second).await.unwrap();
+        bench.is_down().await;
+        assert_eq!(lost.read(&mut [0]).await.unwrap(), 0);
+        let mut line = [0; 5];
+        far.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"PING\n");
+    }
+
+    #[actix::test]
+    async fn told_to_stop_it_writes_what_is_left_and_says_goodbye() {
+        let mut bench = bench();
+        let mut far = bench.link().await;
+        bench.give.send(b"last\n".to_vec()).unwrap();
+        bench.peer.do_send(Stop);
+        let mut rest = String::new();
+        far.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "last\nBYE this server stops\n");
+        bench.is_down().await;
+        assert!(bench.calls.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn told_to_stop_without_a_link_it_ends() {
+        tokio::time::pause();
+        let bench = bench_with("Hands", false, 1);
+        bench.peer.send(Stop).await.unwrap();
+        assert!(bench.peer.send(Flood).await.is_err());
+    }
+}

@@ -267,3 +267,209 @@ fn trace_lines(client: &str, direction: char, bytes: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attendance::Attendance;
+    use crate::testing::{NOON, answering, recording};
+    use actix::{Addr, ResponseActFuture, ResponseFuture};
+    use herd_core::replica::Replica;
+    use std::cell::RefCell;
+    use std::sync::Arc;
+    use tokio::io::DuplexStream;
+    use tokio::sync::mpsc::UnboundedReceiver;
+    use uuid::Uuid;
+
+    const IAMAT: &[u8] = b"IAMAT kiwi +34.068930-118.445127 1520023934.918963997\n";
+    const AT: &str = "AT Goloman +0.263873386 kiwi +34.068930-118.445127 1520023934.918963997\n";
+
+    /// The batches that a store was asked to execute.
+    type Asked = Rc<RefCell<Vec<Vec<u8>>>>;
+
+    /// A store that follows the rules.
+    fn store() -> (Recipient<Execute>, Asked) {
+        let mut replica = Replica::new("Goloman", &Limits::default());
+        let asked = Asked::default();
+        let kept = Rc::clone(&asked);
+        let execute = answering(move |Execute { mut batch, received }| {
+            kept.borrow_mut().push(batch.input().to_vec());
+            let pause = replica.execute(&mut batch, received, 0, Uuid::nil());
+            Executed { batch, pause }
+        });
+        (execute, asked)
+    }
+
+    struct Bench {
+        client: DuplexStream,
+        session: Addr<SessionActor>,
+        asked: Asked,
+        finds: UnboundedReceiver<Find>,
+    }
+
+    fn bench_with(near: Recipient<Near>, capacity: usize) -> Bench {
+        let (execute, asked) = store();
+        let (find, finds) = recording();
+        let desk = Desk { execute, find, near, clock: Arc::new(|| NOON) };
+        let (client, socket) = tokio::io::duplex(capacity);
+        let seat = Attendance::default().enter(1).unwrap();
+        let limits = Limits { line_max: 100, ..Limits::default() };
+        let session = SessionActor::new(Box::new(socket), "nc", desk, &limits, seat).start();
+        Bench { client, session, asked, finds }
+    }
+
+    fn bench() -> Bench {
+        bench_with(answering(|near: Near| format!("{{{}}}", near.radius_m).into_bytes()), 1 << 20)
+    }
+
+    impl Bench {
+        /// Says all of something and hangs up on that side; what comes back until the session hangs up too.
+        async fn say(&mut self, input: &[u8]) -> String {
+            self.client.write_all(input).await.unwrap();
+            self.client.shutdown().await.unwrap();
+            let mut output = String::new();
+            self.client.read_to_string(&mut output).await.unwrap();
+            output
+        }
+
+        async fn hear(&mut self, length: usize) -> String {
+            let mut output = vec![0; length];
+            self.client.read_exact(&mut output).await.unwrap();
+            String::from_utf8(output).unwrap()
+        }
+    }
+
+    #[actix::test]
+    async fn a_client_that_hangs_up_on_its_side_gets_every_answer() {
+        assert_eq!(bench().say(IAMAT).await, AT);
+        assert_eq!(bench().say(IAMAT.trim_ascii_end()).await, AT);
+        assert_eq!(bench().say(b"what\nis\r\n\nthis").await, "? what\n? is\n? this\n");
+        assert_eq!(bench().say(b"").await, "");
+    }
+
+    #[actix::test]
+    async fn a_session_stays_open_for_any_number_of_commands() {
+        let mut bench = bench();
+        for _ in 0..100 {
+            bench.client.write_all(IAMAT).await.unwrap();
+            assert_eq!(bench.hear(AT.len()).await, AT);
+        }
+    }
+
+    #[actix::test]
+    async fn all_lines_of_a_read_travel_as_one_message() {
+        let mut bench = bench();
+        let answers = bench.say(&IAMAT.repeat(10)).await;
+        assert_eq!(answers, AT.repeat(10));
+        assert_eq!(*bench.asked.borrow(), [IAMAT.repeat(10)]);
+    }
+
+    #[actix::test]
+    async fn a_line_may_come_in_pieces() {
+        let mut bench = bench();
+        for byte in IAMAT {
+            bench.client.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bench.hear(AT.len()).await, AT);
+    }
+
+    #[actix::test]
+    async fn of_a_line_over_the_limit_the_first_bytes_come_back() {
+        let answer = bench().say(&[&b"x".repeat(1000)[..], b"\nshort"].concat()).await;
+        assert_eq!(answer, format!("? {}\n? short\n", "x".repeat(100)));
+    }
+
+    #[actix::test]
+    async fn an_unknown_client_is_searched_for_before_the_line_is_invalid() {
+        let mut bench = bench();
+        assert_eq!(bench.say(b"WHATSAT kiwi 10 5\n").await, "? WHATSAT kiwi 10 5\n");
+        assert_eq!(bench.finds.recv().await.unwrap().client, b"kiwi");
+        assert!(bench.finds.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn places_follow_the_at_line_and_two_newlines_follow_them() {
+        let answers = bench().say(&[IAMAT, b"WHATSAT kiwi 0.5 5\nend"].concat()).await;
+        assert_eq!(answers, format!("{AT}{AT}{{500}}\n\n? end\n"));
+    }
+
+    /// Places that answer when a test says so.
+    struct Slow(Rc<Notify>);
+
+    impl Actor for Slow {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Near> for Slow {
+        type Result = ResponseFuture<Vec<u8>>;
+
+        fn handle(&mut self, _: Near, _: &mut Self::Context) -> Self::Result {
+            let go = Rc::clone(&self.0);
+            Box::pin(async move {
+                go.notified().await;
+                b"{}".to_vec()
+            })
+        }
+    }
+
+    #[actix::test]
+    async fn answers_do_not_wait_for_the_places_of_a_later_one_but_later_ones_do() {
+        let go: Rc<Notify> = Rc::default();
+        let mut bench = bench_with(Slow(Rc::clone(&go)).start().recipient(), 1 << 20);
+        bench.client.write_all(&[IAMAT, b"WHATSAT kiwi 1 1\nlater\n"].concat()).await.unwrap();
+        assert_eq!(bench.hear(AT.len() * 2).await, AT.repeat(2));
+        go.notify_one();
+        assert_eq!(bench.hear(12).await, "{}\n\n? later\n");
+    }
+
+    #[actix::test]
+    async fn a_client_that_takes_no_answers_is_disconnected() {
+        tokio::time::pause();
+        let mut bench = bench_with(answering(|_: Near| Vec::new()), 10);
+        // The write ends with an error once the session has hung up, long before all of it was read.
+        let written = bench.client.write_all(&b"nobody reads this\n".repeat(10_000)).await;
+        assert!(written.is_err());
+        assert!(bench.asked.borrow().len() < 1000);
+    }
+
+    #[actix::test]
+    async fn a_session_that_is_stopped_hangs_up() {
+        let mut bench = bench();
+        bench.client.write_all(IAMAT).await.unwrap();
+        assert_eq!(bench.hear(AT.len()).await, AT);
+        bench.session.send(Stop).await.unwrap();
+        let mut rest = Vec::new();
+        assert_eq!(bench.client.read_to_end(&mut rest).await.unwrap(), 0);
+    }
+
+    #[actix::test]
+    async fn a_session_without_a_store_says_nothing_rather_than_something() {
+        let near = answering(|_: Near| Vec::new());
+        let (find, _) = recording();
+        let execute = Dead.start().recipient();
+        let desk = Desk { execute, find, near, clock: Arc::new(|| NOON) };
+        let (mut client, socket) = tokio::io::duplex(1000);
+        let seat = Attendance::default().enter(1).unwrap();
+        SessionActor::new(Box::new(socket), "nc", desk, &Limits::default(), seat).start();
+        client.write_all(IAMAT).await.unwrap();
+        let mut answer = Vec::new();
+        assert_eq!(client.read_to_end(&mut answer).await.unwrap(), 0);
+    }
+
+    /// A store that ends when it is asked.
+    struct Dead;
+
+    impl Actor for Dead {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Execute> for Dead {
+        type Result = ResponseActFuture<Self, Executed>;
+
+        fn handle(&mut self, _: Execute, ctx: &mut Self::Context) -> Self::Result {
+            ctx.terminate();
+            Box::pin(std::future::pending().into_actor(self))
+        }
+    }
+}

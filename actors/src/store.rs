@@ -168,3 +168,177 @@ impl Handler<Count> for StoreActor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{NOON, counting, recording};
+    use actix::Addr;
+    use herd_core::batch::{Batch, Pause};
+    use herd_core::link::{Frame, Inbox, Update};
+    use tokio::sync::mpsc::UnboundedReceiver;
+
+    fn store() -> Addr<StoreActor> {
+        StoreActor::new("Goloman", &Limits::default(), counting()).start()
+    }
+
+    /// Brings a link up that has taken all there was; its doorbell is returned.
+    async fn link(store: &Addr<StoreActor>, name: &str) -> UnboundedReceiver<Flood> {
+        let (flood, bell) = recording();
+        store.send(LinkUp { link: name.into(), flood }).await.unwrap();
+        while !take(store, name).await.is_empty() {}
+        bell
+    }
+
+    async fn take(store: &Addr<StoreActor>, name: &str) -> Vec<Frame> {
+        let chunk = store.send(Take { link: name.into(), chunk: Vec::new() }).await.unwrap();
+        let mut inbox = Inbox::new(chunk);
+        std::iter::from_fn(|| inbox.next(1 << 20).unwrap()).collect()
+    }
+
+    async fn execute(store: &Addr<StoreActor>, lines: &str) -> (String, Pause) {
+        let batch = Batch::new(lines.into(), 1000);
+        let Executed { batch, pause } = store.send(Execute { batch, received: NOON }).await.unwrap();
+        (String::from_utf8(batch.output).unwrap(), pause)
+    }
+
+    async fn hear(store: &Addr<StoreActor>, name: &str, frame: Frame) {
+        store.send(Hear { link: name.into(), frames: vec![frame] }).await.unwrap();
+    }
+
+    fn update(uuid: u128, line: &str) -> Frame {
+        Frame::Update(Update::new(Uuid::from_u128(uuid), line.as_bytes()))
+    }
+
+    /// The record lines of some frames.
+    fn lines(frames: &[Frame]) -> Vec<String> {
+        let updates = frames.iter().filter_map(|frame| match frame {
+            Frame::Update(update) => Some(update),
+            _ => None,
+        });
+        updates.flat_map(|update| update.lines().map(|line| String::from_utf8_lossy(line).into())).collect()
+    }
+
+    #[actix::test]
+    async fn a_check_in_is_answered_and_rings_every_link_once() {
+        let store = store();
+        let (mut hands, mut wilkes) = (link(&store, "Hands").await, link(&store, "Wilkes").await);
+        let (answer, pause) = execute(&store, "IAMAT kiwi +1-2 1520023935.182837383\n").await;
+        assert_eq!(
+            (answer.as_str(), pause),
+            ("AT Goloman +0.000000000 kiwi +1-2 1520023935.182837383\n", Pause::Done)
+        );
+        for (bell, name) in [(&mut hands, "Hands"), (&mut wilkes, "Wilkes")] {
+            assert_eq!(bell.recv().await, Some(Flood));
+            assert_eq!(
+                lines(&take(&store, name).await),
+                [format!("kiwi +1-2 1520023935.182837383 {NOON} Goloman")]
+            );
+            assert!(bell.try_recv().is_err());
+        }
+    }
+
+    #[actix::test]
+    async fn an_update_goes_on_to_other_links_in_the_same_bytes_and_not_back() {
+        let store = store();
+        let (mut hands, mut wilkes) = (link(&store, "Hands").await, link(&store, "Wilkes").await);
+        let news = update(77, "kiwi +1-2 3 4 Welsh\n");
+        hear(&store, "Hands", news.clone()).await;
+        assert_eq!(wilkes.recv().await, Some(Flood));
+        assert_eq!(take(&store, "Wilkes").await, std::slice::from_ref(&news));
+        assert_eq!(take(&store, "Hands").await, []);
+        assert!(hands.try_recv().is_ok(), "a bell may ring for what turns out to be nothing");
+        hear(&store, "Wilkes", news).await;
+        assert_eq!(take(&store, "Hands").await, []);
+    }
+
+    #[actix::test]
+    async fn a_new_link_is_told_everything() {
+        let store = store();
+        let _ = execute(&store, "IAMAT kiwi +1-2 3\nIAMAT plum +1-2 3\n").await;
+        let (flood, _bell) = recording();
+        store.send(LinkUp { link: "Hands".into(), flood }).await.unwrap();
+        assert_eq!(lines(&take(&store, "Hands").await).len(), 2);
+    }
+
+    #[actix::test]
+    async fn an_unknown_client_with_nobody_to_ask_is_not_waited_for() {
+        let store = store();
+        let (_, pause) = execute(&store, "WHATSAT kiwi 1 1\n").await;
+        assert_eq!(pause, Pause::Search { client: b"kiwi".to_vec() });
+        store.send(Find { client: b"kiwi".to_vec() }).await.unwrap();
+    }
+
+    #[actix::test]
+    async fn sessions_that_look_for_one_client_share_a_search_and_its_answer_is_kept() {
+        let store = store();
+        let _bell = link(&store, "Hands").await;
+        let first = store.send(Find { client: b"kiwi".to_vec() });
+        let second = store.send(Find { client: b"kiwi".to_vec() });
+        let both = actix_rt::spawn(async { (first.await, second.await) });
+        tokio::task::yield_now().await;
+        let asked = take(&store, "Hands").await;
+        let [Frame::Which { uuid, client }] = &asked[..] else { unreachable!("{asked:?}") };
+        assert_eq!(client, b"kiwi");
+        hear(&store, "Hands", Frame::Found { uuid: *uuid, line: b"kiwi +1-2 3 4 Welsh\n".to_vec() }).await;
+        assert!(matches!(both.await.unwrap(), (Ok(()), Ok(()))));
+        let (answer, pause) = execute(&store, "WHATSAT kiwi 1 1\n").await;
+        assert!(answer.starts_with("AT Welsh ") && matches!(pause, Pause::Places(_)), "{answer}");
+    }
+
+    #[actix::test]
+    async fn a_search_ends_when_everybody_has_said_no() {
+        let store = store();
+        let _bell = link(&store, "Hands").await;
+        let find = actix_rt::spawn(store.send(Find { client: b"kiwi".to_vec() }));
+        tokio::task::yield_now().await;
+        let asked = take(&store, "Hands").await;
+        let [Frame::Which { uuid, .. }] = asked[..] else { unreachable!("{asked:?}") };
+        hear(&store, "Hands", Frame::NotFound { uuid }).await;
+        find.await.unwrap().unwrap();
+    }
+
+    #[actix::test]
+    async fn a_search_that_nobody_answers_ends_in_time() {
+        tokio::time::pause();
+        let store = store();
+        let _bell = link(&store, "Hands").await;
+        let began = Instant::now();
+        store.send(Find { client: b"kiwi".to_vec() }).await.unwrap();
+        let limit = Duration::from_millis(Limits::default().search_ms);
+        assert!(began.elapsed() >= limit && began.elapsed() < limit * 2, "{:?}", began.elapsed());
+    }
+
+    #[actix::test]
+    async fn a_neighbours_search_is_answered_or_passed_on() {
+        let store = store();
+        let (_hands, _wilkes) = (link(&store, "Hands").await, link(&store, "Wilkes").await);
+        let question = Frame::Which { uuid: Uuid::from_u128(7), client: b"kiwi".to_vec() };
+        hear(&store, "Hands", question.clone()).await;
+        assert_eq!(take(&store, "Wilkes").await, std::slice::from_ref(&question));
+        hear(&store, "Wilkes", question).await;
+        let no = Frame::NotFound { uuid: Uuid::from_u128(7) };
+        assert_eq!(take(&store, "Wilkes").await, std::slice::from_ref(&no));
+        hear(&store, "Wilkes", no.clone()).await;
+        assert_eq!(take(&store, "Hands").await, [no]);
+    }
+
+    #[actix::test]
+    async fn what_is_no_record_is_counted_and_costs_nothing_else() {
+        let store = store();
+        hear(&store, "Hands", update(1, "rubbish\nkiwi +1-2 3 4 Welsh\n")).await;
+        let Census { clients, counts, .. } = store.send(Count).await.unwrap();
+        assert_eq!((clients, counts.malformed, counts.applied), (1, 1, 1));
+    }
+
+    #[actix::test]
+    async fn a_link_that_is_down_is_told_nothing() {
+        let store = store();
+        let mut bell = link(&store, "Hands").await;
+        store.send(LinkDown { link: "Hands".into() }).await.unwrap();
+        let _ = execute(&store, "IAMAT kiwi +1-2 3\n").await;
+        assert!(bell.try_recv().is_err());
+        assert_eq!(take(&store, "Hands").await, []);
+        assert!(store.send(Count).await.unwrap().links.is_empty());
+    }
+}
