@@ -1,0 +1,48 @@
+//! `herd check`: validates a topology and draws who talks to whom.
+
+use crate::failure::Failure;
+use crate::options::Check;
+use crate::{terminal, topology};
+use herd_core::topology::Topology;
+use std::path::Path;
+
+/// Validates the file and prints the drawing.
+pub fn run(chosen: &Path, check: &Check) -> Result<(), Failure> {
+    let path = check.file.as_deref().unwrap_or(chosen);
+    let file = topology::read(path)?;
+    // The limits are part of the file, so an impossible one is refused here too.
+    file.settings
+        .limits()
+        .map_err(|failure| Failure::Undone(format!("{}: settings: {failure}", path.display())))?;
+    terminal::show(&format!("{}: {}", path.display(), picture(&file.topology)))
+}
+
+fn picture(topology: &Topology) -> String {
+    let servers = count(topology.servers().len(), "server");
+    let links = count(topology.links().len(), "link");
+    let hops = count(topology.longest_route(), "hop");
+    format!("{servers}, {links}, at most {hops}\n\n{}", topology.drawing())
+}
+
+fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use herd_core::topology::Server;
+
+    #[test]
+    fn the_picture_counts_what_it_draws() {
+        let server = |name: &str, port: u16| Server {
+            name: name.to_owned(),
+            clients: format!("h:{port}"),
+            peers: format!("h:{}", port + 10),
+        };
+        let links = [("A".to_owned(), "B".to_owned())];
+        let herd = Topology::new(vec![server("A", 1), server("B", 2)], &links).expect("a valid topology");
+        assert_eq!(picture(&herd), "2 servers, 1 link, at most 1 hop\n\nA  ●   B\nB  ●   A\n");
+    }
+}

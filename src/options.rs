@@ -1,0 +1,478 @@
+//! The whole command line: commands, flags, environment, and the help that people read.
+//!
+//! A flag wins over the environment, that over the topology file's `settings`, that over the default.
+//! Secrets come from the environment only: a flag would show them to everybody who may list processes.
+
+use crate::failure::{Failure, reason};
+use herd_core::handshake::Secret;
+use herd_core::limits::Limits;
+use serde::Deserialize;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use structopt::StructOpt;
+use structopt::clap::{AppSettings, Error, ErrorKind};
+
+/// What the program was asked to do.
+#[derive(Debug, StructOpt)]
+#[structopt(
+    name = "herd",
+    about = "A herd of servers that tell each other where their clients are.",
+    global_setting(AppSettings::DeriveDisplayOrder),
+    global_setting(AppSettings::UnifiedHelpMessage),
+    global_setting(AppSettings::VersionlessSubcommands),
+    setting(AppSettings::DisableHelpSubcommand),
+    after_help = "\
+EXAMPLES:
+    herd up                          start every server of topology.json; Ctrl-C stops them
+    herd status                      ask every server how it is
+    herd send Goloman 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997'
+    herd send Welsh 'WHATSAT kiwi.cs.ucla.edu 10 5'
+    herd serve Goloman               run one server in the foreground
+    herd check topologies/hill.json  validate a topology and draw it
+
+ENVIRONMENT:
+    HERD_SECRET            servers link only with those that have the same secret
+    GOOGLE_PLACES_API_KEY  the key for places near a client
+    RUST_LOG               what is logged, as in info or herd_actors=debug
+
+Each command explains itself: herd up --help"
+)]
+pub struct Options {
+    /// The file that names the servers and who talks to whom
+    #[structopt(long, value_name = "FILE", env = "HERD_TOPOLOGY", default_value = DEFAULT_TOPOLOGY, global = true)]
+    pub topology: PathBuf,
+    /// The command.
+    #[structopt(subcommand)]
+    pub command: Command,
+}
+
+const DEFAULT_TOPOLOGY: &str = "topology.json";
+
+// The commands. (Documentation here would replace what the help says of the whole program.)
+#[derive(Debug, StructOpt)]
+pub enum Command {
+    /// Start the servers of the topology, each in a process of its own, and watch them
+    #[structopt(after_help = "\
+EXAMPLES:
+    herd up                                  every server of topology.json
+    herd up Goloman Hands                    these two only
+    herd up --topology topologies/hill.json  another herd
+
+A server that dies is named, and the others go on. Ctrl-C or SIGTERM stops all of them; a second one does
+so at once. No server outlives the launcher, not even when it is killed.")]
+    Up(Up),
+    /// Run one server in the foreground
+    #[structopt(after_help = "\
+EXAMPLES:
+    herd serve Goloman
+    herd serve Newcomer --topology mine.json     join a running herd: name its neighbours in mine.json;
+                                                 they take it if their file names it or they run with --open
+    RUST_LOG=herd_actors=debug herd serve Hands  log every message
+
+Ctrl-C or SIGTERM stops it when it has finished what was begun; a second one stops it at once.")]
+    Serve(Serve),
+    /// Send commands to a server by its name and print the answers
+    #[structopt(after_help = "\
+EXAMPLES:
+    herd send Goloman 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997'
+    herd send Hands 'WHATSAT kiwi.cs.ucla.edu 10 5'
+    herd send Hands                  type commands, one a line; Ctrl-D ends
+    herd send Hands < commands.txt")]
+    Send(Send),
+    /// Ask every server how it is
+    #[structopt(after_help = "\
+EXAMPLES:
+    herd status
+    herd status --json
+    herd status > /dev/null && echo all up
+
+The exit code is 1 if any server is down.")]
+    Status(Status),
+    /// Validate a topology and draw who talks to whom
+    #[structopt(after_help = "\
+EXAMPLES:
+    herd check topologies/hill.json
+    herd check                       the one that herd up would take")]
+    Check(Check),
+}
+
+/// What `herd up` is asked.
+#[derive(Debug, StructOpt)]
+pub struct Up {
+    /// The servers to start; all of the topology when none is named
+    #[structopt(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// What every server is started with.
+    #[structopt(flatten)]
+    pub flags: Flags,
+}
+
+/// What `herd serve` is asked.
+#[derive(Debug, StructOpt)]
+pub struct Serve {
+    /// The server to run, by its name in the topology
+    #[structopt(value_name = "NAME")]
+    pub name: String,
+    /// Stop when standard input ends: how the launcher makes sure that nothing outlives it.
+    #[structopt(long, hidden = true)]
+    pub until_stdin_ends: bool,
+    /// What it is started with.
+    #[structopt(flatten)]
+    pub flags: Flags,
+}
+
+/// What `herd send` is asked.
+#[derive(Debug, StructOpt)]
+pub struct Send {
+    /// The server, by its name in the topology
+    #[structopt(value_name = "NAME")]
+    pub name: String,
+    /// Commands, each a line in quotes; without any, lines are read from standard input
+    #[structopt(value_name = "COMMAND", parse(from_os_str))]
+    pub commands: Vec<OsString>,
+}
+
+/// What `herd status` is asked.
+#[derive(Debug, StructOpt)]
+pub struct Status {
+    /// Print JSON for programs
+    #[structopt(long)]
+    pub json: bool,
+}
+
+/// What `herd check` is asked.
+#[derive(Debug, StructOpt)]
+pub struct Check {
+    /// The topology to validate instead of --topology
+    #[structopt(value_name = "FILE", parse(from_os_str))]
+    pub file: Option<PathBuf>,
+}
+
+/// Declares the flags of a server: those written out below, and one line for each of the limits.
+macro_rules! flags {
+    ($($name:ident: $kind:ty = $default:literal, $unit:literal, $variable:literal, $help:literal;)*) => {
+        /// What a server is started with, from a command line and its environment, or from the settings of a file.
+        #[derive(Debug, Clone, Default, PartialEq, Deserialize, StructOpt)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Flags {
+            /// Accept neighbours that the topology does not name
+            #[structopt(long)]
+            pub open: bool,
+            /// Where servers append their logs, to <NAME>.log [default: logs]
+            #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(from_os_str))]
+            pub log_dir: Option<PathBuf>,
+            /// Where places are asked for instead of Google
+            #[structopt(long, value_name = "URL", env = "GOOGLE_PLACES_URL", hidden_short_help = true)]
+            pub places_url: Option<String>,
+            $(
+                #[doc = $help]
+                #[structopt(
+                    long, value_name = $unit, env = $variable, hide_env_values = true, hidden_short_help = true,
+                    help = concat!($help, " [default: ", $default, "]")
+                )]
+                pub $name: Option<$kind>,
+            )*
+        }
+
+        impl Flags {
+            /// Fills what is not given from `file`.
+            #[must_use]
+            pub fn or(self, file: Flags) -> Flags {
+                Flags {
+                    open: self.open || file.open,
+                    log_dir: self.log_dir.or(file.log_dir),
+                    places_url: self.places_url.or(file.places_url),
+                    $($name: self.$name.or(file.$name),)*
+                }
+            }
+
+            /// Makes the limits, the defaults where nothing is given. None may be 0.
+            pub fn limits(&self) -> Result<Limits, Failure> {
+                let mut limits = Limits::default();
+                $(match self.$name {
+                    Some(0) => return Err(nothing(stringify!($name))),
+                    Some(limit) => limits.$name = limit,
+                    None => {}
+                })*
+                Ok(limits)
+            }
+
+            /// Writes the flags as the command line that gives them.
+            pub fn arguments(&self) -> Vec<OsString> {
+                let mut arguments = Vec::new();
+                if self.open {
+                    arguments.push("--open".into());
+                }
+                give(&mut arguments, "log_dir", self.log_dir.as_ref());
+                give(&mut arguments, "places_url", self.places_url.as_ref());
+                $(give(&mut arguments, stringify!($name), self.$name.map(|limit| limit.to_string()).as_ref());)*
+                arguments
+            }
+        }
+
+        #[cfg(test)]
+        const LIMITS: &[(&str, fn(&Limits) -> bool)] = &[$((stringify!($name), |limits| limits.$name == $default)),*];
+    };
+}
+
+flags! {
+    line_max: usize = 65_536, "BYTES", "HERD_LINE_MAX", "Longest line of a client";
+    sessions_max: usize = 10_000, "N", "HERD_SESSIONS_MAX", "Clients connected at once";
+    write_stall_ms: u64 = 10_000, "MS", "HERD_WRITE_STALL_MS", "How long a client may leave answers unread";
+    search_ms: u64 = 500, "MS", "HERD_SEARCH_MS", "How long the herd is searched for an unknown client";
+    searches_max: usize = 1024, "N", "HERD_SEARCHES_MAX", "Searches under way at once";
+    seen_max: usize = 65_536, "N", "HERD_SEEN_MAX", "Updates remembered as seen, twice over";
+    seen_ms: u64 = 60_000, "MS", "HERD_SEEN_MS", "How long an update is remembered as seen, at least";
+    ring_bytes: usize = 8_388_608, "BYTES", "HERD_RING_BYTES", "Recent updates kept for links";
+    outbox_bytes: usize = 1_048_576, "BYTES", "HERD_OUTBOX_BYTES", "Questions and answers waiting for one link";
+    chunk_bytes: usize = 65_536, "BYTES", "HERD_CHUNK_BYTES", "The most that a link writes at once";
+    frame_bytes: usize = 16_777_216, "BYTES", "HERD_FRAME_BYTES", "The largest frame taken from a neighbour";
+    connect_ms: u64 = 2_000, "MS", "HERD_CONNECT_MS", "How long dialling a neighbour may take";
+    handshake_ms: u64 = 2_000, "MS", "HERD_HANDSHAKE_MS", "How long a handshake may take";
+    handshakes_max: usize = 64, "N", "HERD_HANDSHAKES_MAX", "Handshakes of callers under way at once";
+    heartbeat_ms: u64 = 1_000, "MS", "HERD_HEARTBEAT_MS", "How often an idle link shows that it lives";
+    silent_ms: u64 = 5_000, "MS", "HERD_SILENT_MS", "How long a neighbour may be silent";
+    redial_min_ms: u64 = 100, "MS", "HERD_REDIAL_MIN_MS", "First delay before a lost link is dialled again";
+    redial_max_ms: u64 = 5_000, "MS", "HERD_REDIAL_MAX_MS", "Longest delay before a lost link is dialled again";
+    stop_ms: u64 = 5_000, "MS", "HERD_STOP_MS", "How long a stopping server lets clients finish";
+}
+
+impl Flags {
+    /// Tells where the logs go.
+    pub fn log_dir(&self) -> &Path {
+        match &self.log_dir {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("logs"),
+        }
+    }
+}
+
+fn nothing(limit: &str) -> Failure {
+    Failure::Usage(format!("{limit} is 0, which lets nothing through; write at least 1"))
+}
+
+/// Adds a flag with its value: as two words if the value begins with `=`, which clap would take off, otherwise as
+/// one, so that a value that begins with a dash is still a value.
+fn give(arguments: &mut Vec<OsString>, name: &str, value: Option<&impl AsRef<OsStr>>) {
+    let Some(value) = value.map(AsRef::as_ref) else { return };
+    let mut flag = OsString::from(format!("--{}", name.replace('_', "-")));
+    if value.as_encoded_bytes().starts_with(b"=") {
+        arguments.extend([flag, value.to_owned()]);
+    } else {
+        flag.push("=");
+        flag.push(value);
+        arguments.push(flag);
+    }
+}
+
+/// Reads what the servers of the herd share, from the environment.
+pub fn secret() -> Result<Option<Secret>, Failure> {
+    Ok(hidden("HERD_SECRET")?.and_then(|bytes| Secret::new(&bytes)))
+}
+
+/// Reads the key for places, from the environment.
+pub fn places_key() -> Result<Option<String>, Failure> {
+    hidden("GOOGLE_PLACES_API_KEY")?
+        .map(String::from_utf8)
+        .transpose()
+        .map_err(|_| Failure::Usage("GOOGLE_PLACES_API_KEY is no text; copy the key once more".to_owned()))
+}
+
+/// Reads a variable that no output may show. Set to nothing is refused: it looks safe and is not.
+fn hidden(variable: &str) -> Result<Option<Vec<u8>>, Failure> {
+    match std::env::var_os(variable).map(OsString::into_encoded_bytes) {
+        Some(bytes) if bytes.is_empty() => {
+            Err(Failure::Usage(format!("{variable} is set to nothing; give it a value or unset it")))
+        }
+        value => Ok(value),
+    }
+}
+
+/// What was asked for ends before any command: help, the version, or wrong usage.
+#[derive(Debug)]
+pub enum Early {
+    /// Text for standard output.
+    Shown(String),
+    /// Help for somebody who gave no command.
+    Lost(String),
+    /// Wrong usage, and what to do.
+    Refused(Failure),
+}
+
+/// Reads the command line, whose first word is the program.
+pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Early> {
+    let mut options = Options::from_iter_safe(arguments).map_err(|error| early(&error))?;
+    if options.topology.as_os_str().is_empty() {
+        options.topology = PathBuf::from(DEFAULT_TOPOLOGY);
+    }
+    Ok(options)
+}
+
+fn early(error: &Error) -> Early {
+    match error.kind {
+        ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed => Early::Shown(error.message.clone() + "\n"),
+        ErrorKind::MissingArgumentOrSubcommand => Early::Lost(error.message.clone() + "\n"),
+        _ => Early::Refused(Failure::Usage(one_line(&error.message))),
+    }
+}
+
+/// Makes one line of what clap writes in several, its usage left out.
+fn one_line(message: &str) -> String {
+    let paragraph = message.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    let said = words.join(" ");
+    let said = said.strip_prefix("error: ").unwrap_or(&said);
+    format!("{}; see --help", reason(&said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn asked(words: &[&str]) -> Result<Options, Early> {
+        read(std::iter::once("herd").chain(words.iter().copied()).map(OsString::from))
+    }
+
+    fn serve(words: &[OsString]) -> Flags {
+        let line = ["herd", "serve", "A"].map(OsString::from);
+        match read(line.into_iter().chain(words.iter().cloned())).expect("a command").command {
+            Command::Serve(serve) => serve.flags,
+            other => panic!("not serve: {other:?}"),
+        }
+    }
+
+    fn refused(words: &[&str]) -> String {
+        match asked(words) {
+            Err(Early::Refused(failure)) => {
+                assert_eq!(failure.exit_code(), 2);
+                failure.to_string()
+            }
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    fn help(words: &[&str]) -> String {
+        match asked(words) {
+            Err(Early::Shown(text)) => text,
+            other => panic!("no help: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_topology_may_be_given_before_or_after_the_command() {
+        for words in [["--topology", "x.json", "status"], ["status", "--topology", "x.json"]] {
+            assert_eq!(asked(&words).expect("a command").topology, Path::new("x.json"));
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line_that_leads_to_help() {
+        let cases: [(&[&str], &str); 5] = [
+            (&["serve"], "the following required arguments were not provided: <NAME>; see --help"),
+            (
+                &["status", "--jsn"],
+                "found argument '--jsn' which wasn't expected, or isn't valid in this context; see --help",
+            ),
+            (
+                &["serve", "A", "--line-max", "x"],
+                "invalid value for '--line-max <BYTES>': invalid digit found in string; see --help",
+            ),
+            (
+                &["serve", "A", "B"],
+                "found argument 'B' which wasn't expected, or isn't valid in this context; see --help",
+            ),
+            (
+                &["serve", "A", "--line-max"],
+                "the argument '--line-max <BYTES>' requires a value but none was supplied; see --help",
+            ),
+        ];
+        for (words, expected) in cases {
+            assert_eq!(refused(words), expected);
+        }
+    }
+
+    #[test]
+    fn no_command_is_answered_with_help() {
+        assert!(matches!(asked(&[]), Err(Early::Lost(text)) if text.contains("EXAMPLES")));
+    }
+
+    #[test]
+    fn help_has_examples_everywhere_and_hides_what_is_for_the_launcher() {
+        let commands: [&[&str]; 6] = [&[], &["up"], &["serve"], &["send"], &["status"], &["check"]];
+        for command in commands {
+            let text = help(&[command, &["--help"]].concat());
+            assert!(text.contains("EXAMPLES:"), "{text}");
+            assert!(!text.contains("until-stdin-ends"), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        }
+    }
+
+    #[test]
+    fn short_help_leaves_the_limits_out() {
+        assert!(help(&["serve", "--help"]).contains("--line-max <BYTES>"));
+        assert!(!help(&["serve", "-h"]).contains("--line-max"));
+    }
+
+    #[test]
+    fn help_tells_the_default_of_every_limit_truly() {
+        let text = help(&["serve", "--help"]);
+        for (name, is_default) in LIMITS {
+            assert!(is_default(&Limits::default()), "the default of {name} in the help is another");
+            assert!(text.contains(&format!("--{} <", name.replace('_', "-"))), "{text}");
+        }
+        assert!(text.contains("[default: 65536]"), "{text}");
+    }
+
+    #[test]
+    fn secrets_are_not_flags() {
+        let text = help(&["serve", "--help"]) + &help(&["--help"]);
+        assert!(!text.contains("--secret") && !text.contains("--key"), "{text}");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let flags = Flags { line_max: Some(1), search_ms: Some(2), ..Flags::default() };
+        let file = Flags { line_max: Some(3), sessions_max: Some(4), ..Flags::default() };
+        let limits = flags.or(file).limits().expect("limits");
+        let expected = Limits { line_max: 1, search_ms: 2, sessions_max: 4, ..Limits::default() };
+        assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn logs_go_where_flag_file_or_default_say() {
+        let at = |dir: &str| Flags { log_dir: Some(dir.into()), ..Flags::default() };
+        assert_eq!(at("a").or(at("b")).log_dir(), Path::new("a"));
+        assert_eq!(Flags::default().or(at("b")).log_dir(), Path::new("b"));
+        assert_eq!(Flags::default().log_dir(), Path::new("logs"));
+        assert_eq!(at("").log_dir(), Path::new("logs"));
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused() {
+        let flags = Flags { frame_bytes: Some(0), ..Flags::default() };
+        let expected = "frame_bytes is 0, which lets nothing through; write at least 1";
+        assert_eq!(flags.limits().expect_err("a refusal").to_string(), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn flags_survive_the_command_line_to_a_child(
+            open: bool,
+            log_dir in proptest::option::of("[^\0]{1,12}"),
+            places_url in proptest::option::of("[^\0]{1,12}"),
+            line_max: Option<usize>,
+            redial_max_ms: Option<u64>,
+        ) {
+            let log_dir = log_dir.map(PathBuf::from);
+            let flags = Flags { open, log_dir, places_url, line_max, redial_max_ms, ..Flags::default() };
+            prop_assert_eq!(serve(&flags.arguments()), flags);
+        }
+
+        #[test]
+        fn no_command_line_panics(words in proptest::collection::vec("[^\0]{0,8}", 0..5)) {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            drop(asked(&words));
+        }
+    }
+}

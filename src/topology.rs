@@ -1,0 +1,469 @@
+//! The topology file: the only place that knows its JSON.
+//!
+//! ```json
+//! { "servers": { "Goloman": { "clients": "127.0.0.1:11645", "peers": "127.0.0.1:12645",
+//!                             "neighbours": ["Hands", "Wilkes"] }, … },
+//!   "settings": { "log_dir": "logs", … } }
+//! ```
+//!
+//! A link may be declared on either side or on both. Settings are the long flags of `herd serve`, written with
+//! underscores. Whatever is wrong is refused with the file, the place, and what to write instead.
+
+use crate::failure::{Failure, reason};
+use crate::options::Flags;
+use crate::terminal;
+use herd_core::topology::{Place, Problem, Server, Topology};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::error::Category;
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::Path;
+
+/// What a topology file says: the herd, and the settings of its servers.
+#[derive(Debug, PartialEq)]
+pub struct File {
+    /// The herd.
+    pub topology: Topology,
+    /// The file's values of flags, for those who give none on the command line or in the environment.
+    pub settings: Flags,
+}
+
+/// Reads a topology file and warns when the herd is not connected.
+pub fn read(path: &Path) -> Result<File, Failure> {
+    let name = path.display();
+    let bytes = std::fs::read(path).map_err(|error| {
+        let why = reason(&error);
+        Failure::Undone(format!("cannot read the topology {name}: {why}; name another with --topology FILE"))
+    })?;
+    let file = parse(&bytes).map_err(|refusal| Failure::Undone(format!("{name}:{refusal}")))?;
+    if let Some(warning) = disconnected(&file.topology) {
+        terminal::complain(&format!("warning: {name}: {warning}"));
+    }
+    Ok(file)
+}
+
+/// Finds a server by name; a name that is not in the herd is answered with those that are.
+pub fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Server, Failure> {
+    topology.server(name).ok_or_else(|| {
+        let known: Vec<&str> = topology.servers().iter().map(|server| server.name.as_str()).collect();
+        Failure::Usage(format!("there is no server {name:?} in the topology; it has {}", known.join(", ")))
+    })
+}
+
+/// Says which servers cannot reach each other, if any.
+pub fn disconnected(topology: &Topology) -> Option<String> {
+    let islands: Vec<String> = topology.islands().iter().map(|island| island.join(", ")).collect();
+    (islands.len() > 1).then(|| {
+        let parts = islands.join(" | ");
+        format!("the herd is not connected, it has {} parts: {parts}; link them", islands.len())
+    })
+}
+
+/// Reads the bytes of a topology file. The refusal begins with the place in the file.
+fn parse(bytes: &[u8]) -> Result<File, String> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(format!(" the file is empty; write at least {EXAMPLE}"));
+    }
+    let Object(Written { servers: Servers(entries), settings: Object(settings) }) =
+        serde_json::from_slice(bytes).map_err(|error| refusal(&error))?;
+    let topology = Topology::new(servers(&entries), &links(&entries))
+        .map_err(|problem| format!(" {}: {problem}", place(&entries, &problem)))?;
+    Ok(File { topology, settings })
+}
+
+/// The smallest topology, for those who have none.
+const EXAMPLE: &str =
+    r#"{"servers": {"Goloman": {"clients": "127.0.0.1:11645", "peers": "127.0.0.1:12645"}}}"#;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    servers: Servers,
+    #[serde(default)]
+    settings: Object<Flags>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    clients: String,
+    peers: String,
+    #[serde(default)]
+    neighbours: Vec<String>,
+}
+
+/// The servers in the order of the file, which a map would lose, and a second of one name with it.
+struct Servers(Vec<(String, Entry)>);
+
+impl<'de> Deserialize<'de> for Servers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Servers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object { … } with a server for each name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Servers, A::Error> {
+                let mut servers: Vec<(String, Entry)> = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if servers.iter().any(|(other, _)| *other == name) {
+                        return Err(A::Error::custom(Problem::NameTwice { name }));
+                    }
+                    let Object(entry) = map.next_value()?;
+                    servers.push((name, entry));
+                }
+                Ok(Servers(servers))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// What must be written as an object. Serde alone would take an array of the fields in their order as well.
+#[derive(Default)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object { … }")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+fn servers(entries: &[(String, Entry)]) -> Vec<Server> {
+    let server = |(name, entry): &(String, Entry)| Server {
+        name: name.clone(),
+        clients: entry.clients.clone(),
+        peers: entry.peers.clone(),
+    };
+    entries.iter().map(server).collect()
+}
+
+fn links(entries: &[(String, Entry)]) -> Vec<(String, String)> {
+    let links = |(name, entry): &(String, Entry)| {
+        entry.neighbours.iter().map(|neighbour| (name.clone(), neighbour.clone())).collect::<Vec<_>>()
+    };
+    entries.iter().flat_map(links).collect()
+}
+
+/// Says what is wrong with the JSON, where, and what to write instead.
+fn refusal(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let said = error.to_string();
+    let what = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said);
+    let remedy = match error.classify() {
+        Category::Eof => "; the file ends too early, close what is open",
+        Category::Syntax => {
+            "; write JSON: names in double quotes, commas between items and none after the last"
+        }
+        _ if what.starts_with("missing field `servers`") => "; write \"servers\": { … }",
+        _ if what.starts_with("missing field `clients`") => "; write \"clients\": \"127.0.0.1:11645\"",
+        _ if what.starts_with("missing field `peers`") => "; write \"peers\": \"127.0.0.1:12645\"",
+        _ => "",
+    };
+    format!("{line}:{column}: {what}{remedy}")
+}
+
+/// Tells where in the JSON a problem of the herd stands.
+fn place(entries: &[(String, Entry)], problem: &Problem) -> String {
+    match problem {
+        Problem::NoServers => "servers".to_owned(),
+        Problem::Name { name, .. } | Problem::NameTwice { name } => format!("servers.{}", key(name)),
+        Problem::Address { at: Place { server, side }, .. }
+        | Problem::AddressTwice { at: Place { server, side }, .. } => {
+            format!("servers.{}.{side}", key(server))
+        }
+        Problem::UnknownNeighbour { server, neighbour, .. } => neighbour_place(entries, server, neighbour),
+        Problem::LinkToOneself { server } => neighbour_place(entries, server, server),
+    }
+}
+
+fn neighbour_place(entries: &[(String, Entry)], server: &str, neighbour: &str) -> String {
+    let neighbours = entries.iter().find(|(name, _)| name == server).map(|(_, entry)| &entry.neighbours);
+    let index = neighbours.and_then(|names| names.iter().position(|name| name == neighbour)).unwrap_or(0);
+    format!("servers.{}.neighbours[{index}]", key(server))
+}
+
+/// Writes a name as a step of a path: in quotes unless it is a plain word.
+fn key(name: &str) -> String {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+    if plain { name.to_owned() } else { format!("{name:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Puts two servers into a file, with what is to be tried added to the first.
+    fn two(more: &str) -> String {
+        format!(
+            r#"{{"servers": {{"A": {{"clients": "h:1", "peers": "h:2"{more}}}, "B": {{"clients": "h:3", "peers": "h:4"}}}}}}"#
+        )
+    }
+
+    fn refused(text: &str) -> String {
+        parse(text.as_bytes()).expect_err("a refusal")
+    }
+
+    #[test]
+    fn the_default_topology_is_the_herd_of_the_assignment() {
+        let File { topology, settings } =
+            parse(include_bytes!("../topology.json")).expect("a valid topology");
+        let at = |server: &Server| format!("{} {} {}", server.name, server.clients, server.peers);
+        assert_eq!(
+            topology.servers().iter().map(at).collect::<Vec<_>>(),
+            [
+                "Goloman 127.0.0.1:11645 127.0.0.1:12645",
+                "Hands 127.0.0.1:11646 127.0.0.1:12646",
+                "Holiday 127.0.0.1:11647 127.0.0.1:12647",
+                "Welsh 127.0.0.1:11648 127.0.0.1:12648",
+                "Wilkes 127.0.0.1:11649 127.0.0.1:12649",
+            ]
+        );
+        assert_eq!(
+            topology.links(),
+            [
+                ("Goloman", "Hands"),
+                ("Goloman", "Holiday"),
+                ("Goloman", "Wilkes"),
+                ("Hands", "Wilkes"),
+                ("Holiday", "Welsh"),
+                ("Holiday", "Wilkes"),
+            ]
+        );
+        assert_eq!(settings, Flags::default());
+    }
+
+    #[test]
+    fn the_herds_of_the_other_prototypes_are_theirs_and_share_no_port() {
+        let files: [&[u8]; 3] = [
+            include_bytes!("../topology.json"),
+            include_bytes!("../topologies/hill.json"),
+            include_bytes!("../topologies/alford.json"),
+        ];
+        let herds = files.map(|bytes| parse(bytes).expect("a valid topology").topology);
+        assert_eq!(
+            herds[1].links(),
+            [
+                ("Hill", "Jaquez"),
+                ("Hill", "Smith"),
+                ("Jaquez", "Singleton"),
+                ("Smith", "Campbell"),
+                ("Smith", "Singleton"),
+                ("Campbell", "Singleton"),
+            ]
+        );
+        assert_eq!(
+            herds[2].links(),
+            [
+                ("Alford", "Hamilton"),
+                ("Alford", "Welsh"),
+                ("Ball", "Holiday"),
+                ("Ball", "Welsh"),
+                ("Hamilton", "Holiday"),
+            ]
+        );
+        let addresses = herds.iter().flat_map(Topology::servers).flat_map(|s| [&s.clients, &s.peers]);
+        assert_eq!(addresses.collect::<std::collections::BTreeSet<_>>().len(), 30);
+    }
+
+    #[test]
+    fn a_link_may_be_declared_on_either_side_or_both() {
+        let here = two(r#", "neighbours": ["B"]"#);
+        let there =
+            here.replace(r#", "neighbours": ["B"]"#, "").replace(r#""h:4""#, r#""h:4", "neighbours": ["A"]"#);
+        let both = here.replace(r#""h:4""#, r#""h:4", "neighbours": ["A"]"#);
+        for text in [here, there, both] {
+            let links = parse(text.as_bytes()).expect("a valid topology").topology;
+            assert_eq!(links.links(), [("A", "B")], "{text}");
+        }
+    }
+
+    #[test]
+    fn servers_keep_the_order_of_the_file() {
+        let text = r#"{"servers": {"Z": {"clients": "h:1", "peers": "h:2"}, "A": {"clients": "h:3", "peers": "h:4"}}}"#;
+        let file = parse(text.as_bytes()).expect("a valid topology");
+        let names: Vec<&str> = file.topology.servers().iter().map(|server| server.name.as_str()).collect();
+        assert_eq!(names, ["Z", "A"]);
+    }
+
+    #[test]
+    fn settings_are_the_long_flags_with_underscores() {
+        let text = two("").replacen(
+            '{',
+            r#"{"settings": {"log_dir": "elsewhere", "line_max": 100, "open": true}, "#,
+            1,
+        );
+        let settings = parse(text.as_bytes()).expect("a valid topology").settings;
+        let expected =
+            Flags { open: true, log_dir: Some("elsewhere".into()), line_max: Some(100), ..Flags::default() };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn an_empty_file_is_refused_with_an_example_that_works() {
+        for text in ["", " \r\n\t"] {
+            assert_eq!(refused(text), format!(" the file is empty; write at least {EXAMPLE}"));
+        }
+        assert!(parse(EXAMPLE.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_malformed_file_is_refused_with_line_and_column() {
+        let syntax = "; write JSON: names in double quotes, commas between items and none after the last";
+        let cases = [
+            ("{", "1:1: EOF while parsing an object; the file ends too early, close what is open".to_owned()),
+            ("{\n  \"servers\": {},\n}", format!("3:1: trailing comma{syntax}")),
+            ("{servers: {}}", format!("1:2: key must be a string{syntax}")),
+            ("hello", format!("1:1: expected value{syntax}")),
+            ("[]", "1:0: invalid type: sequence, expected an object { … }".to_owned()),
+            ("{} {}", "1:2: missing field `servers`; write \"servers\": { … }".to_owned()),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(refused(text), expected, "{text}");
+        }
+        assert!(refused("{\"servers\": \"\u{1}\"}").starts_with("1:14: control character"));
+        assert!(parse(b"{\"servers\": {\"\xff\": 1}}").is_err());
+    }
+
+    #[test]
+    fn text_after_the_end_is_refused() {
+        assert!(refused(&(two("") + "\nx")).starts_with("2:1: trailing characters"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_with_those_that_are_known() {
+        let entry = two(r#", "neighbors": ["B"]"#);
+        let expected = "1:64: unknown field `neighbors`, expected one of `clients`, `peers`, `neighbours`";
+        assert_eq!(refused(&entry), expected);
+        let top = two("").replacen('{', r#"{"sevrers": {}, "#, 1);
+        assert_eq!(refused(&top), "1:10: unknown field `sevrers`, expected `servers` or `settings`");
+        let settings = two("").replacen('{', r#"{"settings": {"log-dir": "x"}, "#, 1);
+        let said = refused(&settings);
+        assert!(
+            said.starts_with("1:23: unknown field `log-dir`, expected one of `open`, `log_dir`"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_field_of_the_wrong_kind_is_refused() {
+        let cases = [
+            (
+                r#"{"servers": []}"#,
+                "1:12: invalid type: sequence, expected an object { … } with a server for each name",
+            ),
+            (r#"{"servers": {"A": 5}}"#, "1:19: invalid type: integer `5`, expected an object { … }"),
+            (
+                r#"{"servers": {"A": ["h:1", "h:2"]}}"#,
+                "1:18: invalid type: sequence, expected an object { … }",
+            ),
+            (
+                r#"{"servers": {"A": {"clients": 11645}}}"#,
+                "1:35: invalid type: integer `11645`, expected a string",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(refused(text), expected);
+        }
+        let settings = two("").replacen('{', r#"{"settings": {"line_max": -1}, "#, 1);
+        assert_eq!(refused(&settings), "1:28: invalid value: integer `-1`, expected usize");
+    }
+
+    #[test]
+    fn a_missing_address_is_refused_with_what_to_write() {
+        let no_clients = r#"{"servers": {"A": {"peers": "h:1"}}}"#;
+        let expected = "1:34: missing field `clients`; write \"clients\": \"127.0.0.1:11645\"";
+        assert_eq!(refused(no_clients), expected);
+        let no_peers = r#"{"servers": {"A": {"clients": "h:1"}}}"#;
+        assert_eq!(refused(no_peers), "1:36: missing field `peers`; write \"peers\": \"127.0.0.1:12645\"");
+    }
+
+    #[test]
+    fn a_server_described_twice_is_refused_at_the_second() {
+        let text = two("").replace("\"B\"", "\n\"A\"");
+        assert_eq!(refused(&text), "2:3: two servers are named \"A\"; give each a name of its own");
+    }
+
+    #[test]
+    fn a_herd_without_servers_is_refused() {
+        assert_eq!(refused(r#"{"servers": {}}"#), " servers: there is no server; name at least one");
+    }
+
+    #[test]
+    fn a_bad_name_is_refused_with_its_place() {
+        let cases = [
+            (
+                "Go loman",
+                r#"" servers."Go loman": "Go loman" is no name for a server: write it without white space""#,
+            ),
+            ("", r#"" servers."": "" is no name for a server: write at least one character""#),
+        ];
+        for (name, expected) in cases {
+            let text = two("").replace("\"B\"", &format!("{name:?}"));
+            assert_eq!(format!("\"{}\"", refused(&text)), expected);
+        }
+    }
+
+    #[test]
+    fn an_unknown_neighbour_is_refused_with_its_place_and_the_names_there_are() {
+        let text = two(r#", "neighbours": ["B", "Hnads"]"#);
+        let expected = " servers.A.neighbours[1]: there is no server \"Hnads\"; write one of A, B";
+        assert_eq!(refused(&text), expected);
+    }
+
+    #[test]
+    fn a_link_to_oneself_is_refused_with_its_place() {
+        let text = two(r#", "neighbours": ["B", "A"]"#);
+        let expected =
+            " servers.A.neighbours[1]: \"A\" names itself; a link needs another server, or leave it out";
+        assert_eq!(refused(&text), expected);
+    }
+
+    #[test]
+    fn an_address_twice_is_refused_with_both_places() {
+        let text = two("").replace("h:4", "h:1");
+        let expected = " servers.B.peers: address \"h:1\" is taken by the clients of \"A\"; \
+                        give each listener a port of its own";
+        assert_eq!(refused(&text), expected);
+    }
+
+    #[test]
+    fn a_malformed_address_is_refused_with_its_place() {
+        let text = two("").replace("h:3", "11646");
+        let expected = " servers.B.clients: \"11646\" is no address: write the port after a colon, \
+                        as in \"127.0.0.1:11645\"";
+        assert_eq!(refused(&text), expected);
+    }
+
+    #[test]
+    fn a_herd_in_two_parts_gets_a_warning_that_names_them() {
+        let apart = parse(two("").as_bytes()).expect("a valid topology").topology;
+        let expected = "the herd is not connected, it has 2 parts: A | B; link them";
+        assert_eq!(disconnected(&apart).as_deref(), Some(expected));
+        let joined = parse(two(r#", "neighbours": ["B"]"#).as_bytes()).expect("a valid topology").topology;
+        assert_eq!(disconnected(&joined), None);
+    }
+
+    #[test]
+    fn a_name_nobody_has_is_answered_with_the_names_there_are() {
+        let herd = parse(two("").as_bytes()).expect("a valid topology").topology;
+        let expected = Failure::Usage("there is no server \"C\" in the topology; it has A, B".to_owned());
+        assert_eq!(find(&herd, "C"), Err(expected));
+    }
+}
