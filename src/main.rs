@@ -1,3 +1,67 @@
-//! The front door of `herd`.
+//! The front door of `herd`: reads the command line, runs the command, and turns its end into an exit code.
 
-fn main() {}
+mod check;
+mod failure;
+mod launcher;
+mod logging;
+mod options;
+mod send;
+mod serve;
+mod signals;
+mod status;
+mod table;
+mod terminal;
+mod topology;
+mod up;
+
+use failure::Failure;
+use options::{Command, Early, Options};
+
+fn main() {
+    // An error says that a provider is installed already, which is all that is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match options::read(std::env::args_os()) {
+        Ok(options) => {
+            let system = actix_rt::System::new();
+            let outcome = system.block_on(run(options));
+            // Dropping the system would wait for lookups of host names that nobody waits for any more.
+            std::process::exit(conclude(outcome));
+        }
+        Err(early) => conclude_early(early),
+    };
+    std::process::exit(conclude(outcome));
+}
+
+async fn run(options: Options) -> Result<(), Failure> {
+    let Options { topology: path, command } = options;
+    let file = || topology::read(&path);
+    match command {
+        Command::Up(up) => up::run(&path, file()?, up).await,
+        Command::Serve(serve) => serve::run(file()?, serve).await,
+        Command::Send(send) => send::run(&file()?.topology, send).await,
+        Command::Status(status) => status::run(&file()?.topology, &status).await,
+        Command::Check(check) => check::run(&path, &check),
+    }
+}
+
+fn conclude_early(early: Early) -> Result<(), Failure> {
+    match early {
+        Early::Shown(text) => terminal::show(&text),
+        Early::Lost(help) => {
+            terminal::warn(&help);
+            Err(Failure::Usage("a command is missing; choose one of those above".to_owned()))
+        }
+        Early::Refused(failure) => Err(failure),
+    }
+}
+
+/// Says what went wrong, if anything, and tells the exit code.
+fn conclude(outcome: Result<(), Failure>) -> i32 {
+    match outcome {
+        Ok(()) => 0,
+        Err(failure) => {
+            terminal::complain(&failure.to_string());
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `herd send`: says lines to a server by its name and prints what it answers, byte for byte.
+
+use crate::failure::{Failure, reason};
+use crate::options::Send;
+use crate::{terminal, topology};
+use herd_core::topology::{Server, Topology};
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Read};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::{self, Receiver};
+
+/// A server on this machine answers in microseconds, one across the world in a fraction of this.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// As much as one read of standard input or of the socket may bring.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Chunks of standard input that may wait for the socket.
+const CHUNKS_WAITING: usize = 4;
+
+/// Sends the commands, or the lines of standard input, and prints the answers until the server has no more.
+pub async fn run(topology: &Topology, send: Send) -> Result<(), Failure> {
+    let server = topology::find(topology, &send.name)?;
+    let (reader, writer) = connect(server).await?.into_split();
+    let words = if send.commands.is_empty() { standard_input() } else { lines(send.commands) };
+    let (mut hearing, mut saying) = (pin!(hear(reader)), pin!(say(writer, words)));
+    let mut said = None;
+    loop {
+        tokio::select! {
+            outcome = &mut saying, if said.is_none() => said = Some(outcome),
+            heard = &mut hearing => return conclude(server, heard, said),
+        }
+    }
+}
+
+async fn connect(server: &Server) -> Result<TcpStream, Failure> {
+    let why = match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&server.clients)).await {
+        Ok(Ok(socket)) => return Ok(socket),
+        Ok(Err(error)) => reason(&error),
+        Err(_) => format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
+    };
+    let Server { name, clients, .. } = server;
+    Err(Failure::Undone(format!("cannot reach {name} at {clients}: {why}; start it with herd serve {name}")))
+}
+
+/// Judges how a conversation ended, by what was heard and what was said.
+fn conclude(server: &Server, heard: io::Result<()>, said: Option<io::Result<()>>) -> Result<(), Failure> {
+    let Server { name, clients, .. } = server;
+    match (heard, said) {
+        (Err(error), _) => {
+            Err(Failure::Undone(format!("lost {name} at {clients}: {}; see its log", reason(&error))))
+        }
+        (Ok(()), Some(Ok(()))) => Ok(()),
+        (Ok(()), _) => {
+            Err(Failure::Undone(format!("{name} at {clients} hung up before it was told all; see its log")))
+        }
+    }
+}
+
+/// Sends what comes, then says that no more will.
+async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>>) -> io::Result<()> {
+    while let Some(chunk) = words.recv().await {
+        writer.write_all(&chunk?).await?;
+    }
+    writer.shutdown().await
+}
+
+/// Prints what the server says until it has no more, or until nobody reads what is printed.
+async fn hear(mut reader: OwnedReadHalf) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let length = reader.read(&mut chunk).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        match terminal::write(&chunk[..length]) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            outcome => outcome?,
+        }
+    }
+}
+
+/// Makes a line of each command; one that ends in a newline already is a line.
+fn lines(commands: Vec<OsString>) -> Receiver<io::Result<Vec<u8>>> {
+    let mut text = Vec::new();
+    for command in commands {
+        let line = command.into_encoded_bytes();
+        text.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(&line));
+        text.push(b'\n');
+    }
+    let (sender, receiver) = mpsc::channel(1);
+    // There is room for one, and the receiver is held here.
+    let _ = sender.try_send(Ok(text));
+    receiver
+}
+
+/// Reads standard input in a thread of its own: it cannot be cancelled, and must not be waited for at the end.
+fn standard_input() -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        while let Some(chunk) = next_chunk(&mut input) {
+            if sender.blocking_send(chunk).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn next_chunk(input: &mut impl Read) -> Option<io::Result<Vec<u8>>> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    match input.read(&mut chunk) {
+        Ok(0) => None,
+        Ok(length) => {
+            chunk.truncate(length);
+            Some(Ok(chunk))
+        }
+        Err(error) if error.kind() == ErrorKind::Interrupted => Some(Ok(Vec::new())),
+        Err(error) => Some(Err(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(commands: &[&str]) -> Vec<u8> {
+        let commands = commands.iter().map(OsString::from).collect();
+        lines(commands).try_recv().expect("one chunk").expect("no error")
+    }
+
+    #[test]
+    fn each_command_is_a_line() {
+        assert_eq!(said(&["IAMAT a", "WHATSAT a"]), b"IAMAT a\nWHATSAT a\n");
+    }
+
+    #[test]
+    fn a_command_that_ends_its_line_is_not_ended_twice() {
+        assert_eq!(said(&["IAMAT a\n", "b"]), b"IAMAT a\nb\n");
+    }
+
+    #[test]
+    fn an_empty_command_is_a_blank_line() {
+        assert_eq!(said(&["", "a", ""]), b"\na\n\n");
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_early_is_named() {
+        let server = Server { name: "A".to_owned(), clients: "h:1".to_owned(), peers: "h:2".to_owned() };
+        let early = Failure::Undone("A at h:1 hung up before it was told all; see its log".to_owned());
+        assert_eq!(conclude(&server, Ok(()), None), Err(early));
+        assert_eq!(conclude(&server, Ok(()), Some(Ok(()))), Ok(()));
+        let lost = conclude(&server, Err(ErrorKind::ConnectionReset.into()), None);
+        assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
+    }
+}

@@ -1,0 +1,73 @@
+//! `herd serve`: one server in this process, until it is told to stop.
+
+use crate::failure::Failure;
+use crate::logging;
+use crate::options::{self, Flags, Serve};
+use crate::signals::Signals;
+use crate::topology::{self, File};
+use herd_actors::node::{Neighbour, Node, Seams, Settings};
+use herd_actors::places;
+use herd_core::topology::Topology;
+use std::io::Read;
+use tokio::sync::oneshot;
+
+/// Runs the server until a signal, or under the launcher until standard input ends.
+pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
+    let Serve { name, until_stdin_ends, flags } = serve;
+    let flags = flags.or(file.settings);
+    let settings = settings(&file.topology, &name, &flags)?;
+    logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
+    if let Some(warning) = topology::disconnected(&file.topology) {
+        log::warn!("{warning}");
+    }
+    let mut signals = Signals::new()?;
+    let node = Node::start(settings, Seams::default()).await.map_err(|error| cannot_start(&name, &error))?;
+    let reason = tokio::select! {
+        signal = signals.next() => signal,
+        () = end_of_stdin(), if until_stdin_ends => "end of the launcher",
+    };
+    log::info!("server {name} stops reason={reason:?}");
+    tokio::select! {
+        () = node.stop() => Ok(()),
+        signal = signals.next() => Err(Failure::Undone(format!("{name} stopped at once, by a second {signal}"))),
+    }
+}
+
+fn cannot_start(name: &str, error: &impl std::fmt::Display) -> Failure {
+    log::error!("server {name} cannot start: {error}");
+    Failure::Undone(format!(
+        "{name} cannot start: {error}; see that nothing else uses it, or change the topology"
+    ))
+}
+
+/// Puts together what the server is to be, from the topology, the flags and the environment.
+fn settings(topology: &Topology, name: &str, flags: &Flags) -> Result<Settings, Failure> {
+    let server = topology::find(topology, name)?;
+    let neighbours = topology.neighbours(name);
+    Ok(Settings {
+        name: server.name.clone(),
+        clients: server.clients.clone(),
+        peers: server.peers.clone(),
+        neighbours: neighbours
+            .into_iter()
+            .map(|neighbour| Neighbour { name: neighbour.name.clone(), peers: neighbour.peers.clone() })
+            .collect(),
+        open: flags.open,
+        secret: options::secret()?,
+        limits: flags.limits()?,
+        places: places::Settings { url: flags.places_url.clone(), key: options::places_key()? },
+    })
+}
+
+/// Waits for the end of standard input, in a thread of its own: reading it cannot be cancelled.
+async fn end_of_stdin() {
+    let (ended, end) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let mut ignored = [0; 512];
+        while input.read(&mut ignored).is_ok_and(|length| length > 0) {}
+        drop(ended);
+    });
+    // The sender is only ever dropped, which is what is waited for.
+    let _ = end.await;
+}

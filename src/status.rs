@@ -1,0 +1,167 @@
+//! `herd status`: asks every server how it is, and prints a table for people or JSON for programs.
+
+use crate::failure::{Failure, reason};
+use crate::options::{self, Status};
+use crate::table::Table;
+use crate::terminal;
+use herd_actors::door;
+use herd_core::handshake::Secret;
+use herd_core::status::Report;
+use herd_core::topology::{Server, Topology};
+use serde_json::json;
+use std::time::Duration;
+
+/// How long a server may take to say how it is. A busy one answers late; one that is stuck never does.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// What became of the question to one server: its report, or why there is none.
+pub struct Answer {
+    /// Who was asked.
+    pub server: Server,
+    /// What it said.
+    pub report: Result<Report, String>,
+}
+
+/// Asks all servers and prints what they say; a failure when any is down.
+pub async fn run(topology: &Topology, status: &Status) -> Result<(), Failure> {
+    let secret = options::secret()?;
+    let answers = ask_all(topology.servers(), secret.as_ref(), ASK_LIMIT).await;
+    terminal::show(&if status.json { json(&answers) } else { table(&answers) })?;
+    let down = down(&answers);
+    if down.is_empty() { Ok(()) } else { Err(Failure::Undone(down)) }
+}
+
+/// Asks each of the servers, all at once; the answers are in their order.
+pub async fn ask_all(servers: &[Server], secret: Option<&Secret>, limit: Duration) -> Vec<Answer> {
+    let asked: Vec<_> = servers
+        .iter()
+        .map(|server| (server, actix_rt::spawn(ask(server.clone(), secret.cloned(), limit))))
+        .collect();
+    let mut answers = Vec::new();
+    for (server, answer) in asked {
+        let report = answer.await.unwrap_or_else(|error| Err(error.to_string()));
+        answers.push(Answer { server: server.clone(), report });
+    }
+    answers
+}
+
+async fn ask(server: Server, secret: Option<Secret>, limit: Duration) -> Result<Report, String> {
+    let asking = door::ask_status(&server.peers, &server.name, secret.as_ref());
+    match tokio::time::timeout(limit, asking).await {
+        Ok(answer) => answer.map_err(|error| reason(&error)),
+        Err(_) => Err(format!("no answer within {} ms", limit.as_millis())),
+    }
+}
+
+fn table(answers: &[Answer]) -> String {
+    let mut table = Table::new(&["SERVER", "STATE", "LINKS UP", "CLIENTS", "SECONDS UP", "VERSION"]);
+    for Answer { server, report } in answers {
+        let mut row = vec![server.name.clone()];
+        match report {
+            Ok(report) => row.extend([
+                "up".to_owned(),
+                links_up(report),
+                report.clients_known.to_string(),
+                report.uptime_s.to_string(),
+                report.version.clone(),
+            ]),
+            Err(_) => row.push("down".to_owned()),
+        }
+        table.row(row);
+    }
+    table.print()
+}
+
+/// Tells how many of a server's links are up.
+pub fn links_up(report: &Report) -> String {
+    format!("{} of {}", report.links_up(), report.links.len())
+}
+
+/// Says which servers are down and why; nothing when none is.
+fn down(answers: &[Answer]) -> String {
+    let why = |Answer { server, report }: &Answer| {
+        let error = report.as_ref().err()?;
+        Some(format!("{} at {} is down ({error})", server.name, server.peers))
+    };
+    let down: Vec<String> = answers.iter().filter_map(why).collect();
+    match down.len() {
+        0 => String::new(),
+        all if all == answers.len() => format!("{}; start them with herd up", down.join(", ")),
+        _ => format!("{}; see the logs", down.join(", ")),
+    }
+}
+
+fn json(answers: &[Answer]) -> String {
+    let server = |Answer { server, report }: &Answer| {
+        let Server { name, clients, peers } = server;
+        match report {
+            Ok(report) => {
+                json!({"name": name, "up": true, "clients": clients, "peers": peers, "report": report})
+            }
+            Err(error) => {
+                json!({"name": name, "up": false, "clients": clients, "peers": peers, "error": error})
+            }
+        }
+    };
+    format!("{}\n", json!({"servers": answers.iter().map(server).collect::<Vec<_>>()}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use herd_core::status::LinkReport;
+
+    fn server(name: &str, port: u16) -> Server {
+        Server { name: name.to_owned(), clients: format!("h:{port}"), peers: format!("h:{}", port + 1000) }
+    }
+
+    fn up(name: &str, port: u16) -> Answer {
+        let links = [("Hands", true), ("Wilkes", false)];
+        let links = links.map(|(name, up)| LinkReport { name: name.to_owned(), up }).to_vec();
+        let report = Report {
+            name: name.to_owned(),
+            version: "0.1.0".to_owned(),
+            pid: 7,
+            clients_known: 12,
+            uptime_s: 3600,
+            links,
+        };
+        Answer { server: server(name, port), report: Ok(report) }
+    }
+
+    fn dead(name: &str, port: u16) -> Answer {
+        Answer { server: server(name, port), report: Err("connection refused".to_owned()) }
+    }
+
+    #[test]
+    fn the_table_tells_who_is_up_and_how() {
+        let expected = "\
+SERVER   STATE  LINKS UP  CLIENTS  SECONDS UP  VERSION
+Goloman  up     1 of 2    12       3600        0.1.0
+Hands    down
+";
+        assert_eq!(table(&[up("Goloman", 1), dead("Hands", 2)]), expected);
+    }
+
+    #[test]
+    fn servers_that_are_down_are_named_in_one_line() {
+        assert_eq!(down(&[up("A", 1)]), "");
+        let one = "B at h:1002 is down (connection refused); see the logs";
+        assert_eq!(down(&[up("A", 1), dead("B", 2)]), one);
+        let all = "A at h:1001 is down (connection refused), B at h:1002 is down (connection refused); \
+                   start them with herd up";
+        assert_eq!(down(&[dead("A", 1), dead("B", 2)]), all);
+    }
+
+    #[test]
+    fn json_says_the_same_to_programs() {
+        let said: serde_json::Value = serde_json::from_str(&json(&[up("A", 1), dead("B", 2)])).expect("JSON");
+        let links = json!([{"name": "Hands", "up": true}, {"name": "Wilkes", "up": false}]);
+        let report = json!({"name": "A", "version": "0.1.0", "pid": 7, "clients_known": 12, "uptime_s": 3600, "links": links});
+        let expected = json!({"servers": [
+            {"name": "A", "up": true, "clients": "h:1", "peers": "h:1001", "report": report},
+            {"name": "B", "up": false, "clients": "h:2", "peers": "h:1002", "error": "connection refused"},
+        ]});
+        assert_eq!(said, expected);
+    }
+}

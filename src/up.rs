@@ -1,0 +1,263 @@
+//! `herd up`: starts the servers of a topology, says when they are ready and which of them end, stops them.
+
+use crate::failure::Failure;
+use crate::launcher::{Launcher, Recipe, Running};
+use crate::options::{self, Up};
+use crate::signals::Signals;
+use crate::status::{Answer, ask_all, links_up};
+use crate::table::Table;
+use crate::terminal;
+use crate::topology::{self, File};
+use herd_core::handshake::Secret;
+use herd_core::topology::{Server, Topology};
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the links may take to come up before the table is printed without them.
+const READY_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long one server may take to answer while it is waited for.
+const ASK_LIMIT: Duration = Duration::from_millis(500);
+
+/// How often servers are asked while they are waited for.
+const ASK_EVERY: Duration = Duration::from_millis(25);
+
+/// Runs the servers until a signal, or until the last of them has ended.
+pub async fn run(path: &Path, file: File, up: Up) -> Result<(), Failure> {
+    let Up { names, flags } = up;
+    let herd = Herd {
+        servers: chosen(&file.topology, &names)?,
+        topology: file.topology,
+        secret: options::secret()?,
+    };
+    flags.clone().or(file.settings).limits()?;
+    let mut signals = Signals::new()?;
+    let mut launcher = Launcher::new(recipe(path, flags.arguments())?);
+    for server in &herd.servers {
+        launcher.start(&server.name)?;
+    }
+    let outcome = watch(&herd, &mut launcher, &mut signals).await;
+    stop(&mut launcher, &mut signals).await.and(outcome)
+}
+
+/// The servers that are started together.
+struct Herd {
+    servers: Vec<Server>,
+    topology: Topology,
+    secret: Option<Secret>,
+}
+
+/// Picks the servers to start, in the order of the file.
+fn chosen(topology: &Topology, names: &[String]) -> Result<Vec<Server>, Failure> {
+    for name in names {
+        topology::find(topology, name)?;
+    }
+    let wanted = |server: &&Server| names.is_empty() || names.contains(&server.name);
+    Ok(topology.servers().iter().filter(wanted).cloned().collect())
+}
+
+fn recipe(path: &Path, flags: Vec<std::ffi::OsString>) -> Result<Recipe, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::Undone(format!("cannot find the program that is running: {error}")))?;
+    let mut topology = std::ffi::OsString::from("--topology=");
+    topology.push(path);
+    Ok(Recipe { program, arguments: std::iter::once(topology).chain(flags).collect() })
+}
+
+/// Says when the herd is ready and which servers end, until a signal; a failure when none is left.
+async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> Result<(), Failure> {
+    let mut ready = pin!(herd.ready(launcher.running()));
+    let mut announced = false;
+    loop {
+        tokio::select! {
+            _ = signals.next() => return Ok(()),
+            ended = launcher.next_ending() => match ended {
+                Some(ending) if launcher.running().borrow().is_empty() => {
+                    return Err(Failure::Undone(format!("{ending}; no server is left")));
+                }
+                Some(ending) => terminal::complain(&format!("{ending}; the others go on")),
+                None => return Err(Failure::Undone("no server was started".to_owned())),
+            },
+            answers = &mut ready, if !announced => {
+                announced = true;
+                terminal::show(&herd.announcement(&answers))?;
+            }
+        }
+    }
+}
+
+/// Stops what still runs; a second signal kills it at once.
+async fn stop(launcher: &mut Launcher, signals: &mut Signals) -> Result<(), Failure> {
+    launcher.stop();
+    loop {
+        tokio::select! {
+            ended = launcher.next_ending() => match ended {
+                Some(ending) if ending.killed => terminal::complain(&format!("{ending}: it did not stop in time")),
+                Some(_) => {}
+                None => return Ok(()),
+            },
+            _ = signals.next() => {
+                launcher.stop_now();
+                while launcher.next_ending().await.is_some() {}
+                return Err(Failure::Undone("stopped at once, by a second signal".to_owned()));
+            }
+        }
+    }
+}
+
+impl Herd {
+    /// Asks until every server that runs is linked with all its neighbours that run, or time is up.
+    async fn ready(&self, running: Running) -> Vec<Answer> {
+        let deadline = Instant::now() + READY_LIMIT;
+        loop {
+            let mut answers = ask_all(&self.servers, self.secret.as_ref(), ASK_LIMIT).await;
+            for answer in &mut answers {
+                only_ours(answer, &running);
+            }
+            if self.is_linked(&answers, &running) || Instant::now() >= deadline {
+                return answers;
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+
+    fn is_linked(&self, answers: &[Answer], running: &Running) -> bool {
+        let runs = |server: &Server| running.borrow().contains_key(&server.name);
+        answers.iter().filter(|answer| runs(&answer.server)).all(|Answer { server, report }| {
+            let mut wanted =
+                self.topology.neighbours(&server.name).into_iter().filter(|&server| runs(server));
+            report.as_ref().is_ok_and(|report| wanted.all(|neighbour| report.is_linked_to(&neighbour.name)))
+        })
+    }
+
+    /// Prints the table of servers and how to talk to one of them.
+    fn announcement(&self, answers: &[Answer]) -> String {
+        let mut table = Table::new(&["SERVER", "ADDRESS", "NEIGHBOURS", "LINKS UP"]);
+        for Answer { server, report } in answers {
+            let neighbours: Vec<&str> = self
+                .topology
+                .neighbours(&server.name)
+                .iter()
+                .map(|neighbour| neighbour.name.as_str())
+                .collect();
+            let links = report.as_ref().map_or_else(|_| "down".to_owned(), links_up);
+            table.row(vec![server.name.clone(), server.clients.clone(), neighbours.join(", "), links]);
+        }
+        table.print() + &invitation(answers)
+    }
+}
+
+/// Takes an answer for none when it came from another process than the one started here.
+fn only_ours(answer: &mut Answer, running: &Running) {
+    let pid = running.borrow().get(&answer.server.name).copied();
+    if answer.report.as_ref().is_ok_and(|report| Some(report.pid) != pid) {
+        answer.report = Err("another process answers at its address".to_owned());
+    }
+}
+
+/// Says in one line that the herd is ready, and what to type in another terminal.
+fn invitation(answers: &[Answer]) -> String {
+    let Some(first) = answers.iter().find(|answer| answer.report.is_ok()) else {
+        return "no server answers yet; see their logs\n".to_owned();
+    };
+    let down: Vec<&str> =
+        answers.iter().filter(|a| a.report.is_err()).map(|a| a.server.name.as_str()).collect();
+    let without = if down.is_empty() { String::new() } else { format!(" without {}", down.join(", ")) };
+    let (host, port) = first.server.clients.rsplit_once(':').unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    format!(
+        "The herd is ready{without}; Ctrl-C stops it. Try: \
+         printf 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\\n' | nc {host} {port}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use herd_core::status::{LinkReport, Report};
+
+    fn herd() -> Herd {
+        let server = |(name, port): (&str, u16)| Server {
+            name: name.to_owned(),
+            clients: format!("[::1]:{port}"),
+            peers: format!("[::1]:{}", port + 1000),
+        };
+        let servers: Vec<Server> = [("A", 1), ("B", 2), ("C", 3)].map(server).to_vec();
+        let links = [("A", "B"), ("B", "C")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let topology = Topology::new(servers.clone(), &links).expect("a valid topology");
+        Herd { servers, topology, secret: None }
+    }
+
+    fn answer(herd: &Herd, name: &str, links: &[(&str, bool)]) -> Answer {
+        let links = links.iter().map(|&(name, up)| LinkReport { name: name.to_owned(), up }).collect();
+        let report = Report { name: name.to_owned(), pid: 7, links, ..Report::default() };
+        Answer { server: herd.topology.server(name).expect("a server").clone(), report: Ok(report) }
+    }
+
+    fn silent(herd: &Herd, name: &str) -> Answer {
+        Answer { report: Err("connection refused".to_owned()), ..answer(herd, name, &[]) }
+    }
+
+    fn running(names: &[&str]) -> Running {
+        let running = Running::default();
+        running.borrow_mut().extend(names.iter().map(|&name| (name.to_owned(), 7)));
+        running
+    }
+
+    #[test]
+    fn servers_are_started_in_the_order_of_the_file_whatever_was_typed() {
+        let names = |typed: &[&str]| {
+            let typed: Vec<String> = typed.iter().map(|&name| name.to_owned()).collect();
+            let servers = chosen(&herd().topology, &typed);
+            servers.map(|servers| servers.into_iter().map(|server| server.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).expect("servers"), ["A", "B", "C"]);
+        assert_eq!(names(&["C", "A", "C"]).expect("servers"), ["A", "C"]);
+        assert_eq!(names(&["D"]).expect_err("a failure").exit_code(), 2);
+    }
+
+    #[test]
+    fn a_herd_is_linked_when_all_that_run_are_linked_with_all_that_run() {
+        let herd = herd();
+        let a = || answer(&herd, "A", &[("B", true)]);
+        let b = |up| answer(&herd, "B", &[("A", true), ("C", up)]);
+        let c = || answer(&herd, "C", &[("B", true)]);
+        let all = running(&["A", "B", "C"]);
+        assert!(herd.is_linked(&[a(), b(true), c()], &all));
+        assert!(!herd.is_linked(&[a(), b(false), c()], &all));
+        assert!(!herd.is_linked(&[a(), b(true), silent(&herd, "C")], &all));
+        assert!(herd.is_linked(&[a(), b(false), silent(&herd, "C")], &running(&["A", "B"])));
+    }
+
+    #[test]
+    fn an_answer_of_another_process_is_none_of_ours() {
+        let herd = herd();
+        let mut theirs = answer(&herd, "A", &[]);
+        only_ours(&mut theirs, &Running::default());
+        assert!(theirs.report.is_err());
+        let mut ours = answer(&herd, "A", &[]);
+        only_ours(&mut ours, &running(&["A"]));
+        assert!(ours.report.is_ok());
+    }
+
+    #[test]
+    fn the_announcement_is_a_table_and_a_line_to_copy() {
+        let herd = herd();
+        let answers = [
+            answer(&herd, "A", &[("B", true)]),
+            answer(&herd, "B", &[("A", true), ("C", false)]),
+            silent(&herd, "C"),
+        ];
+        let expected = "\
+SERVER  ADDRESS  NEIGHBOURS  LINKS UP
+A       [::1]:1  B           1 of 1
+B       [::1]:2  A, C        1 of 2
+C       [::1]:3  B           down
+The herd is ready without C; Ctrl-C stops it. Try: \
+printf 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\\n' | nc ::1 1
+";
+        assert_eq!(herd.announcement(&answers), expected);
+    }
+}

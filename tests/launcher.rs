@@ -1,0 +1,366 @@
+//! `herd up` and what talks to a running herd, as a user has them: real processes, real ports, real signals.
+
+#[path = "program/scratch.rs"]
+mod scratch;
+
+use scratch::{Scratch, err, out};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Long enough for a busy machine; nothing waits for it when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program in the background whose lines are read as they come; killed when the test ends without it.
+struct Background {
+    child: Child,
+    out: Receiver<String>,
+    err: Receiver<String>,
+}
+
+impl Background {
+    fn start(mut command: Command) -> Background {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let out = lines(child.stdout.take().expect("standard output"));
+        let err = lines(child.stderr.take().expect("standard error"));
+        Background { child, out, err }
+    }
+
+    /// Reads standard output up to the line that says the herd is ready.
+    fn announcement(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        while !said.last().is_some_and(|line: &String| line.contains("ready")) {
+            said.push(self.out.recv_timeout(PATIENCE).expect("a line on standard output"));
+        }
+        said
+    }
+
+    /// Reads standard error up to the first line with these words in it.
+    fn complaint(&self, words: &str) -> String {
+        loop {
+            let line = self.err.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("nobody said {words:?}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        until("the program ends", || self.child.try_wait().expect("a status"))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It has ended already when all is well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(from).lines().map_while(Result::ok);
+        lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+    });
+    receiver
+}
+
+/// Tries until there is something, and gives up after a while.
+fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+fn kill(pid: u32, signal: &str) -> bool {
+    let line = format!("kill -{signal} {pid} 2> /dev/null");
+    Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success())
+}
+
+fn signal(pid: u32, name: &str) {
+    assert!(kill(pid, name), "process {pid} takes {name}");
+}
+
+fn is_alive(pid: u32) -> bool {
+    kill(pid, "0")
+}
+
+/// Asks the herd who is up, and tells their process numbers by name.
+fn pids(scratch: &Scratch) -> BTreeMap<String, u32> {
+    let output = scratch.run(&["status", "--json"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let servers = said["servers"].as_array().expect("servers").iter().filter(|server| server["up"] == true);
+    let pid = |server: &serde_json::Value| {
+        let pid = server["report"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        (server["name"].as_str().expect("a name").to_owned(), pid.expect("a process number"))
+    };
+    servers.map(pid).collect()
+}
+
+fn up(scratch: &Scratch) -> Background {
+    Background::start(scratch.herd(&["up"]))
+}
+
+#[test]
+fn a_herd_is_announced_with_a_table_when_all_its_links_are_up() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["A", "B", "C"]);
+    let herd = up(&scratch);
+    let said = herd.announcement();
+    let cells = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        said[..4].iter().map(cells).collect::<Vec<_>>(),
+        [
+            "SERVER ADDRESS NEIGHBOURS LINKS UP".to_owned(),
+            format!("A {} B 1 of 1", clients[0]),
+            format!("B {} A, C 2 of 2", clients[1]),
+            format!("C {} B 1 of 1", clients[2]),
+        ]
+    );
+    let port = clients[0].rsplit(':').next().expect("a port");
+    assert!(said[4].starts_with("The herd is ready; "), "{}", said[4]);
+    assert!(said[4].ends_with(&format!("\\n' | nc 127.0.0.1 {port}")), "{}", said[4]);
+    assert_eq!(said.len(), 5);
+}
+
+#[test]
+fn status_tells_that_all_are_up_and_linked() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let herd = up(&scratch);
+    herd.announcement();
+    let output = scratch.run(&["status"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let rows: Vec<String> = out(&output).lines().skip(1).map(str::to_owned).collect();
+    for (row, name) in rows.iter().zip(["A", "B"]) {
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells[..6], [name, "up", "1", "of", "1", "0"], "{row}");
+        assert_eq!(cells.last(), Some(&env!("CARGO_PKG_VERSION")), "{row}");
+    }
+    assert_eq!(rows.len(), 2);
+}
+
+#[test]
+fn a_signal_stops_all_servers_and_leaves_none_behind() {
+    for name in ["TERM", "INT"] {
+        let scratch = Scratch::new();
+        scratch.chain(&["A", "B", "C"]);
+        let mut herd = up(&scratch);
+        herd.announcement();
+        let servers = pids(&scratch);
+        assert_eq!(servers.len(), 3);
+        herd.signal(name);
+        assert_eq!(herd.end().code(), Some(0), "{name}");
+        for (server, pid) in servers {
+            assert!(!is_alive(pid), "{server} outlived SIG{name}");
+        }
+        assert_eq!(herd.err.try_iter().collect::<Vec<_>>(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn no_server_outlives_a_launcher_that_was_killed() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B", "C"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    let servers = pids(&scratch);
+    assert_eq!(servers.len(), 3);
+    herd.child.kill().expect("SIGKILL");
+    herd.end();
+    for (server, pid) in servers {
+        until(&format!("{server} ends"), || (!is_alive(pid)).then_some(()));
+    }
+}
+
+#[test]
+fn a_server_that_dies_is_named_with_its_signal_and_the_others_go_on() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    signal(pids(&scratch)["A"], "KILL");
+    assert_eq!(herd.complaint("A ended"), "herd: A ended with signal 9 (SIGKILL); the others go on");
+    assert_eq!(pids(&scratch).into_keys().collect::<Vec<_>>(), ["B"]);
+    assert_eq!(out(&scratch.run(&["send", "B", "hello"])), "? hello\n");
+    assert_eq!(scratch.run(&["status"]).status.code(), Some(1));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+}
+
+#[test]
+fn the_launcher_fails_when_its_last_server_has_died() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    for pid in pids(&scratch).into_values() {
+        signal(pid, "KILL");
+    }
+    let last = herd.complaint("no server is left");
+    assert!(last.ends_with("ended with signal 9 (SIGKILL); no server is left"), "{last}");
+    assert_eq!(herd.end().code(), Some(1));
+}
+
+#[test]
+fn a_taken_port_costs_one_server_which_is_named() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["A", "B", "C"]);
+    let _taken = TcpListener::bind(&clients[0]).expect("the port of A");
+    let herd = up(&scratch);
+    let complaint = herd.complaint("cannot start");
+    assert!(complaint.starts_with("herd: A cannot start: "), "{complaint}");
+    assert!(complaint.contains(&clients[0]), "{complaint}");
+    assert_eq!(herd.complaint("A ended"), "herd: A ended with exit status 1; the others go on");
+    let said = herd.announcement();
+    assert!(said.last().is_some_and(|line| line.starts_with("The herd is ready without A; ")), "{said:?}");
+}
+
+#[test]
+fn a_second_herd_on_the_same_ports_does_not_pass_for_ready() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let first = up(&scratch);
+    first.announcement();
+    let output = scratch.run(&["up"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(out(&output), "");
+    assert!(err(&output).ends_with("no server is left\n"), "{}", err(&output));
+    assert_eq!(pids(&scratch).len(), 2);
+}
+
+#[test]
+fn some_servers_can_be_started_alone() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B", "C"]);
+    let herd = Background::start(scratch.herd(&["up", "B", "A"]));
+    let said = herd.announcement();
+    let names: Vec<&str> = said.iter().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["SERVER", "A", "B", "The"]);
+    assert_eq!(pids(&scratch).into_keys().collect::<Vec<_>>(), ["A", "B"]);
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_server_that_is_stuck() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    let servers = pids(&scratch);
+    signal(servers["A"], "STOP");
+    herd.signal("TERM");
+    until("B ends", || (!is_alive(servers["B"])).then_some(()));
+    assert!(is_alive(servers["A"]));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(1));
+    assert!(!is_alive(servers["A"]));
+}
+
+#[test]
+fn a_server_that_is_stuck_is_killed_in_the_end() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    let stuck = pids(&scratch)["A"];
+    signal(stuck, "STOP");
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+    assert!(!is_alive(stuck));
+    let expected = "herd: A ended with signal 9 (SIGKILL): it did not stop in time";
+    assert_eq!(herd.complaint("A ended"), expected);
+}
+
+#[test]
+fn under_the_launcher_servers_log_to_their_files_alone() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    herd.signal("TERM");
+    herd.end();
+    for name in ["A", "B"] {
+        let log = scratch.read(&format!("logs/{name}.log"));
+        assert!(log.contains("INFO"), "{log}");
+    }
+    assert_eq!(herd.err.iter().collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn flags_of_the_launcher_reach_its_servers() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let herd = Background::start(scratch.herd(&["up", "--line-max", "4", "--log-dir", "elsewhere"]));
+    herd.announcement();
+    assert_eq!(out(&scratch.run(&["send", "A", "hello"])), "? hell\n");
+    assert!(scratch.path("elsewhere/A.log").exists());
+}
+
+#[test]
+fn a_server_in_the_foreground_logs_to_both_and_stops_at_a_signal() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    for name in ["TERM", "INT"] {
+        let mut server = Background::start(scratch.herd(&["serve", "A"]));
+        let line = server.complaint("INFO");
+        assert!(scratch.read("logs/A.log").contains(&line), "{line}");
+        until("A answers", || pids(&scratch).get("A").copied());
+        server.signal(name);
+        assert_eq!(server.end().code(), Some(0), "{name}");
+    }
+    let starts = scratch.read("logs/A.log").matches("stops").count();
+    assert_eq!(starts, 2, "the second run appends to the log of the first");
+}
+
+#[test]
+fn send_says_each_command_as_a_line_and_prints_the_answers_exactly() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let herd = up(&scratch);
+    herd.announcement();
+    let output = scratch.run(&["send", "A", "one  two", "", "WHATSAT nobody 1 1"]);
+    assert_eq!(out(&output), "? one  two\n? WHATSAT nobody 1 1\n");
+    assert_eq!(err(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn send_takes_lines_from_standard_input_as_they_come() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let herd = up(&scratch);
+    herd.announcement();
+    let mut command = scratch.herd(&["send", "A"]);
+    let mut client =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut typed = client.stdin.take().expect("standard input");
+    let answers = lines(client.stdout.take().expect("standard output"));
+    for line in ["one", "two"] {
+        writeln!(typed, "{line}").expect("typed");
+        assert_eq!(answers.recv_timeout(PATIENCE).as_deref(), Ok(format!("? {line}").as_str()));
+    }
+    write!(typed, "the end").expect("typed");
+    drop(typed);
+    assert_eq!(answers.recv_timeout(PATIENCE).as_deref(), Ok("? the end"));
+    assert_eq!(until("send ends", || client.try_wait().expect("a status")).code(), Some(0));
+}

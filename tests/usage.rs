@@ -1,0 +1,253 @@
+//! The built program as somebody meets it who has no server running: help, wrong usage, topologies, exit codes.
+
+#[path = "program/scratch.rs"]
+mod scratch;
+
+use scratch::{Scratch, err, out};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+#[test]
+fn help_goes_to_standard_output_and_succeeds() {
+    let scratch = Scratch::new();
+    let commands: [&[&str]; 6] = [
+        &["--help"],
+        &["up", "--help"],
+        &["serve", "-h"],
+        &["send", "-h"],
+        &["status", "-h"],
+        &["check", "-h"],
+    ];
+    for command in commands {
+        let output = scratch.run(command);
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        assert!(out(&output).contains("EXAMPLES:"), "{command:?}");
+        assert_eq!(err(&output), "", "{command:?}");
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let output = Scratch::new().run(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(out(&output).trim_end(), concat!("herd ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let cases: [&[&str]; 8] = [
+        &["serve"],
+        &["nonsense"],
+        &["status", "--yaml"],
+        &["up", "--line-max", "much"],
+        &["up", "--line-max", "0"],
+        &["up", "C"],
+        &["serve", "C"],
+        &["send", "C", "IAMAT"],
+    ];
+    for case in cases {
+        let output = scratch.run(case);
+        assert_eq!(output.status.code(), Some(2), "{case:?}: {}", err(&output));
+        assert_eq!(out(&output), "", "{case:?}");
+        assert!(err(&output).starts_with("herd: "), "{case:?}: {}", err(&output));
+        assert_eq!(err(&output).lines().count(), 1, "{case:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn no_command_is_answered_with_help_on_standard_error() {
+    let output = Scratch::new().run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(out(&output), "");
+    assert!(err(&output).contains("EXAMPLES:"));
+}
+
+#[test]
+fn a_name_that_is_not_in_the_herd_is_answered_with_those_that_are() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let expected = "herd: there is no server \"C\" in the topology; it has A, B\n";
+    assert_eq!(err(&scratch.run(&["send", "C", "x"])), expected);
+}
+
+#[test]
+fn check_draws_the_herd_and_tells_the_longest_way() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B", "C"]);
+    let output = scratch.run(&["check", "topology.json"]);
+    let expected = "\
+topology.json: 3 servers, 2 links, at most 2 hops
+
+A  ●     B
+B  ● ●   A, C
+C    ●   B
+";
+    assert_eq!(out(&output), expected);
+    assert_eq!(err(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn check_warns_of_a_herd_in_parts_and_succeeds() {
+    let scratch = Scratch::new();
+    let text =
+        r#"{"servers": {"A": {"clients": "h:1", "peers": "h:2"}, "B": {"clients": "h:3", "peers": "h:4"}}}"#;
+    scratch.write("apart.json", text);
+    let output = scratch.run(&["check", "apart.json"]);
+    let expected = "herd: warning: apart.json: the herd is not connected, it has 2 parts: A | B; link them\n";
+    assert_eq!(err(&output), expected);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn check_refuses_with_file_and_place_and_exit_code_1() {
+    let scratch = Scratch::new();
+    let cases = [
+        ("", "bad.json: the file is empty; write at least {"),
+        ("{\n  \"servers\": {},\n}", "bad.json:3:1: trailing comma; write JSON"),
+        ("{\"servers\": {}}", "bad.json: servers: there is no server; name at least one"),
+        (
+            r#"{"servers": {"A": {"clients": "h:1", "peers": "h:2", "neighbours": ["B"]}}}"#,
+            "bad.json: servers.A.neighbours[0]: there is no server \"B\"; write one of A",
+        ),
+        (
+            r#"{"servers": {"A": {"clients": "h:1", "peers": "h:2"}}, "settings": {"line_max": 0}}"#,
+            "bad.json: settings: line_max is 0, which lets nothing through; write at least 1",
+        ),
+    ];
+    for (text, expected) in cases {
+        scratch.write("bad.json", text);
+        let output = scratch.run(&["check", "bad.json"]);
+        assert!(err(&output).starts_with(&format!("herd: {expected}")), "{}", err(&output));
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert_eq!(out(&output), "", "{text}");
+    }
+}
+
+#[test]
+fn a_topology_that_cannot_be_read_is_refused_with_its_name() {
+    let expected = "herd: cannot read the topology topology.json: no such file or directory; \
+                    name another with --topology FILE\n";
+    let output = Scratch::new().run(&["status"]);
+    assert_eq!(err(&output), expected);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_topology_comes_from_the_flag_then_the_environment_then_the_default() {
+    let scratch = Scratch::new();
+    for name in ["Flag", "Environment", "Default"] {
+        scratch.chain(&[name]);
+        std::fs::rename(scratch.path("topology.json"), scratch.path(&format!("{name}.json")))
+            .expect("renamed");
+    }
+    std::fs::rename(scratch.path("Default.json"), scratch.path("topology.json")).expect("renamed");
+    let drawn = |arguments: &[&str], variable: &str| {
+        let output =
+            scratch.herd(arguments).env("HERD_TOPOLOGY", variable).output().expect("the program runs");
+        out(&output).lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(drawn(&["check", "--topology", "Flag.json"], "Environment.json"), "Flag");
+    assert_eq!(drawn(&["--topology", "Flag.json", "check"], "Environment.json"), "Flag");
+    assert_eq!(drawn(&["check"], "Environment.json"), "Environment");
+    assert_eq!(drawn(&["check"], ""), "Default");
+}
+
+#[test]
+fn logs_go_where_the_flag_says_then_the_environment_then_the_file_then_the_default() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["A"]);
+    // The server finds its port taken, so that it ends by itself once it has begun to log.
+    let _taken = TcpListener::bind(&clients[0]).expect("the port of A");
+    let in_file = scratch.read("topology.json").replacen('{', r#"{"settings": {"log_dir": "file"}, "#, 1);
+    scratch.write("with.json", &in_file);
+    let serve = |arguments: &[&str], variable: Option<&str>| {
+        let mut command = scratch.herd(&["serve", "A"]);
+        command.args(arguments).envs(variable.map(|dir| ("HERD_LOG_DIR", dir)));
+        let output = command.output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    };
+    let logged = |dir: &str| scratch.path(dir).join("A.log").exists();
+    serve(&["--topology", "with.json", "--log-dir", "flag"], Some("environment"));
+    assert!(logged("flag") && !logged("environment") && !logged("file"));
+    serve(&["--topology", "with.json"], Some("environment"));
+    assert!(logged("environment") && !logged("file"));
+    serve(&["--topology", "with.json"], None);
+    assert!(logged("file") && !logged("logs"));
+    serve(&[], None);
+    assert!(logged("logs"));
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_server_that_wanted_it() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["A"]);
+    let _taken = TcpListener::bind(&clients[0]).expect("the port of A");
+    let output = scratch.run(&["serve", "A"]);
+    let said = err(&output);
+    let line = said.lines().last().unwrap_or_default();
+    assert!(line.starts_with("herd: A cannot start: "), "{said}");
+    assert!(line.contains(&clients[0]) && line.contains("in use"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_log_directory_that_cannot_be_is_refused() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    scratch.write("file", "");
+    let output = scratch.run(&["serve", "A", "--log-dir", "file"]);
+    assert!(err(&output).starts_with("herd: cannot write the log file/A.log: "), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_secret_that_is_nothing_is_refused() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    for command in [&["serve", "A"][..], &["up"], &["status"]] {
+        let output = scratch.herd(command).env("HERD_SECRET", "").output().expect("the program runs");
+        let expected = "herd: HERD_SECRET is set to nothing; give it a value or unset it\n";
+        assert_eq!(err(&output), expected, "{command:?}");
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+    }
+}
+
+#[test]
+fn status_of_a_herd_that_is_down_is_a_table_and_exit_code_1() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let output = scratch.run(&["status"]);
+    let expected = "\
+SERVER  STATE  LINKS UP  CLIENTS  SECONDS UP  VERSION
+A       down
+B       down
+";
+    assert_eq!(out(&output), expected);
+    assert!(err(&output).ends_with("; start them with herd up\n"), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn sending_to_a_server_that_is_down_says_how_to_start_it() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["A"]);
+    let output = scratch.run(&["send", "A", "IAMAT"]);
+    let expected =
+        format!("herd: cannot reach A at {}: connection refused; start it with herd serve A\n", clients[0]);
+    assert_eq!(err(&output), expected);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = scratch.herd(&["check"]).stdout(Stdio::from(writer)).output().expect("the program runs");
+    assert_eq!(err(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+}
