@@ -229,6 +229,7 @@ flags! {
     frame_bytes: usize = 16_777_216, "BYTES", "HERD_FRAME_BYTES", "The largest frame taken from a neighbour";
     connect_ms: u64 = 2_000, "MS", "HERD_CONNECT_MS", "How long dialling a neighbour may take";
     handshake_ms: u64 = 2_000, "MS", "HERD_HANDSHAKE_MS", "How long a handshake may take";
+    neighbours_max: usize = 256, "N", "HERD_NEIGHBOURS_MAX", "Neighbours, those that joined included";
     handshakes_max: usize = 64, "N", "HERD_HANDSHAKES_MAX", "Handshakes of callers under way at once";
     heartbeat_ms: u64 = 1_000, "MS", "HERD_HEARTBEAT_MS", "How often an idle link shows that it lives";
     silent_ms: u64 = 5_000, "MS", "HERD_SILENT_MS", "How long a neighbour may be silent";
@@ -271,6 +272,7 @@ pub fn secret() -> Result<Option<Secret>, Failure> {
 }
 
 /// Reads the key for places, from the environment.
+#[expect(dead_code, reason = "there are no places yet that want a key")]
 pub fn places_key() -> Result<Option<String>, Failure> {
     hidden("GOOGLE_PLACES_API_KEY")?
         .map(String::from_utf8)

@@ -5,8 +5,10 @@ use crate::logging;
 use crate::options::{self, Flags, Serve};
 use crate::signals::Signals;
 use crate::topology::{self, File};
-use herd_actors::node::{Neighbour, Node, Seams, Settings};
-use herd_actors::places;
+use actix::{Actor, Context, Handler};
+use herd_actors::messages::Near;
+use herd_actors::net::Seams;
+use herd_actors::node::{Neighbour, Node, Settings};
 use herd_core::topology::Topology;
 use std::io::Read;
 use tokio::sync::oneshot;
@@ -21,7 +23,9 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
         log::warn!("{warning}");
     }
     let mut signals = Signals::new()?;
-    let node = Node::start(settings, Seams::default()).await.map_err(|error| cannot_start(&name, &error))?;
+    let near = NoPlaces.start().recipient();
+    let node =
+        Node::start(settings, near, Seams::real()).await.map_err(|error| cannot_start(&name, &error))?;
     let reason = tokio::select! {
         signal = signals.next() => signal,
         () = end_of_stdin(), if until_stdin_ends => "end of the launcher",
@@ -55,7 +59,6 @@ fn settings(topology: &Topology, name: &str, flags: &Flags) -> Result<Settings, 
         open: flags.open,
         secret: options::secret()?,
         limits: flags.limits()?,
-        places: places::Settings { url: flags.places_url.clone(), key: options::places_key()? },
     })
 }
 
@@ -70,4 +73,20 @@ async fn end_of_stdin() {
     });
     // The sender is only ever dropped, which is what is waited for.
     let _ = end.await;
+}
+
+/// Stands in for places until there are some.
+struct NoPlaces;
+
+impl Actor for NoPlaces {
+    type Context = Context<Self>;
+}
+
+impl Handler<Near> for NoPlaces {
+    type Result = Vec<u8>;
+
+    fn handle(&mut self, _: Near, _: &mut Context<Self>) -> Vec<u8> {
+        br#"{"html_attributions":[],"results":[],"status":"REQUEST_DENIED","error_message":"no places yet"}"#
+            .to_vec()
+    }
 }

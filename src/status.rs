@@ -4,8 +4,10 @@ use crate::failure::{Failure, reason};
 use crate::options::{self, Status};
 use crate::table::Table;
 use crate::terminal;
-use herd_actors::door;
+use herd_actors::door::{self, NoLink};
+use herd_actors::net::Seams;
 use herd_core::handshake::Secret;
+use herd_core::limits::Limits;
 use herd_core::status::Report;
 use herd_core::topology::{Server, Topology};
 use serde_json::json;
@@ -46,10 +48,19 @@ pub async fn ask_all(servers: &[Server], secret: Option<&Secret>, limit: Duratio
 }
 
 async fn ask(server: Server, secret: Option<Secret>, limit: Duration) -> Result<Report, String> {
-    let asking = door::ask_status(&server.peers, &server.name, secret.as_ref());
+    let (seams, limits) = (Seams::real(), Limits::default());
+    let asking = door::ask_status(&seams, &server.peers, &server.name, secret, &limits);
     match tokio::time::timeout(limit, asking).await {
-        Ok(answer) => answer.map_err(|error| reason(&error)),
+        Ok(answer) => answer.map_err(|error| why(&error)),
         Err(_) => Err(format!("no answer within {} ms", limit.as_millis())),
+    }
+}
+
+fn why(error: &NoLink) -> String {
+    match error {
+        NoLink::Unreachable(error) => reason(error),
+        NoLink::Broken(error) => format!("it broke off: {}", reason(error)),
+        NoLink::Refused(refusal) => refusal.to_string(),
     }
 }
 
