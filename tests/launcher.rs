@@ -174,7 +174,24 @@ fn a_signal_stops_all_servers_and_leaves_none_behind() {
         for (server, pid) in servers {
             assert!(!is_alive(pid), "{server} outlived SIG{name}");
         }
-        assert_eq!(herd.err.try_iter().collect::<Vec<_>>(), Vec::<String>::new());
+        assert_eq!(herd.err.iter().collect::<Vec<_>>(), Vec::<String>::new());
+    }
+}
+
+/// When two linked servers stopped at once and the goodbye of one reached the other before that had said its own,
+/// the other took it for a lost link, dialled again, and stopped only when its time was up.
+#[test]
+fn servers_that_stop_together_do_not_wait_for_each_other() {
+    let scratch = Scratch::new();
+    let names = ["A", "B", "C", "D", "E"];
+    scratch.chain(&names);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    herd.signal("TERM");
+    herd.end();
+    for name in names {
+        let log = scratch.read(&format!("logs/{name}.log"));
+        assert!(log.trim_end().ends_with(&format!("server {name} stopped")), "{log}");
     }
 }
 

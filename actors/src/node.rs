@@ -194,6 +194,8 @@ struct Neighbours {
     attendance: Attendance,
     /// Those who are at the door.
     callers: Attendance,
+    /// True once nobody may join any more.
+    is_stopping: Cell<bool>,
 }
 
 impl Neighbours {
@@ -213,6 +215,7 @@ impl Neighbours {
             peers: RefCell::default(),
             attendance: Attendance::default(),
             callers: Attendance::default(),
+            is_stopping: Cell::new(false),
         };
         for Neighbour { name, peers } in neighbours.settings.neighbours.clone() {
             neighbours.start_peer(&name, Some(peers));
@@ -268,6 +271,9 @@ impl Neighbours {
     }
 
     fn join(&self, name: &str, shaken: Shaken) {
+        if self.is_stopping.get() {
+            return debug!("{name} comes too late: this server stops");
+        }
         let known = self.peers.borrow().get(name).cloned();
         match known.or_else(|| self.start_peer(name, None)) {
             Some(peer) => peer.do_send(Join(shaken)), // A peer that is gone belongs to a server that stops.
@@ -297,6 +303,7 @@ impl Neighbours {
     }
 
     async fn stop(&self) {
+        self.is_stopping.set(true);
         for peer in self.peers.take().into_values() {
             peer.do_send(Stop); // One that is gone needs no telling.
         }

@@ -210,7 +210,9 @@ impl PeerActor {
             self.backoff.reset();
         }
         self.lose(end);
-        if matches!(end, End::Stopped) { ctx.stop() } else { self.redial(ctx) }
+        // When both sides stop, the other's goodbye may come before this one's is said.
+        let is_stopping = matches!(end, End::Stopped) || link.bell.is_last.get();
+        if is_stopping { ctx.stop() } else { self.redial(ctx) }
     }
 
     fn lose(&self, reason: impl fmt::Display) {
