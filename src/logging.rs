@@ -54,12 +54,12 @@ struct Tee {
 
 impl Write for Tee {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let kept = self.file.write_all(event);
         if self.also_stderr {
             // Nobody may be watching any more; the file still is.
             let _ = io::stderr().write_all(event);
         }
-        self.file.write_all(event)?;
-        Ok(event.len())
+        kept.map(|()| event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
