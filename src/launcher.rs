@@ -19,9 +19,6 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How long a server may take to stop: its own limit is 5 s, and it should be the one to say what it gave up.
-const STOP_LIMIT: Duration = Duration::from_secs(6);
-
 /// How a server is started, but for its name.
 pub struct Recipe {
     /// The program, which is this one.
@@ -38,6 +35,8 @@ pub struct Launcher {
     recipe: Recipe,
     running: Running,
     children: JoinSet<Ending>,
+    /// How long a server may take to stop before it is killed.
+    stop_limit: Duration,
     order: watch::Sender<Order>,
 }
 
@@ -61,10 +60,11 @@ pub struct Ending {
 }
 
 impl Launcher {
-    /// Makes a launcher without servers.
-    pub fn new(recipe: Recipe) -> Launcher {
+    /// Makes a launcher without servers, which kills those that take longer to stop than `stop_limit`.
+    pub fn new(recipe: Recipe, stop_limit: Duration) -> Launcher {
         Launcher {
             recipe,
+            stop_limit,
             running: Running::default(),
             children: JoinSet::new(),
             order: watch::Sender::new(Order::Run),
@@ -77,7 +77,7 @@ impl Launcher {
             Failure::Undone(format!("cannot start {name} with {}: {error}", self.recipe.program.display()))
         })?;
         self.running.borrow_mut().insert(name.to_owned(), child.id().unwrap_or(0));
-        self.children.spawn_local(tend(name.to_owned(), child, self.order.subscribe()));
+        self.children.spawn_local(tend(name.to_owned(), child, self.order.subscribe(), self.stop_limit));
         Ok(())
     }
 
@@ -124,7 +124,12 @@ impl Recipe {
 }
 
 /// Watches over one child until it has ended, and ends it when that is the order.
-async fn tend(name: String, mut child: Child, mut order: watch::Receiver<Order>) -> Ending {
+async fn tend(
+    name: String,
+    mut child: Child,
+    mut order: watch::Receiver<Order>,
+    stop_limit: Duration,
+) -> Ending {
     let pipe = child.stdin.take();
     tokio::select! {
         status = child.wait() => return Ending { name, status, killed: false },
@@ -133,7 +138,7 @@ async fn tend(name: String, mut child: Child, mut order: watch::Receiver<Order>)
     }
     tokio::select! {
         status = child.wait() => return Ending { name, status, killed: false },
-        () = tokio::time::sleep(STOP_LIMIT) => {}
+        () = tokio::time::sleep(stop_limit) => {}
         _ = order.wait_for(|order| *order == Order::StopNow) => {}
     }
     // It may have ended this very moment, which is as well.

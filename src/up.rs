@@ -21,6 +21,9 @@ const READY_LIMIT: Duration = Duration::from_secs(3);
 /// How long one server may take to answer while it is waited for.
 const ASK_LIMIT: Duration = Duration::from_millis(500);
 
+/// How much longer than its own limit a server may take to stop: it should be the one to say what it gave up.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
+
 /// How often servers are asked while they are waited for.
 const ASK_EVERY: Duration = Duration::from_millis(25);
 
@@ -32,9 +35,10 @@ pub async fn run(path: &Path, file: File, up: Up) -> Result<(), Failure> {
         topology: file.topology,
         secret: options::secret()?,
     };
-    flags.clone().or(file.settings).limits()?;
+    let limits = flags.clone().or(file.settings).limits()?;
+    let stop_limit = Duration::from_millis(limits.stop_ms).saturating_add(STOP_MARGIN);
     let mut signals = Signals::new()?;
-    let mut launcher = Launcher::new(recipe(path, flags.arguments())?);
+    let mut launcher = Launcher::new(recipe(path, flags.arguments())?, stop_limit);
     for server in &herd.servers {
         launcher.start(&server.name)?;
     }

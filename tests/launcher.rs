@@ -297,7 +297,7 @@ fn a_second_signal_does_not_wait_for_a_server_that_is_stuck() {
 fn a_server_that_is_stuck_is_killed_in_the_end() {
     let scratch = Scratch::new();
     scratch.chain(&["A"]);
-    let mut herd = up(&scratch);
+    let mut herd = Background::start(scratch.herd(&["up", "--stop-ms", "100"]));
     herd.announcement();
     let stuck = pids(&scratch)["A"];
     signal(stuck, "STOP");
