@@ -1,0 +1,334 @@
+//! A herd of real processes on free ports of the loopback.
+
+use super::client::Client;
+use super::cut::Cut;
+use super::eventually;
+use super::room::{Room, reserve};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::{env, thread};
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_herd");
+
+/// One server: its place in the topology, and its process while it runs.
+pub struct Server {
+    pub name: String,
+    pub clients: String,
+    pub peers: String,
+    /// Options after `herd serve NAME`, besides the topology and the directory of logs.
+    pub options: Vec<String>,
+    /// The value of `HERD_SECRET`, if it has any.
+    pub secret: Option<String>,
+    /// The servers that its topology file names. By default all.
+    pub knows: Vec<String>,
+    process: Option<Child>,
+}
+
+/// A link that goes through the harness: who dials, who is dialled.
+struct Wire {
+    from: String,
+    to: String,
+    cut: Cut,
+}
+
+/// Servers, links, and the room they run in. Ends all processes when dropped.
+pub struct Herd {
+    servers: Vec<Server>,
+    links: Vec<(String, String)>,
+    wires: Vec<Wire>,
+    room: Room,
+}
+
+impl Herd {
+    /// Plans a herd. Nothing runs yet.
+    pub fn new(names: &[&str], links: &[(&str, &str)]) -> Self {
+        let room = Room::new();
+        let mut free = reserve(room.host(), 2 * names.len()).into_iter();
+        let servers = names
+            .iter()
+            .map(|name| Server {
+                name: (*name).to_owned(),
+                clients: free.next().expect("an address for clients"),
+                peers: free.next().expect("an address for peers"),
+                options: Vec::new(),
+                secret: None,
+                knows: names.iter().map(|&name| name.to_owned()).collect(),
+                process: None,
+            })
+            .collect();
+        let links = links.iter().map(|&(one, other)| (one.to_owned(), other.to_owned())).collect();
+        Herd { servers, links, wires: Vec::new(), room }
+    }
+
+    /// The five servers of the assignment, not started.
+    pub fn five() -> Self {
+        Self::new(
+            &["Goloman", "Hands", "Holiday", "Welsh", "Wilkes"],
+            &[
+                ("Goloman", "Hands"),
+                ("Goloman", "Holiday"),
+                ("Goloman", "Wilkes"),
+                ("Hands", "Wilkes"),
+                ("Holiday", "Welsh"),
+                ("Holiday", "Wilkes"),
+            ],
+        )
+    }
+
+    /// One server without neighbours, not started.
+    pub fn one() -> Self {
+        Self::new(&["Goloman"], &[])
+    }
+
+    /// Leads a link through the harness, so that it can be cut. Call it before either server starts.
+    pub fn make_cuttable(&mut self, one: &str, other: &str) {
+        for (from, to) in [(one, other), (other, one)] {
+            let cut = Cut::new(self.room.host(), &self.server(to).peers);
+            self.wires.push(Wire { from: from.to_owned(), to: to.to_owned(), cut });
+        }
+    }
+
+    /// Breaks the link between two servers until it is healed.
+    pub fn cut(&self, one: &str, other: &str) {
+        self.wires_between(one, other).for_each(Cut::cut);
+    }
+
+    /// Lets nothing through between two servers that still believe that they are connected.
+    pub fn silence(&self, one: &str, other: &str) {
+        self.wires_between(one, other).for_each(Cut::silence);
+    }
+
+    /// Lets the two servers connect again.
+    pub fn heal(&self, one: &str, other: &str) {
+        self.wires_between(one, other).for_each(Cut::heal);
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.servers.iter().map(|server| server.name.clone()).collect()
+    }
+
+    pub fn server(&self, name: &str) -> &Server {
+        self.servers.iter().find(|server| server.name == name).expect("a server of this herd")
+    }
+
+    pub fn server_mut(&mut self, name: &str) -> &mut Server {
+        self.servers.iter_mut().find(|server| server.name == name).expect("a server of this herd")
+    }
+
+    /// Starts every server, and returns when all accept clients.
+    pub fn start_all(&mut self) {
+        let names = self.names();
+        for name in &names {
+            self.launch(name);
+        }
+        for name in &names {
+            self.wait_until_it_serves(name);
+        }
+    }
+
+    /// Starts one server, and returns when it accepts clients.
+    pub fn start(&mut self, name: &str) {
+        self.launch(name);
+        self.wait_until_it_serves(name);
+    }
+
+    /// Runs a server that is expected to end by itself, and returns what it printed.
+    pub fn run(&self, name: &str) -> Output {
+        let child = self
+            .command(name)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let (mut child, id) = (Some(child), name);
+        eventually(&format!("{id} ends by itself"), || {
+            let ended = child.as_mut().expect("not taken").try_wait().expect("a state").is_some();
+            ended.then(|| child.take().expect("not taken").wait_with_output().expect("its output"))
+        })
+    }
+
+    /// Kills a server as a power cut does.
+    pub fn kill(&mut self, name: &str) {
+        let mut child = self.server_mut(name).process.take().expect("a running server");
+        child.kill().expect("a process that can be killed");
+        child.wait().expect("the end of the process");
+    }
+
+    /// Sends a signal, named as `kill` names it.
+    pub fn signal(&self, name: &str, signal: &str) {
+        let id = self.server(name).process.as_ref().expect("a running server").id();
+        let done =
+            Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().expect("a shell");
+        assert!(done.success(), "no signal {signal} for {name}");
+    }
+
+    /// Asks a server to end with a signal, and returns how it ended.
+    pub fn end(&mut self, name: &str, signal: &str) -> ExitStatus {
+        self.signal(name, signal);
+        let mut child = self.server_mut(name).process.take().expect("a running server");
+        let status =
+            eventually(&format!("{name} ends after {signal}"), || child.try_wait().expect("a state"));
+        status
+    }
+
+    /// Opens a connection to the client address of a server.
+    pub fn connect(&self, name: &str) -> Client {
+        Client::connect(&self.server(name).clients).unwrap_or_else(|problem| panic!("{name}: {problem}"))
+    }
+
+    /// Returns when a client told at one server is known at each of the others, which needs their links.
+    pub fn wait_until_linked(&self, names: &[&str]) {
+        for told in names {
+            let client = format!("link-probe-of-{told}");
+            let line = self.connect(told).tell(&client, "+0-0", "1");
+            self.wait_until_known(names, &client, &line);
+        }
+    }
+
+    /// Returns when each of these servers answers with this AT line.
+    pub fn wait_until_known(&self, names: &[&str], client: &str, line: &str) {
+        for name in names {
+            let mut connection = self.connect(name);
+            eventually(&format!("{name} says {line:?}"), || {
+                (connection.find(client).as_deref() == Some(line)).then_some(())
+            });
+        }
+    }
+
+    /// What a server says of itself in `herd status --json`, or nothing while it is down.
+    pub fn report(&self, name: &str) -> Option<Value> {
+        let mut command = Command::new(PROGRAM);
+        command.args(["status", "--json", "--topology"]).arg(self.write_topology(name));
+        self.furnish(&mut command, name);
+        let output = command.stdin(Stdio::null()).output().expect("the program starts");
+        report_in(&serde_json::from_slice(&output.stdout).ok()?, name)
+    }
+
+    /// All that a server has logged, in its file and on standard error.
+    pub fn log(&self, name: &str) -> String {
+        let read = |path: PathBuf| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let file = read(self.room.path().join("logs").join(format!("{name}.log"))).unwrap_or_default();
+        file + &read(self.errors_of(name)).unwrap_or_default()
+    }
+
+    fn wires_between(&self, one: &str, other: &str) -> impl Iterator<Item = &Cut> {
+        let between = move |wire: &&Wire| {
+            (wire.from == one && wire.to == other) || (wire.from == other && wire.to == one)
+        };
+        let wires: Vec<&Cut> = self.wires.iter().filter(between).map(|wire| &wire.cut).collect();
+        assert!(!wires.is_empty(), "the link between {one} and {other} is not cuttable");
+        wires.into_iter()
+    }
+
+    fn launch(&mut self, name: &str) {
+        let errors = File::options().create(true).append(true).open(self.errors_of(name)).expect("a file");
+        let child =
+            self.command(name).stdout(Stdio::null()).stderr(errors).spawn().expect("the program starts");
+        let previous = self.server_mut(name).process.replace(child);
+        assert!(previous.is_none(), "{name} runs already");
+    }
+
+    fn wait_until_it_serves(&mut self, name: &str) {
+        let address = self.server(name).clients.clone();
+        eventually(&format!("{name} accepts clients"), || {
+            let child = self.server_mut(name).process.as_mut().expect("just started");
+            if let Some(status) = child.try_wait().expect("a state") {
+                panic!("{name} ended with {status}:\n{}", self.log(name));
+            }
+            Client::connect(&address).ok()
+        });
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", name, "--topology"]).arg(self.write_topology(name));
+        command.arg("--log-dir").arg(self.room.path().join("logs"));
+        command.args(&self.server(name).options).stdin(Stdio::null());
+        self.furnish(&mut command, name);
+        command
+    }
+
+    /// Gives a command the room as its directory, and nothing of the environment that means something to herd.
+    fn furnish(&self, command: &mut Command, name: &str) {
+        command.current_dir(self.room.path());
+        for (key, _) in env::vars_os() {
+            if key.to_string_lossy().starts_with("HERD_") {
+                command.env_remove(key);
+            }
+        }
+        command.env_remove("GOOGLE_PLACES_API_KEY").env_remove("RUST_LOG").env("HERD_PLACES", "none");
+        if let Some(secret) = &self.server(name).secret {
+            command.env("HERD_SECRET", secret);
+        }
+    }
+
+    fn errors_of(&self, name: &str) -> PathBuf {
+        self.room.path().join(format!("{name}.errors"))
+    }
+
+    /// Writes the topology as one server is to see it, and returns where.
+    fn write_topology(&self, name: &str) -> PathBuf {
+        let path = self.room.path().join(format!("{name}.json"));
+        fs::write(&path, self.topology(name).to_string()).expect("a topology file");
+        path
+    }
+
+    /// The only place that knows the form of the topology file.
+    fn topology(&self, name: &str) -> Value {
+        let known = &self.server(name).knows;
+        let servers = known.iter().map(|other| {
+            let neighbours: Vec<_> = self.links_of(other).filter(|&link| known.contains(link)).collect();
+            let (clients, peers) = (&self.server(other).clients, self.peers_as_seen(name, other));
+            (other.clone(), json!({ "clients": clients, "peers": peers, "neighbours": neighbours }))
+        });
+        json!({ "servers": servers.collect::<serde_json::Map<_, _>>() })
+    }
+
+    /// The address at which one server dials another: the harness, where their link is cuttable.
+    fn peers_as_seen(&self, from: &str, to: &str) -> &str {
+        let wire = self.wires.iter().find(|wire| wire.from == from && wire.to == to);
+        wire.map_or(&self.server(to).peers, |wire| wire.cut.address())
+    }
+
+    /// The neighbours that a server declares. Each link is declared once, on the side that was named first.
+    fn links_of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a String> {
+        self.links.iter().filter(move |(one, _)| one == name).map(|(_, other)| other)
+    }
+}
+
+impl Drop for Herd {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            if let Some(mut child) = server.process.take() {
+                // A process that ended by itself cannot be killed, and that is as good.
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+        if thread::panicking() {
+            self.servers
+                .iter()
+                .for_each(|server| eprintln!("--- {}\n{}", server.name, last_lines(&self.log(&server.name))));
+        }
+    }
+}
+
+/// Finds the report of a server wherever it is in the JSON.
+fn report_in(value: &Value, name: &str) -> Option<Value> {
+    let is_it =
+        value.get("name").and_then(Value::as_str) == Some(name) && value.get("clients_known").is_some();
+    match value {
+        _ if is_it => Some(value.clone()),
+        Value::Array(items) => items.iter().find_map(|item| report_in(item, name)),
+        Value::Object(fields) => fields.values().find_map(|field| report_in(field, name)),
+        _ => None,
+    }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}

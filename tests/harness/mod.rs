@@ -1,0 +1,32 @@
+//! What the tests of the built program share: a herd of processes, a client, and links that can be cut.
+//!
+//! Nothing here knows the crates of herd: the program is a file that is started, and all else goes through sockets.
+#![allow(dead_code, reason = "each file of tests uses its part of the harness")]
+
+mod client;
+mod cut;
+mod herd;
+mod room;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use client::Client;
+pub use herd::Herd;
+
+/// How long anything may take before a test gives up: far more than it needs on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tries until there is something to return, and panics with `what` was waited for when patience ends.
+///
+/// The pause between two tries only spares the processor: no test depends on its length.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,104 @@
+//! The client protocol, rule by rule: bytes in and bytes out, against the built program.
+//!
+//! The rules are in `tests/protocol/*.case`; their form is described in `tests/protocol/case.rs`. Every case is run
+//! in segments as written, in one segment, and byte by byte, and some split at every offset: the answers are the same.
+
+mod harness;
+
+#[path = "protocol/case.rs"]
+mod case;
+#[path = "protocol/nanoseconds.rs"]
+mod nanoseconds;
+#[path = "protocol/run.rs"]
+mod run;
+
+use case::{Case, Step};
+use std::fs;
+use std::path::Path;
+
+/// Every file of cases, with its name. A file that is not listed here fails a test below.
+const FILES: &[(&str, &str)] = &[
+    ("commands.case", include_str!("protocol/commands.case")),
+    ("lines.case", include_str!("protocol/lines.case")),
+    ("locations.case", include_str!("protocol/locations.case")),
+    ("order.case", include_str!("protocol/order.case")),
+    ("recency.case", include_str!("protocol/recency.case")),
+    ("times.case", include_str!("protocol/times.case")),
+    ("whatsat.case", include_str!("protocol/whatsat.case")),
+];
+
+fn cases_of(file: &str) -> Vec<Case> {
+    let (_, text) = FILES.iter().find(|(name, _)| *name == file).expect("a listed file");
+    case::parse(text).unwrap_or_else(|problem| panic!("tests/protocol/{file}: {problem}"))
+}
+
+/// So many failures are shown; the cases after them are not run.
+const MOST_FAILURES: usize = 20;
+
+/// Runs all cases of a file against a server of its own, and fails with what went wrong.
+fn hold(file: &str) {
+    let mut herd = harness::Herd::one();
+    herd.start("Goloman");
+    let address = &herd.server("Goloman").clients;
+    let cases = cases_of(file);
+    let problems = cases.iter().flat_map(|case| run::run_in_every_way(case, address, "Goloman"));
+    let problems: Vec<String> = problems.take(MOST_FAILURES).collect();
+    assert!(problems.is_empty(), "tests/protocol/{file}:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn commands_are_known_by_their_words() {
+    hold("commands.case");
+}
+
+#[test]
+fn lines_are_cut_out_of_bytes() {
+    hold("lines.case");
+}
+
+#[test]
+fn locations_follow_their_grammar() {
+    hold("locations.case");
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_commands() {
+    hold("order.case");
+}
+
+#[test]
+fn the_most_recent_location_is_the_same_for_everybody() {
+    hold("recency.case");
+}
+
+#[test]
+fn times_are_exact() {
+    hold("times.case");
+}
+
+#[test]
+fn whatsat_answers_with_the_at_line_and_places() {
+    hold("whatsat.case");
+}
+
+#[test]
+fn there_are_more_than_a_hundred_cases_and_none_is_left_out() {
+    let listed: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol");
+    let names = fs::read_dir(directory).expect("the cases").map(|entry| entry.expect("an entry").file_name());
+    for name in names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".case")) {
+        assert!(listed.contains(&name.as_str()), "tests/protocol/{name} is not listed");
+    }
+    let count: usize = listed.iter().map(|file| cases_of(file).len()).sum();
+    assert!(count >= 120, "only {count} cases");
+}
+
+#[test]
+fn every_case_that_hears_nothing_says_so_in_its_name() {
+    for (file, _) in FILES {
+        for case in cases_of(file) {
+            let hears = case.steps.iter().any(|step| matches!(step, Step::Hear(_)));
+            assert!(hears || case.name.contains("no answer"), "{file}: {}", case.name);
+        }
+    }
+}
