@@ -1,1 +1,497 @@
+//! The herd as its users meet it: processes that are started, killed, stopped and cut off from each other.
 
+mod harness;
+
+use harness::{Client, Herd, eventually};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const KIWI: &str = "kiwi.cs.ucla.edu";
+const HERE: &str = "+34.068930-118.445127";
+const THERE: &str = "+27.5916+086.5640";
+const EVERYBODY: &[&str] = &["Goloman", "Hands", "Holiday", "Welsh", "Wilkes"];
+
+/// An answer that takes longer than this was delayed by something. A search alone takes half a second.
+const DELAYED: Duration = Duration::from_secs(5);
+
+fn linked_five() -> Herd {
+    let mut herd = Herd::five();
+    herd.start_all();
+    herd.wait_until_linked(EVERYBODY);
+    herd
+}
+
+/// Tells the same clients, `told.0` and so on, and returns each with its AT line.
+fn tell_many(herd: &Herd, name: &str, count: usize) -> Vec<(String, String)> {
+    let mut connection = herd.connect(name);
+    let client = |number| format!("{name}.{number}");
+    (0..count).map(|number| (client(number), connection.tell(&client(number), HERE, "1.5"))).collect()
+}
+
+fn wait_until_it_counts(herd: &Herd, name: &str, clients: usize) {
+    eventually(&format!("{name} has heard of {clients} clients"), || {
+        let known = herd.report(name)?.get("clients_known")?.as_u64()?;
+        (known == clients as u64).then_some(())
+    });
+}
+
+#[test]
+fn an_update_at_each_server_reaches_all_others() {
+    let herd = linked_five();
+    for (number, told) in EVERYBODY.iter().enumerate() {
+        let client = format!("{KIWI}.{number}");
+        let first = herd.connect(told).tell(&client, HERE, "1520023934.918963997");
+        assert!(first.starts_with(&format!("AT {told} +")), "{first:?}");
+        herd.wait_until_known(EVERYBODY, &client, &first);
+        // Everybody knows the client, so nobody searches any more: the second update must come by itself.
+        let second = herd.connect(told).tell(&client, THERE, "1520023935");
+        herd.wait_until_known(EVERYBODY, &client, &second);
+    }
+}
+
+#[test]
+fn what_two_servers_are_told_at_once_ends_the_same_everywhere() {
+    let herd = linked_five();
+    for round in 1..=10 {
+        let client = format!("{KIWI}.{round}");
+        thread::scope(|scope| {
+            for told in EVERYBODY {
+                scope.spawn(|| herd.connect(told).tell(&client, HERE, "1520023934"));
+            }
+        });
+        let lines =
+            || EVERYBODY.iter().map(|name| herd.connect(name).find(&client)).collect::<Option<Vec<_>>>();
+        eventually("all servers give the same line", || {
+            lines()?.windows(2).all(|pair| pair[0] == pair[1]).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_client_told_elsewhere_a_moment_ago_is_found() {
+    let herd = linked_five();
+    let mut asked = herd.connect("Welsh");
+    let mut told = herd.connect("Hands");
+    for round in 0..100 {
+        let client = format!("{KIWI}.{round}");
+        let line = told.tell(&client, HERE, "1520023934.918963997");
+        assert_eq!(asked.find(&client), Some(line));
+    }
+}
+
+#[test]
+fn a_client_told_before_its_server_had_neighbours_is_found() {
+    let mut herd = Herd::five();
+    herd.start("Hands");
+    let line = herd.connect("Hands").tell(KIWI, HERE, "1");
+    for name in ["Goloman", "Holiday", "Welsh", "Wilkes"] {
+        herd.start(name);
+    }
+    herd.wait_until_known(EVERYBODY, KIWI, &line);
+}
+
+#[test]
+fn a_server_killed_and_restarted_gets_everything_back_from_its_neighbours() {
+    let mut herd = linked_five();
+    let told: Vec<_> = ["Goloman", "Welsh"].iter().flat_map(|name| tell_many(&herd, name, 50)).collect();
+    // The five clients that showed that the herd is linked count too.
+    let clients = told.len() + EVERYBODY.len();
+    wait_until_it_counts(&herd, "Holiday", clients);
+
+    herd.kill("Welsh");
+    let missed = herd.connect("Hands").tell(&told[0].0, THERE, "2.5");
+    herd.start("Welsh");
+    wait_until_it_counts(&herd, "Welsh", clients);
+
+    // Its only neighbour is gone now, so that it can ask nobody.
+    herd.kill("Holiday");
+    let mut connection = herd.connect("Welsh");
+    assert_eq!(connection.find(&told[0].0), Some(missed));
+    for (client, line) in &told[1..] {
+        assert_eq!(connection.find(client).as_ref(), Some(line));
+    }
+}
+
+#[test]
+fn with_two_servers_killed_the_others_go_on_and_the_two_catch_up() {
+    let mut herd = linked_five();
+    let before = herd.connect("Welsh").tell("before", HERE, "1");
+    herd.wait_until_known(EVERYBODY, "before", &before);
+
+    herd.kill("Hands");
+    herd.kill("Welsh");
+    let others = ["Goloman", "Holiday", "Wilkes"];
+    herd.wait_until_known(&others, "before", &before);
+    let meanwhile = others.map(|name| (name, herd.connect(name).tell(name, HERE, "2")));
+    for (client, line) in &meanwhile {
+        herd.wait_until_known(&others, client, line);
+    }
+
+    herd.start("Hands");
+    herd.start("Welsh");
+    herd.wait_until_known(EVERYBODY, "before", &before);
+    for (client, line) in &meanwhile {
+        herd.wait_until_known(EVERYBODY, client, line);
+    }
+}
+
+#[test]
+fn the_halves_of_a_herd_that_was_cut_converge_when_it_heals() {
+    let across = [("Goloman", "Holiday"), ("Holiday", "Wilkes")];
+    let mut herd = Herd::five();
+    for (one, other) in across {
+        herd.make_cuttable(one, other);
+    }
+    herd.start_all();
+    herd.wait_until_linked(EVERYBODY);
+    let start = herd.connect("Goloman").tell(KIWI, HERE, "1");
+    herd.wait_until_known(EVERYBODY, KIWI, &start);
+
+    for (one, other) in across {
+        herd.cut(one, other);
+    }
+    let (left, right) = (["Goloman", "Hands", "Wilkes"], ["Holiday", "Welsh"]);
+    let earlier = herd.connect("Hands").tell(KIWI, THERE, "2");
+    herd.wait_until_known(&left, KIWI, &earlier);
+    herd.wait_until_known(&right, KIWI, &start);
+    let later = herd.connect("Welsh").tell(KIWI, THERE, "3");
+    herd.wait_until_known(&right, KIWI, &later);
+    herd.wait_until_known(&left, KIWI, &earlier);
+    let only_left = herd.connect("Wilkes").tell("left", HERE, "4");
+    let only_right = herd.connect("Holiday").tell("right", HERE, "4");
+
+    for (one, other) in across {
+        herd.heal(one, other);
+    }
+    for (client, line) in [(KIWI, later), ("left", only_left), ("right", only_right)] {
+        herd.wait_until_known(EVERYBODY, client, &line);
+    }
+}
+
+#[test]
+fn what_a_link_swallowed_while_it_seemed_to_be_up_arrives_in_the_end() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    herd.make_cuttable("Goloman", "Hands");
+    herd.start_all();
+    let both = ["Goloman", "Hands"];
+    herd.wait_until_linked(&both);
+
+    herd.silence("Goloman", "Hands");
+    let swallowed = herd.connect("Goloman").tell(KIWI, HERE, "1");
+    herd.heal("Goloman", "Hands");
+    herd.wait_until_known(&both, KIWI, &swallowed);
+}
+
+#[test]
+fn a_neighbour_that_falls_silent_is_noticed_and_linked_again() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    herd.make_cuttable("Goloman", "Hands");
+    for name in ["Goloman", "Hands"] {
+        herd.server_mut(name).options = vec!["--silent-ms=1500".to_owned(), "--heartbeat-ms=300".to_owned()];
+    }
+    herd.start_all();
+    let is_up = |name: &str| herd.report(name).is_some_and(|report| report["links"][0]["up"] == true);
+    eventually("the link is up", || (is_up("Goloman") && is_up("Hands")).then_some(()));
+    herd.silence("Goloman", "Hands");
+    eventually("both notice the silence", || (!is_up("Goloman") && !is_up("Hands")).then_some(()));
+    herd.heal("Goloman", "Hands");
+    eventually("the link is up again", || (is_up("Goloman") && is_up("Hands")).then_some(()));
+}
+
+#[test]
+fn a_server_that_the_others_name_joins_while_they_run() {
+    let mut herd = Herd::five();
+    let others = ["Goloman", "Hands", "Holiday", "Wilkes"];
+    for name in others {
+        herd.start(name);
+    }
+    let before = herd.connect("Hands").tell(KIWI, HERE, "1");
+    herd.wait_until_known(&others, KIWI, &before);
+
+    herd.start("Welsh");
+    herd.wait_until_known(EVERYBODY, KIWI, &before);
+    let after = herd.connect("Welsh").tell(KIWI, THERE, "2");
+    herd.wait_until_known(EVERYBODY, KIWI, &after);
+}
+
+/// Three servers, of which Newcomer names Hands as its neighbour, and the others have never heard of Newcomer.
+fn herd_with_a_stranger() -> Herd {
+    let mut herd =
+        Herd::new(&["Goloman", "Hands", "Newcomer"], &[("Goloman", "Hands"), ("Newcomer", "Hands")]);
+    for name in ["Goloman", "Hands"] {
+        herd.server_mut(name).knows.retain(|other| other != "Newcomer");
+    }
+    herd
+}
+
+#[test]
+fn a_stranger_joins_an_open_server_while_it_runs() {
+    let mut herd = herd_with_a_stranger();
+    herd.server_mut("Hands").options.push("--open".to_owned());
+    herd.start("Goloman");
+    herd.start("Hands");
+    let before = herd.connect("Goloman").tell(KIWI, HERE, "1");
+
+    herd.start("Newcomer");
+    let all = ["Goloman", "Hands", "Newcomer"];
+    herd.wait_until_known(&all, KIWI, &before);
+    let after = herd.connect("Newcomer").tell(KIWI, THERE, "2");
+    herd.wait_until_known(&all, KIWI, &after);
+    let again = herd.connect("Goloman").tell(KIWI, HERE, "3");
+    herd.wait_until_known(&all, KIWI, &again);
+}
+
+#[test]
+fn a_stranger_is_refused_by_a_server_that_is_not_open() {
+    let mut herd = herd_with_a_stranger();
+    herd.start_all();
+    herd.connect("Goloman").tell(KIWI, HERE, "1");
+    for name in ["Hands", "Newcomer"] {
+        eventually(&format!("{name} logs the refusal"), || herd.log(name).contains("--open").then_some(()));
+    }
+    assert_eq!(herd.connect("Newcomer").find(KIWI), None);
+    herd.connect("Newcomer").tell("stranger", HERE, "1");
+    assert_eq!(herd.connect("Hands").find("stranger"), None);
+}
+
+#[test]
+fn a_stopped_neighbour_delays_nobody_and_catches_up() {
+    let herd = linked_five();
+    herd.signal("Wilkes", "STOP");
+
+    let mut told = herd.connect("Goloman");
+    let (count, mut slowest) = (20_000, Duration::ZERO);
+    for batch in (1..=count).collect::<Vec<_>>().chunks(200) {
+        let commands: Vec<String> =
+            batch.iter().map(|time| format!("IAMAT {KIWI} {HERE} {time}\n")).collect();
+        let start = Instant::now();
+        told.say(commands.concat()).expect("a server that takes commands");
+        for _ in batch {
+            assert!(told.line().starts_with("AT Goloman "));
+        }
+        slowest = slowest.max(start.elapsed());
+    }
+    assert!(slowest < DELAYED, "200 updates took {slowest:?} beside a stopped neighbour");
+
+    let last = told.find(KIWI).expect("a known client");
+    assert!(last.ends_with(&format!(" {count}")), "{last:?}");
+    herd.wait_until_known(&["Hands", "Holiday", "Welsh"], KIWI, &last);
+    herd.signal("Wilkes", "CONT");
+    herd.wait_until_known(EVERYBODY, KIWI, &last);
+}
+
+#[test]
+fn a_search_ends_in_time_although_a_neighbour_is_stopped() {
+    let herd = linked_five();
+    herd.signal("Wilkes", "STOP");
+    let mut connection = herd.connect("Goloman");
+    let start = Instant::now();
+    assert_eq!(connection.find("nobody"), None);
+    assert!(start.elapsed() < DELAYED, "a search took {:?}", start.elapsed());
+    let line = herd.connect("Welsh").tell(KIWI, HERE, "1");
+    assert_eq!(connection.find(KIWI), Some(line));
+}
+
+#[test]
+fn a_wrong_secret_is_refused_and_both_log_why_but_not_the_secret() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    herd.server_mut("Goloman").secret = Some("kea-and-kaka".to_owned());
+    herd.server_mut("Hands").secret = Some("weka-and-moa".to_owned());
+    herd.start_all();
+    herd.connect("Goloman").tell(KIWI, HERE, "1");
+    for name in ["Goloman", "Hands"] {
+        eventually(&format!("{name} logs the refusal"), || {
+            herd.log(name).contains("the secret is wrong").then_some(())
+        });
+        let log = herd.log(name);
+        assert!(!log.contains("kea-and-kaka") && !log.contains("weka-and-moa"), "{log}");
+    }
+    assert_eq!(herd.connect("Hands").find(KIWI), None);
+}
+
+#[test]
+fn a_missing_secret_is_refused_on_either_side() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    herd.server_mut("Goloman").secret = Some("kea-and-kaka".to_owned());
+    herd.start_all();
+    herd.connect("Goloman").tell(KIWI, HERE, "1");
+    for name in ["Goloman", "Hands"] {
+        eventually(&format!("{name} logs the refusal"), || herd.log(name).contains("secret").then_some(()));
+    }
+    assert_eq!(herd.connect("Hands").find(KIWI), None);
+    herd.connect("Hands").tell("weka", HERE, "1");
+    assert_eq!(herd.connect("Goloman").find("weka"), None);
+}
+
+#[test]
+fn servers_with_the_same_secret_are_linked() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    for name in ["Goloman", "Hands"] {
+        herd.server_mut(name).secret = Some("kea-and-kaka".to_owned());
+    }
+    herd.start_all();
+    herd.wait_until_linked(&["Goloman", "Hands"]);
+}
+
+#[test]
+fn who_says_something_else_on_the_peer_address_is_refused_with_a_reason() {
+    let herd = linked_five();
+    let nonce = "0123456789abcdef0123456789abcdef";
+    for greeting in [
+        "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n".to_owned(),
+        "GET / HTTP/1.1\r\n".to_owned(),
+        format!("HERD 99 link Hands Goloman {nonce}\n"),
+        format!("HERD 1 link Nobody Goloman {nonce}\n"),
+        format!("HERD 1 link Hands Nobody {nonce}\n"),
+        format!("HERD 1 dance Hands Goloman {nonce}\n"),
+        "HERD\n".to_owned(),
+        "\n".to_owned(),
+    ] {
+        let mut stream = Client::connect(&herd.server("Goloman").peers).expect("a peer address");
+        stream.say(&greeting).expect("a server that listens");
+        let answer = stream.rest().expect("an answer and the end");
+        let answer = String::from_utf8_lossy(&answer);
+        let reason =
+            answer.strip_prefix("REFUSED ").unwrap_or_else(|| panic!("{greeting:?} gets {answer:?}"));
+        assert!(reason.ends_with('\n') && reason.len() > 5, "{answer:?}");
+    }
+    let line = herd.connect("Hands").tell(KIWI, HERE, "1");
+    herd.wait_until_known(EVERYBODY, KIWI, &line);
+}
+
+#[test]
+fn the_words_of_servers_on_the_client_address_move_nobody() {
+    let herd = linked_five();
+    let line = herd.connect("Hands").tell(KIWI, HERE, "1");
+    herd.wait_until_known(EVERYBODY, KIWI, &line);
+    let mut connection = herd.connect("Goloman");
+    let record = format!("{KIWI} {THERE} 9 9000000000 Hands");
+    for word in [
+        "HERD 1 link Hands Goloman 0123456789abcdef0123456789abcdef",
+        "PROOF -",
+        "WELCOME",
+        "PING",
+        &format!("CLIENTAT 6d1f6f1c-2f0a-4f5e-9d43-5d3f0f3a9a01 {}", record.len() + 1),
+        &record,
+        &format!("WHICHCLIENT 6d1f6f1c-2f0a-4f5e-9d43-5d3f0f3a9a02 {KIWI}"),
+        "NOTFOUND 6d1f6f1c-2f0a-4f5e-9d43-5d3f0f3a9a02",
+        "BYE for now",
+    ] {
+        assert_eq!(connection.ask(word), format!("? {word}"));
+    }
+    assert_eq!(connection.find(KIWI), Some(line));
+}
+
+#[test]
+fn a_port_in_use_is_named_and_the_exit_code_is_one() {
+    let herd = Herd::one();
+    let server = herd.server("Goloman");
+    for address in [&server.clients, &server.peers] {
+        let _holder = TcpListener::bind(address).expect("the address that was reserved");
+        let output = herd.run("Goloman");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(address) && said.contains("in use"), "{said:?} names no {address}");
+    }
+}
+
+#[test]
+fn a_server_that_the_topology_does_not_name_cannot_be_started() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[]);
+    herd.server_mut("Hands").knows = vec!["Goloman".to_owned()];
+    let output = herd.run("Hands");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{:?}", output.status);
+    assert!(said.contains("Hands") && said.contains("Hands.json"), "{said:?}");
+}
+
+#[test]
+fn sigterm_and_sigint_end_a_server_with_exit_code_zero() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    herd.start_all();
+    herd.wait_until_linked(&["Goloman", "Hands"]);
+    let mut idle = herd.connect("Goloman");
+    idle.tell(KIWI, HERE, "1");
+    for (name, signal) in [("Goloman", "TERM"), ("Hands", "INT")] {
+        let status = herd.end(name, signal);
+        assert_eq!(status.code(), Some(0), "{name} after {signal}: {status}");
+    }
+    assert_eq!(idle.rest(), Ok(Vec::new()), "who was connected sees the end");
+}
+
+#[test]
+fn a_server_told_to_stop_restarts_at_once_on_its_ports() {
+    let mut herd = Herd::one();
+    for _ in 0..5 {
+        herd.start("Goloman");
+        let mut client = herd.connect("Goloman");
+        client.tell(KIWI, HERE, "1");
+        assert_eq!(herd.end("Goloman", "TERM").code(), Some(0));
+    }
+}
+
+#[test]
+fn two_hundred_clients_at_once_are_each_answered() {
+    let herd = linked_five();
+    let everybody_is_connected = Barrier::new(200);
+    thread::scope(|scope| {
+        for number in 0..200 {
+            let (herd, barrier) = (&herd, &everybody_is_connected);
+            scope.spawn(move || talk(herd, number, barrier));
+        }
+    });
+}
+
+/// One of many clients: it tells one server, asks it, and is asked for at another.
+fn talk(herd: &Herd, number: usize, everybody_is_connected: &Barrier) {
+    let name = |index: usize| EVERYBODY[index % EVERYBODY.len()];
+    let (mut told, mut asked) = (herd.connect(name(number)), herd.connect(name(number + 1)));
+    everybody_is_connected.wait();
+    let client = format!("client-{number}");
+    for time in 1..=20 {
+        let line = told.tell(&client, HERE, &format!("{time}.{number:03}"));
+        assert_eq!(told.find(&client), Some(line));
+    }
+    let last = told.find(&client).expect("a known client");
+    eventually("the neighbour knows the last update", || {
+        (asked.find(&client).as_ref() == Some(&last)).then_some(())
+    });
+}
+
+#[test]
+fn a_client_that_never_reads_is_not_taken_on_without_end_and_disturbs_nobody() {
+    let herd = linked_five();
+    let line = herd.connect("Goloman").tell(KIWI, HERE, "1");
+    let mut deaf = herd.connect("Goloman");
+    let most = 256 * 1024 * 1024;
+    let questions = format!("{}\nWHATSAT {KIWI} 10 5\n", "x".repeat(1000)).repeat(64);
+    let taken = deaf.say_until_refused(questions.as_bytes(), Duration::from_millis(500), most);
+    assert!(taken < most, "{taken} bytes were taken from a client that reads none of the answers");
+
+    let start = Instant::now();
+    let mut other = herd.connect("Goloman");
+    assert_eq!(other.find(KIWI), Some(line));
+    let update = other.tell(KIWI, THERE, "2");
+    assert!(start.elapsed() < DELAYED, "another client waited {:?}", start.elapsed());
+    herd.wait_until_known(EVERYBODY, KIWI, &update);
+}
+
+#[test]
+fn clients_that_leave_in_the_middle_disturb_nobody() {
+    let herd = linked_five();
+    for number in 0..100 {
+        let mut rude = TcpStream::connect(&herd.server("Goloman").clients).expect("a server");
+        let half = format!("IAMAT rude-{number} {HERE} 1\nWHATSAT nobody 10 5\nIAMAT half-");
+        rude.write_all(half.as_bytes()).expect("a server that listens");
+        if number % 2 == 0 {
+            // Leaves with an answer unread, which resets the connection.
+            let _ = rude.read(&mut [0; 1]).expect("an answer");
+        }
+    }
+    let line = herd.connect("Goloman").tell(KIWI, HERE, "1");
+    herd.wait_until_known(EVERYBODY, KIWI, &line);
+    eventually("every whole command was done", || herd.connect("Welsh").find("rude-99"));
+}

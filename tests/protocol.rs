@@ -13,6 +13,7 @@ mod nanoseconds;
 mod run;
 
 use case::{Case, Step};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -85,9 +86,11 @@ fn whatsat_answers_with_the_at_line_and_places() {
 fn there_are_more_than_a_hundred_cases_and_none_is_left_out() {
     let listed: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol");
-    let names = fs::read_dir(directory).expect("the cases").map(|entry| entry.expect("an entry").file_name());
-    for name in names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".case")) {
-        assert!(listed.contains(&name.as_str()), "tests/protocol/{name} is not listed");
+    for entry in fs::read_dir(directory).expect("the cases") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(OsStr::to_str).expect("a name in UTF-8");
+        let is_listed = listed.contains(&name);
+        assert_eq!(is_listed, path.extension() == Some(OsStr::new("case")), "{}", path.display());
     }
     let count: usize = listed.iter().map(|file| cases_of(file).len()).sum();
     assert!(count >= 120, "only {count} cases");

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::cut::Cut;
 use super::eventually;
 use super::room::{Room, reserve};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -169,9 +169,7 @@ impl Herd {
     pub fn end(&mut self, name: &str, signal: &str) -> ExitStatus {
         self.signal(name, signal);
         let mut child = self.server_mut(name).process.take().expect("a running server");
-        let status =
-            eventually(&format!("{name} ends after {signal}"), || child.try_wait().expect("a state"));
-        status
+        eventually(&format!("{name} ends after {signal}"), || child.try_wait().expect("a state"))
     }
 
     /// Opens a connection to the client address of a server.
@@ -201,7 +199,11 @@ impl Herd {
     /// What a server says of itself in `herd status --json`, or nothing while it is down.
     pub fn report(&self, name: &str) -> Option<Value> {
         let mut command = Command::new(PROGRAM);
-        command.args(["status", "--json", "--topology"]).arg(self.write_topology(name));
+        command.args(["status", "--json", "--topology"]).arg(self.write_topology(
+            "status",
+            "",
+            &[name.to_owned()],
+        ));
         self.furnish(&mut command, name);
         let output = command.stdin(Stdio::null()).output().expect("the program starts");
         report_in(&serde_json::from_slice(&output.stdout).ok()?, name)
@@ -244,7 +246,11 @@ impl Herd {
 
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.args(["serve", name, "--topology"]).arg(self.write_topology(name));
+        command.args(["serve", name, "--topology"]).arg(self.write_topology(
+            name,
+            name,
+            &self.server(name).knows,
+        ));
         command.arg("--log-dir").arg(self.room.path().join("logs"));
         command.args(&self.server(name).options).stdin(Stdio::null());
         self.furnish(&mut command, name);
@@ -269,22 +275,21 @@ impl Herd {
         self.room.path().join(format!("{name}.errors"))
     }
 
-    /// Writes the topology as one server is to see it, and returns where.
-    fn write_topology(&self, name: &str) -> PathBuf {
-        let path = self.room.path().join(format!("{name}.json"));
-        fs::write(&path, self.topology(name).to_string()).expect("a topology file");
+    /// Writes the topology of the servers in `known` as `dialler` is to see it, and returns where.
+    fn write_topology(&self, file: &str, dialler: &str, known: &[String]) -> PathBuf {
+        let path = self.room.path().join(format!("{file}.json"));
+        fs::write(&path, self.topology(dialler, known).to_string()).expect("a topology file");
         path
     }
 
     /// The only place that knows the form of the topology file.
-    fn topology(&self, name: &str) -> Value {
-        let known = &self.server(name).knows;
-        let servers = known.iter().map(|other| {
-            let neighbours: Vec<_> = self.links_of(other).filter(|&link| known.contains(link)).collect();
-            let (clients, peers) = (&self.server(other).clients, self.peers_as_seen(name, other));
-            (other.clone(), json!({ "clients": clients, "peers": peers, "neighbours": neighbours }))
+    fn topology(&self, dialler: &str, known: &[String]) -> Value {
+        let servers = known.iter().map(|name| {
+            let neighbours: Vec<_> = self.links_of(name).filter(|&link| known.contains(link)).collect();
+            let (clients, peers) = (&self.server(name).clients, self.peers_as_seen(dialler, name));
+            (name.clone(), json!({ "clients": clients, "peers": peers, "neighbours": neighbours }))
         });
-        json!({ "servers": servers.collect::<serde_json::Map<_, _>>() })
+        json!({ "servers": servers.collect::<Map<_, _>>() })
     }
 
     /// The address at which one server dials another: the harness, where their link is cuttable.

@@ -220,8 +220,8 @@ mod tests {
 
     #[test]
     fn every_byte_can_be_written() {
-        let written: String = (0..=255).map(|byte| format!("\\x{byte:02x}")).collect();
-        assert_eq!(pieces(&written), [Piece::Bytes((0..=255).collect())]);
+        let written: Vec<String> = (0..=255).map(|byte| format!("\\x{byte:02x}")).collect();
+        assert_eq!(pieces(&written.concat()), [Piece::Bytes((0..=255).collect())]);
         assert_eq!(pieces(r"a\n\r\t\f\v\0\s\\\{\}é"), [Piece::Bytes("a\n\r\t\x0c\x0b\0 \\{}é".into())]);
     }
 

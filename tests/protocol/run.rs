@@ -117,7 +117,6 @@ impl<'a> Run<'a> {
         let mut together = written.concat();
         match way {
             Way::AsWritten => written,
-            Way::Together => vec![together],
             Way::ByteByByte if together.len() <= MOST_SINGLE_BYTES => {
                 together.chunks(1).map(<[u8]>::to_vec).collect()
             }
@@ -125,7 +124,7 @@ impl<'a> Run<'a> {
                 let second = together.split_off(offset);
                 vec![together, second]
             }
-            Way::ByteByByte | Way::SplitAt(_) => vec![together],
+            Way::Together | Way::ByteByByte | Way::SplitAt(_) => vec![together],
         }
     }
 
