@@ -95,12 +95,16 @@ fn down(answers: &[Answer]) -> String {
         Some(format!("{} at {} is down ({error})", server.name, server.peers))
     };
     let down: Vec<String> = answers.iter().filter_map(why).collect();
-    match down.len() {
-        0 => String::new(),
-        all if all == answers.len() => format!("{}; start them with herd up", down.join(", ")),
-        _ => format!("{}; see the logs", down.join(", ")),
+    let nobody_is_there = |answer: &Answer| answer.report.as_ref().is_err_and(|error| error == REFUSED);
+    match down.join(", ") {
+        none if none.is_empty() => none,
+        all if answers.iter().all(nobody_is_there) => format!("{all}; start them with herd up"),
+        some => format!("{some}; see their logs"),
     }
 }
+
+/// What the operating system says when no process has the address.
+const REFUSED: &str = "connection refused";
 
 fn json(answers: &[Answer]) -> String {
     let server = |Answer { server, report }: &Answer| {
@@ -157,11 +161,13 @@ Hands    down
     #[test]
     fn servers_that_are_down_are_named_in_one_line() {
         assert_eq!(down(&[up("A", 1)]), "");
-        let one = "B at h:1002 is down (connection refused); see the logs";
+        let one = "B at h:1002 is down (connection refused); see their logs";
         assert_eq!(down(&[up("A", 1), dead("B", 2)]), one);
         let all = "A at h:1001 is down (connection refused), B at h:1002 is down (connection refused); \
                    start them with herd up";
         assert_eq!(down(&[dead("A", 1), dead("B", 2)]), all);
+        let unwilling = Answer { report: Err("refused here: \"why\"".to_owned()), ..dead("A", 1) };
+        assert_eq!(down(&[unwilling]), "A at h:1001 is down (refused here: \"why\"); see their logs");
     }
 
     #[test]
