@@ -37,8 +37,8 @@ async fn run(options: Options) -> Result<(), Failure> {
     let file = || topology::read(&path);
     match command {
         Command::Up(up) => up::run(&path, file()?, up).await,
-        Command::Serve(serve) => serve::run(file()?, serve).await,
-        Command::Send(send) => send::run(&file()?.topology, send).await,
+        Command::Serve(serve) => serve::run(&path, file()?, serve).await,
+        Command::Send(send) => send::run(&path, &file()?.topology, send).await,
         Command::Status(status) => status::run(&file()?.topology, &status).await,
         Command::Check(check) => check::run(&path, &check),
     }

@@ -6,6 +6,7 @@ use crate::{terminal, topology};
 use herd_core::topology::{Server, Topology};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,8 +24,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_WAITING: usize = 4;
 
 /// Sends the commands, or the lines of standard input, and prints the answers until the server has no more.
-pub async fn run(topology: &Topology, send: Send) -> Result<(), Failure> {
-    let server = topology::find(topology, &send.name)?;
+pub async fn run(path: &Path, topology: &Topology, send: Send) -> Result<(), Failure> {
+    let server = topology::find(topology, path, &send.name)?;
     let (reader, writer) = connect(server).await?.into_split();
     let words = if send.commands.is_empty() { standard_input() } else { lines(send.commands) };
     let (mut hearing, mut saying) = (pin!(hear(reader)), pin!(say(writer, words)));

@@ -11,13 +11,14 @@ use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
 use herd_core::topology::Topology;
 use std::io::Read;
+use std::path::Path;
 use tokio::sync::oneshot;
 
 /// Runs the server until a signal, or under the launcher until standard input ends.
-pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
+pub async fn run(path: &Path, file: File, serve: Serve) -> Result<(), Failure> {
     let Serve { name, until_stdin_ends, flags } = serve;
     let flags = flags.or(file.settings);
-    let settings = settings(&file.topology, &name, &flags)?;
+    let settings = settings(path, &file.topology, &name, &flags)?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
     if let Some(warning) = topology::disconnected(&file.topology) {
         log::warn!("{warning}");
@@ -45,8 +46,8 @@ fn cannot_start(name: &str, error: &impl std::fmt::Display) -> Failure {
 }
 
 /// Puts together what the server is to be, from the topology, the flags and the environment.
-fn settings(topology: &Topology, name: &str, flags: &Flags) -> Result<Settings, Failure> {
-    let server = topology::find(topology, name)?;
+fn settings(path: &Path, topology: &Topology, name: &str, flags: &Flags) -> Result<Settings, Failure> {
+    let server = topology::find(topology, path, name)?;
     let neighbours = topology.neighbours(name);
     Ok(Settings {
         name: server.name.clone(),

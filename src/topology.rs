@@ -45,10 +45,11 @@ pub fn read(path: &Path) -> Result<File, Failure> {
 }
 
 /// Finds a server by name; a name that is not in the herd is answered with those that are.
-pub fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Server, Failure> {
+pub fn find<'a>(topology: &'a Topology, path: &Path, name: &str) -> Result<&'a Server, Failure> {
     topology.server(name).ok_or_else(|| {
         let known: Vec<&str> = topology.servers().iter().map(|server| server.name.as_str()).collect();
-        Failure::Usage(format!("there is no server {name:?} in the topology; it has {}", known.join(", ")))
+        let (path, known) = (path.display(), known.join(", "));
+        Failure::Usage(format!("there is no server {name:?} in {path}; it has {known}"))
     })
 }
 
@@ -463,7 +464,7 @@ mod tests {
     #[test]
     fn a_name_nobody_has_is_answered_with_the_names_there_are() {
         let herd = parse(two("").as_bytes()).expect("a valid topology").topology;
-        let expected = Failure::Usage("there is no server \"C\" in the topology; it has A, B".to_owned());
-        assert_eq!(find(&herd, "C"), Err(expected));
+        let expected = Failure::Usage("there is no server \"C\" in herd.json; it has A, B".to_owned());
+        assert_eq!(find(&herd, Path::new("herd.json"), "C"), Err(expected));
     }
 }

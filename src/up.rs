@@ -31,7 +31,7 @@ const ASK_EVERY: Duration = Duration::from_millis(25);
 pub async fn run(path: &Path, file: File, up: Up) -> Result<(), Failure> {
     let Up { names, flags } = up;
     let herd = Herd {
-        servers: chosen(&file.topology, &names)?,
+        servers: chosen(&file.topology, path, &names)?,
         topology: file.topology,
         secret: options::secret()?,
     };
@@ -54,9 +54,9 @@ struct Herd {
 }
 
 /// Picks the servers to start, in the order of the file.
-fn chosen(topology: &Topology, names: &[String]) -> Result<Vec<Server>, Failure> {
+fn chosen(topology: &Topology, path: &Path, names: &[String]) -> Result<Vec<Server>, Failure> {
     for name in names {
-        topology::find(topology, name)?;
+        topology::find(topology, path, name)?;
     }
     let wanted = |server: &&Server| names.is_empty() || names.contains(&server.name);
     Ok(topology.servers().iter().filter(wanted).cloned().collect())
@@ -214,7 +214,7 @@ mod tests {
     fn servers_are_started_in_the_order_of_the_file_whatever_was_typed() {
         let names = |typed: &[&str]| {
             let typed: Vec<String> = typed.iter().map(|&name| name.to_owned()).collect();
-            let servers = chosen(&herd().topology, &typed);
+            let servers = chosen(&herd().topology, Path::new("herd.json"), &typed);
             servers.map(|servers| servers.into_iter().map(|server| server.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&[]).expect("servers"), ["A", "B", "C"]);
