@@ -68,7 +68,7 @@ fn no_command_is_answered_with_help_on_standard_error() {
 fn a_name_that_is_not_in_the_herd_is_answered_with_those_that_are() {
     let scratch = Scratch::new();
     scratch.chain(&["A", "B"]);
-    let expected = "herd: there is no server \"C\" in the topology; it has A, B\n";
+    let expected = "herd: there is no server \"C\" in topology.json; it has A, B\n";
     assert_eq!(err(&scratch.run(&["send", "C", "x"])), expected);
 }
 
