@@ -1,11 +1,12 @@
 //! What the tests of the built program share: a herd of processes, a client, and links that can be cut.
 //!
 //! Nothing here knows the crates of herd: the program is a file that is started, and all else goes through sockets.
-#![allow(dead_code, reason = "each file of tests uses its part of the harness")]
+#![allow(dead_code, unused_imports, reason = "each file of tests uses its part of the harness")]
 
 mod client;
 mod cut;
 mod herd;
+mod neighbour;
 mod room;
 
 use std::thread;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use client::Client;
 pub use herd::Herd;
+pub use neighbour::Neighbour;
 
 /// How long anything may take before a test gives up: far more than it needs on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
