@@ -346,7 +346,7 @@ fn is_line_of(line: &str, client: &str, record: &str) -> bool {
     let [location, time, received, server] = record[..] else { panic!("no record: {record:?}") };
     let received: i128 = received.parse().expect("nanoseconds");
     let (whole, decimals) = time.split_once('.').unwrap_or((time, ""));
-    let said: i128 = format!("{whole}{:0<9.9}", decimals).parse().expect("a time");
+    let said: i128 = format!("{whole}{decimals:0<9.9}").parse().expect("a time");
     let skew = received - said;
     let (sign, size) = (if skew < 0 { '-' } else { '+' }, skew.unsigned_abs());
     let skew = format!("{sign}{}.{:09}", size / 1_000_000_000, size % 1_000_000_000);
