@@ -3,6 +3,7 @@
 //! A link takes what it can write when it can write it. A slow neighbour therefore costs a cursor and no queue;
 //! one that falls out of the ring is sent the whole store again instead, piece by piece.
 
+use crate::faults::{self, Fault};
 use crate::limits::Limits;
 use crate::link::{Frame, Update};
 use crate::store::{Slot, Store};
@@ -63,7 +64,7 @@ impl Flood {
     pub fn link_up(&mut self, name: &str) {
         let link = Link {
             cursor: self.end(),
-            catching_up: Some(0),
+            catching_up: if faults::is_on(Fault::NoCatchUp) { None } else { Some(0) },
             outbox: VecDeque::new(),
             outbox_length: 0,
             waits: false,
@@ -83,10 +84,13 @@ impl Flood {
 
     /// Puts an update on its way to every neighbour but the one it came from.
     pub fn push(&mut self, from: Option<&str>, update: Update) {
+        if faults::is_on(Fault::NoFlood) {
+            return;
+        }
         let frame = update.into_bytes();
         self.ring_length += frame.len();
         self.ring.push_back(Entry { from: from.map(str::to_owned), frame });
-        while self.ring_length > self.ring_bytes {
+        while self.ring_length > self.ring_bytes && !faults::is_on(Fault::EndlessRing) {
             let Some(oldest) = self.ring.pop_front() else { break };
             self.ring_length -= oldest.frame.len();
             self.first += 1;
@@ -113,15 +117,19 @@ impl Flood {
         let end = self.end();
         let Some(link) = self.links.get_mut(name) else { return };
         if link.cursor < self.first {
-            link.cursor = end;
-            link.catching_up = Some(0);
+            if faults::is_on(Fault::NoResync) {
+                link.cursor = self.first;
+            } else {
+                link.cursor = end;
+                link.catching_up = Some(0);
+            }
         }
         link.take_outbox(self.chunk_bytes, out);
         while link.cursor < end && out.len() < self.chunk_bytes {
             let at = usize::try_from(link.cursor - self.first).unwrap_or(usize::MAX);
             link.cursor += 1;
             match self.ring.get(at) {
-                Some(entry) if entry.from.as_deref() != Some(name) => out.extend_from_slice(&entry.frame),
+                Some(entry) if entry.is_for(name) => out.extend_from_slice(&entry.frame),
                 _ => {}
             }
         }
@@ -142,9 +150,26 @@ impl Flood {
             .collect()
     }
 
+    /// How many bytes the ring holds.
+    pub fn ring_length(&self) -> usize {
+        self.ring_length
+    }
+
+    /// How many bytes wait for the link for which most do.
+    pub fn outbox_length(&self) -> usize {
+        self.links.values().map(|link| link.outbox_length).max().unwrap_or_default()
+    }
+
     /// The number of the entry that comes next.
     fn end(&self) -> u64 {
         self.first + self.ring.len() as u64
+    }
+}
+
+impl Entry {
+    /// True for every neighbour but the one it came from.
+    fn is_for(&self, name: &str) -> bool {
+        self.from.as_deref() != Some(name) || faults::is_on(Fault::FloodsBack)
     }
 }
 

@@ -42,6 +42,19 @@ pub struct Counts {
     pub malformed: u64,
 }
 
+/// How much a replica holds of what has a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Bytes of recent updates, kept for all links.
+    pub ring_bytes: usize,
+    /// Bytes of questions and answers that wait for one link, where most do.
+    pub outbox_bytes: usize,
+    /// Seen UUIDs of both generations.
+    pub seen: usize,
+    /// Searches under way.
+    pub searches: usize,
+}
+
 /// What follows from the wish to find a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -117,12 +130,12 @@ impl Replica {
         match frame {
             Frame::Update(update) => {
                 if self.seen.insert(update.uuid, now_ms) {
-                    self.hear_update(link, update);
+                    self.hear_update(link, update, now_ms, fresh);
                 }
             }
             Frame::Which { uuid, client } => self.hear_search(link, uuid, &client, now_ms),
             Frame::Found { uuid, line } => {
-                self.hear_update(link, Update::new(fresh, &line));
+                self.hear_update(link, Update::new(fresh, &line), now_ms, fresh);
                 self.hear_answer(link, uuid);
             }
             Frame::NotFound { uuid } => self.hear_answer(link, uuid),
@@ -185,8 +198,21 @@ impl Replica {
         self.counts
     }
 
+    /// How much it holds of what has a limit.
+    pub fn load(&self) -> Load {
+        Load {
+            ring_bytes: self.flood.ring_length(),
+            outbox_bytes: self.flood.outbox_length(),
+            seen: self.seen.len(),
+            searches: self.searches.len(),
+        }
+    }
+
     /// Takes what is new of an update and passes just that on: as the bytes that came, if all of it is.
-    fn hear_update(&mut self, link: &str, update: Update) {
+    ///
+    /// A part of it goes on under a UUID of its own. Under that of the whole it would keep the whole, which may
+    /// come by another link, from a server that needs the rest.
+    fn hear_update(&mut self, link: &str, update: Update, now_ms: u64, fresh: Uuid) {
         let mut news = Vec::new();
         let mut is_all_news = true;
         for line in update.lines() {
@@ -201,8 +227,11 @@ impl Replica {
             return;
         }
         self.end_searches(&news);
-        let update = if is_all_news { update } else { Update::new(update.uuid, &news) };
-        self.flood.push(Some(link), update);
+        if is_all_news {
+            return self.flood.push(Some(link), update);
+        }
+        let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
+        self.flood.push(Some(link), Update::new(fresh, &news));
     }
 
     /// Puts an update of this server's own on its way.

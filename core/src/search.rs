@@ -4,6 +4,7 @@
 //! is asked again says at once that it does not know. A search therefore ends when the last neighbour has
 //! answered, when somebody knew, or when its time is up.
 
+use crate::faults::{self, Fault};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -101,7 +102,7 @@ impl Searches {
     /// Gives up what has taken too long.
     #[must_use]
     pub fn expire(&mut self, now_ms: u64) -> Vec<Ended> {
-        self.end_where(|search| search.deadline_ms <= now_ms)
+        self.end_where(|search| search.deadline_ms <= now_ms && !faults::is_on(Fault::SearchesForEver))
     }
 
     fn end_where(&mut self, mut is_over: impl FnMut(&mut Search) -> bool) -> Vec<Ended> {

@@ -1,5 +1,6 @@
 //! The UUIDs of updates and searches that came by already, so that each is handled once.
 
+use crate::faults::{self, Fault};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -30,7 +31,8 @@ impl Seen {
             self.old = std::mem::take(&mut self.young);
             self.began_ms = now_ms;
         }
-        !self.old.contains(&uuid) && self.young.insert(uuid)
+        let is_new = !self.old.contains(&uuid) && self.young.insert(uuid);
+        is_new || faults::is_on(Fault::ForgetsSeen)
     }
 
     /// How many UUIDs it holds: never more than two generations of them.

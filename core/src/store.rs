@@ -1,5 +1,6 @@
 //! Where every client was last seen: one record per client, the newest.
 
+use crate::faults::{self, Fault};
 use crate::record::Record;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::cmp::Ordering;
@@ -73,9 +74,9 @@ impl Store {
 
     fn replace_if_newer(&mut self, slot: Slot, record: &Record<'_>) -> Learned {
         match self.record(slot).map(|known| record.cmp_age(&known)) {
-            Some(Ordering::Less) => Learned::Stale,
+            Some(Ordering::Less) if !faults::is_on(Fault::LastComeStays) => Learned::Stale,
             Some(Ordering::Equal) => Learned::Known,
-            Some(Ordering::Greater) | None => {
+            Some(Ordering::Less | Ordering::Greater) | None => {
                 self.lines[slot] = Line::new(record);
                 Learned::News
             }

@@ -1,0 +1,63 @@
+//! Rules broken on purpose, to see whether the tests would notice.
+//!
+//! What heals a herd is redundant: what the flood loses, the exchange on the next link brings. A simulation that
+//! always has both proves neither, so each of its seeds may switch some rule off. Every switch is also a bug
+//! that somebody could write; that the simulation catches each of them is the simulation's own test.
+//!
+//! Only tests have the feature `faults`. Without it no switch can be set, and [`is_on`] is the constant `false`.
+
+/// One rule that can be switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Updates are not passed on: only new links bring news.
+    NoFlood,
+    /// A new link begins with what is news from then on, not with what is known.
+    NoCatchUp,
+    /// A link that fell out of the ring goes on where the ring begins.
+    NoResync,
+    /// An update goes back over the link it came by.
+    FloodsBack,
+    /// A UUID is new each time it comes.
+    ForgetsSeen,
+    /// Of two records the one that came last stays.
+    LastComeStays,
+    /// A client's time is believed, however far ahead it is.
+    BelievesFuture,
+    /// Two records whose numbers are equal count as the same.
+    ComparesNumbersOnly,
+    /// A search has no end but its answers.
+    SearchesForEver,
+    /// The ring keeps everything.
+    EndlessRing,
+}
+
+#[cfg(feature = "faults")]
+thread_local! {
+    static ON: std::cell::RefCell<Vec<Fault>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// True if a rule is switched off on this thread.
+#[cfg(feature = "faults")]
+pub fn is_on(fault: Fault) -> bool {
+    ON.with_borrow(|on| on.contains(&fault))
+}
+
+/// True if a rule is switched off: never, but in tests.
+#[cfg(not(feature = "faults"))]
+pub const fn is_on(_: Fault) -> bool {
+    false
+}
+
+/// Does something on this thread while some rules are switched off, and no others.
+#[cfg(feature = "faults")]
+pub fn with<T>(faults: &[Fault], body: impl FnOnce() -> T) -> T {
+    /// Switches all rules back on, whatever became of the body.
+    struct Restore(Vec<Fault>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ON.set(std::mem::take(&mut self.0));
+        }
+    }
+    let _restore = Restore(ON.replace(faults.to_vec()));
+    body()
+}
