@@ -1,0 +1,185 @@
+//! The servers' processes: started on a core of their own, asked for their CPU time and memory, stopped.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::{Signal, kill};
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
+
+/// How long a server may take to end after SIGTERM.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Which core does what; `None` where the machine has only one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cores {
+    /// The servers' core.
+    pub server: Option<usize>,
+    /// The generator's core.
+    pub load: Option<usize>,
+}
+
+impl Cores {
+    /// Takes the last two cores that this process may use: interrupts tend to go to the first.
+    pub fn choose() -> io::Result<Self> {
+        let allowed = sched_getaffinity(Pid::from_raw(0))?;
+        let mut usable = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false)).rev();
+        let (load, server) = (usable.next(), usable.next());
+        Ok(if server.is_some() { Self { server, load } } else { Self::default() })
+    }
+
+    /// Keeps the calling thread on the generator's core.
+    pub fn pin_load(self) -> io::Result<()> {
+        pin(self.load)
+    }
+}
+
+/// Moves the calling thread to a core; what it starts from then on is born there.
+fn pin(core: Option<usize>) -> io::Result<()> {
+    let Some(core) = core else { return Ok(()) };
+    let mut set = CpuSet::new();
+    set.set(core)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// One running server.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    errors: PathBuf,
+}
+
+impl Process {
+    /// Starts a server on the servers' core; what it prints goes to a file in `directory`.
+    pub fn start(name: &str, command: &mut Command, cores: Cores, directory: &Path) -> io::Result<Self> {
+        Self::start_on(name, command, cores.server, cores, directory)
+    }
+
+    /// Starts a server on a given core.
+    pub fn start_on(
+        name: &str,
+        command: &mut Command,
+        core: Option<usize>,
+        cores: Cores,
+        directory: &Path,
+    ) -> io::Result<Self> {
+        let errors = directory.join(format!("{name}.out"));
+        let out = File::create(&errors)?;
+        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        // The child inherits the core at birth: no thread of it ever runs elsewhere.
+        pin(core)?;
+        let child = command.spawn();
+        cores.pin_load()?;
+        let child = child.map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", command.get_program().display()))
+        })?;
+        Ok(Self { name: name.to_owned(), child, errors })
+    }
+
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// User and system CPU time of all its threads, also of those that ended.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        cpu(self.id())
+    }
+
+    /// Resident bytes.
+    pub fn resident(&self) -> io::Result<u64> {
+        resident(self.id())
+    }
+
+    /// An error that names the server and what it printed, where it has ended.
+    pub fn check(&mut self) -> io::Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        let printed = fs::read_to_string(&self.errors).unwrap_or_default();
+        let last = printed.lines().last().unwrap_or("it printed nothing");
+        Err(io::Error::other(format!("{} ended with {status}: {last}", self.name)))
+    }
+
+    /// Asks it to end, waits, and ends it by force where it does not.
+    pub fn stop(&mut self) {
+        let pid = pid(self.id());
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // An error means that it has ended by itself, which is what is wanted.
+        let _ = kill(pid, Signal::SIGTERM);
+        let deadline = Instant::now() + STOP_MAX;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                eprintln!("{} did not end {} s after SIGTERM and was killed", self.name, STOP_MAX.as_secs());
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// User and system CPU time of a process, in nanoseconds where `/proc/PID/stat` has ticks of 10 ms.
+pub fn cpu(id: u32) -> io::Result<Duration> {
+    Ok(Duration::from(clock_getcpuclockid(pid(id))?.now()?))
+}
+
+/// Resident bytes of a process, after `/proc/PID/status`.
+pub fn resident(id: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).and_then(|rest| {
+        let digits = rest.trim().trim_end_matches(" kB");
+        digits.parse::<u64>().ok()
+    });
+    kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("no VmRSS in /proc/{id}/status")))
+}
+
+fn pid(id: u32) -> Pid {
+    // Linux's process IDs end at 2^22.
+    Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_shows_in_the_cpu_time_and_memory_in_the_resident_bytes() {
+        let own = std::process::id();
+        let before = cpu(own).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+
+        while cpu(own).unwrap() < before + Duration::from_millis(5) {
+            assert!(Instant::now() < deadline, "spinning does not show");
+        }
+
+        assert!(resident(own).unwrap() > 100_000);
+    }
+
+    #[test]
+    fn a_server_that_ended_is_named_with_what_it_printed() {
+        let directory = std::env::temp_dir();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo no such topology >&2; exit 3"]);
+        let name = format!("brief-{}", std::process::id());
+        let mut process = Process::start(&name, &mut shell, Cores::default(), &directory).unwrap();
+
+        process.child.wait().unwrap();
+        let error = process.check().unwrap_err().to_string();
+
+        assert!(error.contains(&name) && error.contains("no such topology"), "{error}");
+        fs::remove_file(directory.join(format!("{name}.out"))).unwrap();
+    }
+}

@@ -1,0 +1,169 @@
+//! What was measured, against what was wanted: the table, and the same as JSON.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+/// On which side of its target a figure must be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// More is better.
+    AtLeast(f64),
+    /// Less is better.
+    AtMost(f64),
+    /// There is no target: the figure explains others.
+    None,
+}
+
+/// One figure of a row.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// The row of the table of targets.
+    pub row: u8,
+    /// What the figure says.
+    pub what: String,
+    /// The median; `None` where it was not measured.
+    pub measured: Option<f64>,
+    /// All runs.
+    pub runs: Vec<f64>,
+    /// The unit, `×` for ratios.
+    pub unit: &'static str,
+    /// The target.
+    pub bound: Bound,
+    /// Absolute figures behind a ratio, or why nothing was measured.
+    pub note: String,
+}
+
+impl Finding {
+    /// The median of some runs against a target.
+    pub fn new(row: u8, what: impl Into<String>, runs: Vec<f64>, unit: &'static str, bound: Bound) -> Self {
+        let measured = median(&runs);
+        Self { row, what: what.into(), measured, runs, unit, bound, note: String::new() }
+    }
+
+    /// Something that could not be measured, and why.
+    pub fn skipped(row: u8, what: impl Into<String>, why: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { row, what, measured: None, runs: Vec::new(), unit: "", bound: Bound::None, note: why.into() }
+    }
+
+    /// Adds a remark.
+    #[must_use]
+    pub fn noted(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    /// `pass`, `short`, or what stands for neither.
+    pub fn verdict(&self) -> &'static str {
+        match (self.measured, self.bound) {
+            (None, _) => "skipped",
+            (Some(_), Bound::None) => "",
+            (Some(measured), Bound::AtLeast(target)) if measured >= target => "pass",
+            (Some(measured), Bound::AtMost(target)) if measured <= target => "pass",
+            _ => "**short**",
+        }
+    }
+
+    fn target(&self) -> String {
+        match self.bound {
+            Bound::AtLeast(target) => format!("≥ {}", figure(target, self.unit)),
+            Bound::AtMost(target) => format!("≤ {}", figure(target, self.unit)),
+            Bound::None => String::new(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        self.measured.map_or_else(|| "–".to_owned(), |measured| figure(measured, self.unit))
+    }
+}
+
+/// Where and when it was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// The processor's name.
+    pub processor: String,
+    /// Cores that the bench may use.
+    pub cores: usize,
+    /// The kernel's version.
+    pub kernel: String,
+    /// The day, in UTC.
+    pub date: String,
+    /// Versions of what was compared.
+    pub versions: Vec<String>,
+}
+
+impl Machine {
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let (kernel, versions) = (&self.kernel, self.versions.join(", "));
+        format!("{}, {} cores, Linux {kernel}; {versions}; {}", self.processor, self.cores, self.date)
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub fn median(runs: &[f64]) -> Option<f64> {
+    let mut sorted = runs.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(sorted[half]),
+        _ => Some(f64::midpoint(sorted[half - 1], sorted[half])),
+    }
+}
+
+/// Three digits, and the unit.
+pub fn figure(number: f64, unit: &str) -> String {
+    let digits = match number.abs() {
+        size if size >= 100.0 || size == 0.0 => 0,
+        size if size >= 10.0 => 1,
+        _ => 2,
+    };
+    let space = if matches!(unit, "×" | "") { "" } else { " " };
+    format!("{number:.digits$}{space}{unit}")
+}
+
+/// The table in Markdown.
+pub fn table(findings: &[Finding]) -> String {
+    let mut table = String::from("| # | what | target | measured | |\n|---|---|---|---|---|\n");
+    for finding in findings {
+        let Finding { row, what, note, .. } = finding;
+        let remark = if note.is_empty() { String::new() } else { format!(" ({note})") };
+        let (target, shown, verdict) = (finding.target(), finding.shown(), finding.verdict());
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "| {row} | {what} | {target} | {shown}{remark} | {verdict} |");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_run_whatever_their_order() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn a_target_that_is_just_met_is_a_pass_and_one_missed_is_short() {
+        let finding = |bound| Finding::new(1, "x", vec![3.0], "×", bound).verdict();
+        assert_eq!(finding(Bound::AtLeast(3.0)), "pass");
+        assert_eq!(finding(Bound::AtMost(3.0)), "pass");
+        assert_eq!(finding(Bound::AtLeast(3.1)), "**short**");
+        assert_eq!(finding(Bound::AtMost(2.9)), "**short**");
+        assert_eq!(Finding::skipped(1, "x", "why").verdict(), "skipped");
+    }
+
+    #[test]
+    fn a_row_of_the_table_has_the_target_the_figure_and_the_verdict() {
+        let finding =
+            Finding::new(3, "IAMAT", vec![2.345], "×", Bound::AtLeast(2.0)).noted("1.0 against 2.3 µs");
+        let table = table(&[finding]);
+        assert!(table.ends_with("| 3 | IAMAT | ≥ 2.00× | 2.35× (1.0 against 2.3 µs) | pass |\n"), "{table}");
+    }
+}

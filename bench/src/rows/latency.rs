@@ -1,0 +1,132 @@
+//! Rows 5, 6, 7 and 13: how long a client waits.
+
+use std::io;
+use std::time::Instant;
+
+use super::{Comparison, cost, in_turns, people};
+use crate::ask::{self, Asker};
+use crate::herd::{FIVE, free_addresses};
+use crate::load::{Failure, Until};
+use crate::process::Process;
+use crate::redis::Verb;
+use crate::report::{Bound, Finding, median};
+use crate::system::{Bench, CLIENTS, System};
+
+/// Row 5.
+pub fn unloaded(bench: &Bench) -> Result<Vec<Finding>, Failure> {
+    let mut systems = vec![bench.herd_alone()?, bench.echo()?];
+    cost::fill(&mut systems, CLIENTS)?;
+    let mut loads = systems.iter().map(|system| system.load(1)).collect::<Result<Vec<_>, Failure>>()?;
+    let medians = in_turns(bench.runs, systems.len(), |system| {
+        loads[system].spin = true;
+        Ok(loads[system].closed(1, Until::Time(bench.lasting))?.latency_us(50.0))
+    })?;
+    let latencies = Comparison::new("µs", &systems, medians);
+    let what = "unloaded round trip, p50 against tokio echo";
+    Ok(vec![latencies.ratio(5, what, "herd", "echo", Bound::AtMost(1.10))])
+}
+
+/// Row 6.
+pub fn open_loop(bench: &Bench) -> Result<Vec<Finding>, Failure> {
+    let mut systems = vec![bench.herd_alone()?, bench.echo()?];
+    cost::fill(&mut systems, CLIENTS)?;
+    let mut loads = systems.iter().map(|system| system.load(64)).collect::<Result<Vec<_>, Failure>>()?;
+    let tallies = in_turns(bench.runs, systems.len(), |system| loads[system].open(40_000.0, bench.lasting))?;
+    let percentile = |of| -> Vec<Vec<f64>> {
+        tallies.iter().map(|runs| runs.iter().map(|tally| tally.latency_us(of)).collect()).collect()
+    };
+    let halves = Comparison::new("µs", &systems, percentile(50.0));
+    let tails = Comparison::new("µs", &systems, percentile(99.0));
+    let what = "open loop, 40 thousand/s over 64 connections, p50 against tokio echo";
+    Ok(vec![
+        halves.ratio(6, what, "herd", "echo", Bound::AtMost(1.15)),
+        tails.ratio(6, "the same, p99", "herd", "echo", Bound::None),
+    ])
+}
+
+/// Where updates are told and where they are looked for.
+struct Chain {
+    near: Asker,
+    far: Asker,
+    /// Whether the first server answers an update.
+    answers: bool,
+}
+
+/// Row 7.
+pub fn two_hops(bench: &Bench) -> Result<Vec<Finding>, Failure> {
+    let system = bench.herd_with("herd", FIVE, &[])?;
+    let addresses = system.herd().map(|herd| herd.addresses()).unwrap_or_default();
+    let (relays, first, last) = relays(bench)?;
+    let chain = |near: &str, far: &str, answers| -> io::Result<Chain> {
+        Ok(Chain { near: Asker::connect(near)?, far: Asker::connect(far)?, answers })
+    };
+    // Welsh is the fourth of the default herd, two hops from Goloman.
+    let mut chains = [chain(addresses[0], addresses[3], true)?, chain(&first, &last, false)?];
+    let updates = if bench.lasting.as_millis() < 1000 { 200 } else { 1000 };
+    let medians = in_turns(bench.runs, 2, |system| Ok(chains[system].median_us(updates)?))?;
+    drop(relays);
+    let systems = vec![("herd", medians[0].clone()), ("relays", medians[1].clone())];
+    let latencies = Comparison { unit: "µs", systems };
+    let what = "two flood hops, told to Goloman until seen at Welsh, p50 against raw relays";
+    Ok(vec![latencies.ratio(7, what, "herd", "relays", Bound::AtMost(1.4))])
+}
+
+/// Three relays in a row, and the addresses of the first and the last.
+fn relays(bench: &Bench) -> io::Result<(Vec<Process>, String, String)> {
+    let addresses = free_addresses(3)?;
+    let mut processes = Vec::new();
+    for at in (0..3).rev() {
+        let mut args = vec!["relay", &addresses[at]];
+        args.extend(addresses.get(at + 1).map(String::as_str));
+        processes.push(bench.own_server(&format!("relay {at}"), &args, &addresses[at])?);
+    }
+    Ok((processes, addresses[0].clone(), addresses[2].clone()))
+}
+
+impl Chain {
+    /// The median time in microseconds until an update told at one end is seen at the other.
+    fn median_us(&mut self, updates: usize) -> io::Result<f64> {
+        self.once()?;
+        let times = (0..updates).map(|_| self.once()).collect::<io::Result<Vec<f64>>>()?;
+        Ok(median(&times).unwrap_or_default())
+    }
+
+    fn once(&mut self) -> io::Result<f64> {
+        let time = ask::now();
+        let start = Instant::now();
+        self.near.say(format!("IAMAT hopper +34.068930-118.445127 {time}\n").as_bytes())?;
+        let deadline = start + std::time::Duration::from_secs(10);
+        while !self.seen(&time)? {
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("an update was not seen two hops away: {time}")));
+            }
+        }
+        let took = start.elapsed().as_secs_f64() * 1e6;
+        if self.answers {
+            let answer = self.near.line()?;
+            if !answer.contains(&time) {
+                return Err(io::Error::other(format!("wrong answer {answer:?} to the update of {time}")));
+            }
+        }
+        Ok(took)
+    }
+
+    /// Asks the far end once.
+    fn seen(&mut self, time: &str) -> io::Result<bool> {
+        Ok(self.far.seek("hopper")?.is_some_and(|line| line.contains(time)))
+    }
+}
+
+/// Row 13.
+pub fn filling(bench: &Bench) -> Result<Vec<Finding>, Failure> {
+    let rivals = if bench.redis.is_some() { 2 } else { 1 };
+    let waits = in_turns(bench.runs, rivals, |system| {
+        let mut fresh: System =
+            if system == 0 { bench.herd_alone()? } else { bench.redis(Verb::Set, &[])? };
+        Ok(fresh.fill(bench.million, 16)?.latency.max() as f64 / 1e6)
+    })?;
+    let systems = ["herd", "SET"].into_iter().zip(waits).collect();
+    let longest = Comparison { unit: "ms", systems };
+    let what = format!("longest wait while filling to {} clients, against SET", people(bench.million));
+    Ok(vec![longest.ratio(13, &what, "herd", "SET", Bound::AtMost(1.0))])
+}

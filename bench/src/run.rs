@@ -1,0 +1,138 @@
+//! `herd-bench run`: measures the rows, prints the table, writes the files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::herd::Program;
+use crate::load::Failure;
+use crate::options::Run;
+use crate::plot;
+use crate::process::Cores;
+use crate::report::{self, Finding, Machine};
+use crate::rows::ROWS;
+use crate::system::{Bench, NO_REDIS};
+
+/// The number by which `--rows` names the plot.
+const PLOT: u8 = 0;
+
+/// Measures what was asked for.
+pub fn run(options: &Run) -> Result<(), Failure> {
+    let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let scratch = scratch.join(format!("herd-bench-{}", std::process::id()));
+    fs::create_dir_all(&scratch)?;
+    let measured = measure(options, &scratch);
+    fs::remove_dir_all(&scratch)?;
+    measured
+}
+
+fn measure(options: &Run, scratch: &Path) -> Result<(), Failure> {
+    let bench = bench(options, scratch)?;
+    let machine = machine(&bench);
+    bench.cores.pin_load()?;
+    eprintln!("{}", machine.line());
+    if bench.redis.is_none() {
+        eprintln!("{NO_REDIS}; its columns are left out");
+    }
+    if bench.cores.server.is_none() {
+        eprintln!("only one core: server and generator share it, and latencies say little");
+    }
+    let findings = findings(&bench, &options.rows);
+    print!("\n{}\n{}", machine.line(), report::table(&findings));
+    let points = points(options, &bench, &machine)?;
+    if let Some(path) = &options.json {
+        let results = json!({
+            "machine": machine, "runs": bench.runs, "seconds": bench.lasting.as_secs_f64(),
+            "findings": findings, "plot": points,
+        });
+        write(path, &format!("{}\n", serde_json::to_string_pretty(&results).map_err(io::Error::from)?))?;
+    }
+    let failed = findings.iter().filter(|finding| finding.note.starts_with(FAILED)).count();
+    if failed > 0 { Err(io::Error::other(format!("{failed} rows failed")).into()) } else { Ok(()) }
+}
+
+fn bench(options: &Run, scratch: &Path) -> io::Result<Bench> {
+    let (runs, seconds, million) = if options.quick { (3, 0.4, 200_000) } else { (5, 2.0, 1_000_000) };
+    let args = options.herd_args.split_whitespace().map(str::to_owned).collect();
+    Ok(Bench {
+        herd: Program::new(&options.herd, args)?,
+        redis: on_path("redis-server"),
+        own: std::env::current_exe()?,
+        cores: Cores::choose()?,
+        scratch: scratch.to_owned(),
+        runs: options.runs.unwrap_or(runs).max(1),
+        lasting: Duration::from_secs_f64(options.seconds.unwrap_or(seconds)),
+        million,
+    })
+}
+
+/// With this the note of a row begins that could not be measured because something went wrong.
+const FAILED: &str = "failed: ";
+
+fn findings(bench: &Bench, rows: &[u8]) -> Vec<Finding> {
+    let wanted = ROWS.iter().filter(|row| rows.is_empty() || rows.contains(&row.number));
+    let mut findings = Vec::new();
+    for row in wanted {
+        eprintln!("row {}: {}", row.number, row.title);
+        let found = (row.measure)(bench).unwrap_or_else(|failure| {
+            vec![Finding::skipped(row.number, row.title, format!("{FAILED}{failure}"))]
+        });
+        eprint!(
+            "{}",
+            report::table(&found).lines().skip(2).fold(String::new(), |all, line| all + line + "\n")
+        );
+        findings.extend(found);
+    }
+    findings
+}
+
+fn points(options: &Run, bench: &Bench, machine: &Machine) -> Result<Vec<plot::Point>, Failure> {
+    let (Some(path), true) = (&options.svg, options.rows.is_empty() || options.rows.contains(&PLOT)) else {
+        return Ok(Vec::new());
+    };
+    eprintln!("plot: cost by pipelining and connections");
+    let points = plot::sweep(bench)?;
+    write(path, &plot::draw(&points, machine))?;
+    Ok(points)
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    fs::write(path, text)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
+}
+
+fn machine(bench: &Bench) -> Machine {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name"));
+    let processor = name.map_or("unknown processor", |name| name.trim_start_matches([' ', '\t', ':']));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut versions = vec![first_line(Command::new(&bench.herd.path).arg("--version"))];
+    if let Some(redis) = &bench.redis {
+        let version = first_line(Command::new(redis).arg("--version"));
+        versions.extend(version.split(" sha=").next().map(str::to_owned));
+    }
+    Machine {
+        processor: processor.to_owned(),
+        cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        kernel: kernel.trim().to_owned(),
+        date: first_line(Command::new("date").args(["-u", "+%Y-%m-%d"])),
+        versions,
+    }
+}
+
+fn first_line(command: &mut Command) -> String {
+    let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    output.unwrap_or_default().lines().next().unwrap_or("unknown").to_owned()
+}
