@@ -29,7 +29,7 @@ use crate::load::{Failure, Load, Until};
 use crate::options::{Drive, Options};
 use crate::process::Cores;
 use crate::redis::{Redis, Verb};
-use crate::rivals::{echo, naive, relay};
+use crate::rivals::{bare, echo, naive, relay};
 use crate::speech::{Echo, Iamat, Speech};
 
 fn main() -> ExitCode {
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Options::Run(run) => run::run(&run),
         Options::Drive(how) => drive(&how),
         Options::Echo { address } => echo::serve(&address).map_err(Failure::from),
+        Options::Bare { name, address } => bare::serve(&name, &address).map_err(Failure::from),
         Options::Relay { address, next } => relay::serve(&address, next.as_deref()).map_err(Failure::from),
         Options::Naive { name, clients, peers, dials } => {
             naive::serve(naive::Settings { name, clients, peers, dials }).map_err(Failure::from)
@@ -80,9 +81,12 @@ fn drive(how: &Drive) -> Result<(), Failure> {
     let (half, most, nearly, all) = (latency(50.0), latency(99.0), latency(99.9), latency(100.0));
     println!("latency µs: p50 {half:.1}, p99 {most:.1}, p99.9 {nearly:.1}, longest {all:.1}");
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / commands;
-    println!("generator: {:.3} µs CPU per command", each(process::cpu(std::process::id())? - own));
+    println!(
+        "generator: {:.3} µs CPU per command",
+        each(process::cpu(std::process::id())?.saturating_sub(own))
+    );
     if let (Some(pid), Some(before)) = (how.pid, before) {
-        println!("server: {:.3} µs CPU per command", each(process::cpu(pid)? - before));
+        println!("server: {:.3} µs CPU per command", each(process::cpu(pid)?.saturating_sub(before)));
     }
     Ok(())
 }

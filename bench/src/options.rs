@@ -22,6 +22,13 @@ pub enum Options {
         /// Where to listen, as host:port
         address: String,
     },
+    /// (started by `run`) Serves IAMAT without actors: a bare epoll loop over the same memory
+    Bare {
+        /// The server's name
+        name: String,
+        /// Where to listen, as host:port
+        address: String,
+    },
     /// (started by `run`) Passes lines on
     Relay {
         /// Where to listen, as host:port

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::io;
 
+pub mod bare;
 pub mod echo;
 pub mod naive;
 pub mod relay;

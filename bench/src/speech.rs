@@ -67,7 +67,7 @@ impl Speech for Iamat {
         if input[..opened] != self.opening[..opened] {
             return Err(wrong());
         }
-        let Some(skew) = skew_length(&input[opened..]).map_err(|_| wrong())? else { return Ok(None) };
+        let Some(skew) = skew_length(&input[opened..]).map_err(|()| wrong())? else { return Ok(None) };
         let copy = &input[opened + skew..];
         let copied = fields.len().min(copy.len());
         if copy[..copied] != fields[..copied] {

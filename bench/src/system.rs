@@ -97,6 +97,14 @@ impl Bench {
         self.start("echo", Protocol::Echo, address, command)
     }
 
+    /// The rules of herd in a bare epoll loop.
+    pub fn bare(&self) -> io::Result<System> {
+        let address = free_address()?;
+        let mut command = Command::new(&self.own);
+        command.args(["bare", "Goloman", &address]);
+        self.start("bare loop", Protocol::Iamat("Goloman"), address, command)
+    }
+
     /// A Redis of its own for one command, without persistence unless `args` ask for it.
     pub fn redis(&self, verb: Verb, args: &[&str]) -> io::Result<System> {
         let Some(program) = &self.redis else {

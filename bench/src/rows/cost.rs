@@ -74,8 +74,16 @@ pub fn one_at_a_time(bench: &Bench) -> Result<Vec<Finding>, Failure> {
 }
 
 /// Row 14.
-pub fn actor_tax(_: &Bench) -> Result<Vec<Finding>, Failure> {
-    Ok(vec![Finding::skipped(14, "actor tax", "the bare loop over the same store is not written yet")])
+pub fn actor_tax(bench: &Bench) -> Result<Vec<Finding>, Failure> {
+    let mut systems = vec![bench.herd_alone()?, bench.bare()?];
+    fill(&mut systems, CLIENTS)?;
+    let mut findings = Vec::new();
+    for depth in [16, DEEP] {
+        let costs = closed_costs(bench, &systems, 16, depth)?;
+        let what = format!("actor tax: 16×{depth}, cost against a bare epoll loop over the same store");
+        findings.push(dearer(14, &what, &costs, "bare loop", 1.15));
+    }
+    Ok(findings)
 }
 
 /// A Redis for SET and one for GEOADD, where there is any.

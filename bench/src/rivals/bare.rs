@@ -1,0 +1,106 @@
+//! The rules of herd without any actor: a bare epoll loop over the same memory, to see what the actors cost.
+//!
+//! It answers IAMAT with the same code of `herd_core`; it has no links, no places, no log and no limits on time.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use herd_core::batch::{Batch, Pause};
+use herd_core::limits::Limits;
+use herd_core::replica::Replica;
+use herd_core::session::Session;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use uuid::Uuid;
+
+/// The event that means a new connection; connections are numbered from 1.
+const DOOR: u64 = 0;
+
+/// Bytes read at once: enough for 128 lines.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Serves until the process is ended.
+pub fn serve(name: &str, address: &str) -> io::Result<()> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, DOOR))?;
+    let limits = Limits::default();
+    let mut memory = Memory { replica: Replica::new(name, &limits), fresh: 0 };
+    let mut talks: HashMap<u64, Talk> = HashMap::new();
+    let mut accepted = DOOR;
+    let mut buffer = vec![0; READ_BYTES];
+    let mut events = [EpollEvent::empty(); 256];
+    loop {
+        let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        for number in events[..ready].iter().map(EpollEvent::data) {
+            if number == DOOR {
+                let Ok((socket, _)) = listener.accept() else { continue };
+                accepted += 1;
+                let talk = Talk::new(socket, limits.line_max)?;
+                epoll.add(&talk.socket, EpollEvent::new(EpollFlags::EPOLLIN, accepted))?;
+                talks.insert(accepted, talk);
+            } else if talks.get_mut(&number).is_some_and(|talk| talk.turn(&mut memory, &mut buffer).is_err())
+            {
+                // Closing the socket takes it out of the epoll.
+                talks.remove(&number);
+            }
+        }
+    }
+}
+
+/// What the store actor owns, without its mailbox.
+struct Memory {
+    replica: Replica,
+    /// The UUID used last: that it is new is all that is asked of it here.
+    fresh: u128,
+}
+
+impl Memory {
+    fn execute(&mut self, batch: &mut Batch) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or_default();
+        let received = u64::try_from(now.as_nanos()).unwrap_or_default();
+        loop {
+            self.fresh += 1;
+            let fresh = Uuid::from_u128(self.fresh);
+            match self.replica.execute(batch, received, now_ms, fresh) {
+                Pause::Done => return,
+                // There is nobody to ask: executed again, the line is answered as unknown.
+                Pause::Search { .. } => {}
+                Pause::Places(_) => batch.add_places(b"{}"),
+            }
+        }
+    }
+}
+
+/// One connection.
+struct Talk {
+    socket: TcpStream,
+    session: Session,
+}
+
+impl Talk {
+    fn new(socket: TcpStream, line_max: usize) -> io::Result<Self> {
+        socket.set_nodelay(true)?;
+        // Reads follow an event and never block; writes may, as the generator always reads.
+        Ok(Self { socket, session: Session::new(line_max) })
+    }
+
+    /// One read, one batch, one write.
+    fn turn(&mut self, memory: &mut Memory, buffer: &mut [u8]) -> io::Result<()> {
+        let bytes = self.socket.read(buffer)?;
+        if bytes == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.session.buffer().extend_from_slice(&buffer[..bytes]);
+        while let Some(mut batch) = self.session.batch() {
+            memory.execute(&mut batch);
+            self.socket.write_all(&batch.output)?;
+            batch.output.clear();
+            self.session.reuse(batch);
+        }
+        Ok(())
+    }
+}
