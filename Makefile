@@ -1,9 +1,9 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs
+.PHONY: help herd test check fmt clippy docs bench bench-quick bench-check bench-tools
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Where cargo puts what it builds. A first build takes minutes, so it shows its progress; a later one says nothing.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -26,3 +26,22 @@ clippy:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Rows and lengths: `make bench BENCH="--rows 1,3,5 --runs 9"`. The figures go to docs/bench.json and docs/bench.svg.
+BENCH ?=
+
+bench: ## measure the herd against its targets (10 to 20 minutes; wants a quiet machine)
+	@cargo build --release --quiet
+	@cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir bench/target
+	bench/target/release/herd-bench run --herd target/release/herd --json docs/bench.json --svg docs/bench.svg $(BENCH)
+
+bench-quick: ## the same in two minutes, to see that all works: not to be quoted
+	@cargo build --release --quiet
+	@cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir bench/target
+	bench/target/release/herd-bench run --quick --herd target/release/herd $(BENCH)
+
+bench-check: ## format, clippy and tests of the bench itself
+	cd bench && cargo fmt -- --check && cargo clippy --all-targets -- -D warnings && cargo test
+
+bench-tools: ## install redis-server, which the bench compares with, from the system's packages
+	apt-get update && apt-get install -y redis-server

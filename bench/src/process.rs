@@ -100,8 +100,9 @@ impl Process {
     pub fn check(&mut self) -> io::Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
         let printed = fs::read_to_string(&self.errors).unwrap_or_default();
-        let last = printed.lines().last().unwrap_or("it printed nothing");
-        Err(io::Error::other(format!("{} ended with {status}: {last}", self.name)))
+        let lines: Vec<&str> = printed.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = lines[lines.len().saturating_sub(3)..].join(" / ");
+        Err(io::Error::other(format!("{} ended with {status}; it printed: {last}", self.name)))
     }
 
     /// Asks it to end, waits, and ends it by force where it does not.

@@ -33,19 +33,35 @@ pub struct Finding {
     pub bound: Bound,
     /// Absolute figures behind a ratio, or why nothing was measured.
     pub note: String,
+    /// Whether nothing was measured because something went wrong.
+    pub failed: bool,
 }
 
 impl Finding {
     /// The median of some runs against a target.
     pub fn new(row: u8, what: impl Into<String>, runs: Vec<f64>, unit: &'static str, bound: Bound) -> Self {
         let measured = median(&runs);
-        Self { row, what: what.into(), measured, runs, unit, bound, note: String::new() }
+        Self { row, what: what.into(), measured, runs, unit, bound, note: String::new(), failed: false }
     }
 
     /// Something that could not be measured, and why.
     pub fn skipped(row: u8, what: impl Into<String>, why: impl Into<String>) -> Self {
         let what = what.into();
-        Self { row, what, measured: None, runs: Vec::new(), unit: "", bound: Bound::None, note: why.into() }
+        Self {
+            row,
+            what,
+            measured: None,
+            runs: Vec::new(),
+            unit: "",
+            bound: Bound::None,
+            note: why.into(),
+            failed: false,
+        }
+    }
+
+    /// A row during which something went wrong: a wrong reply above all.
+    pub fn failed(row: u8, what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { failed: true, ..Self::skipped(row, what, why) }
     }
 
     /// Adds a remark.
@@ -58,6 +74,7 @@ impl Finding {
     /// `pass`, `short`, or what stands for neither.
     pub fn verdict(&self) -> &'static str {
         match (self.measured, self.bound) {
+            (None, _) if self.failed => "**failed**",
             (None, _) => "skipped",
             (Some(_), Bound::None) => "",
             (Some(measured), Bound::AtLeast(target)) if measured >= target => "pass",
@@ -157,6 +174,7 @@ mod tests {
         assert_eq!(finding(Bound::AtLeast(3.1)), "**short**");
         assert_eq!(finding(Bound::AtMost(2.9)), "**short**");
         assert_eq!(Finding::skipped(1, "x", "why").verdict(), "skipped");
+        assert_eq!(Finding::failed(1, "x", "why").verdict(), "**failed**");
     }
 
     #[test]

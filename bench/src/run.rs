@@ -51,7 +51,7 @@ fn measure(options: &Run, scratch: &Path) -> Result<(), Failure> {
         });
         write(path, &format!("{}\n", serde_json::to_string_pretty(&results).map_err(io::Error::from)?))?;
     }
-    let failed = findings.iter().filter(|finding| finding.note.starts_with(FAILED)).count();
+    let failed = findings.iter().filter(|finding| finding.failed).count();
     if failed > 0 { Err(io::Error::other(format!("{failed} rows failed")).into()) } else { Ok(()) }
 }
 
@@ -70,17 +70,13 @@ fn bench(options: &Run, scratch: &Path) -> io::Result<Bench> {
     })
 }
 
-/// With this the note of a row begins that could not be measured because something went wrong.
-const FAILED: &str = "failed: ";
-
 fn findings(bench: &Bench, rows: &[u8]) -> Vec<Finding> {
     let wanted = ROWS.iter().filter(|row| rows.is_empty() || rows.contains(&row.number));
     let mut findings = Vec::new();
     for row in wanted {
         eprintln!("row {}: {}", row.number, row.title);
-        let found = (row.measure)(bench).unwrap_or_else(|failure| {
-            vec![Finding::skipped(row.number, row.title, format!("{FAILED}{failure}"))]
-        });
+        let found = (row.measure)(bench)
+            .unwrap_or_else(|failure| vec![Finding::failed(row.number, row.title, failure.to_string())]);
         eprint!(
             "{}",
             report::table(&found).lines().skip(2).fold(String::new(), |all, line| all + line + "\n")
