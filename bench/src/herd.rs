@@ -129,13 +129,11 @@ impl Herd {
     /// Starts one server on a given core, without waiting.
     pub fn start_server(&mut self, at: usize, core: Option<usize>, cores: Cores) -> io::Result<()> {
         let name = self.seats[at].name;
-        let mut command = Command::new(&self.program.path);
-        command.current_dir(&self.directory).arg("serve").arg(name);
+        let mut command = self.command();
+        command.arg("serve").arg(name);
         command.arg("--topology").arg(topology_file(&self.directory, name));
         command.arg("--log-dir").arg(self.directory.join("logs"));
         command.args(&self.program.args);
-        // What is measured is the default, whatever this shell has set.
-        command.env_remove("RUST_LOG");
         self.processes.push(Process::start_on(name, &mut command, core, cores, &self.directory)?);
         Ok(())
     }
@@ -175,7 +173,8 @@ impl Herd {
 
     /// What `herd status --json` says.
     pub fn status(&self) -> io::Result<Value> {
-        let output = Command::new(&self.program.path)
+        let output = self
+            .command()
             .args(["status", "--json", "--topology"])
             .arg(topology_file(&self.directory, self.seats[0].name))
             .output()?;
@@ -184,6 +183,19 @@ impl Herd {
             let printed = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             io::Error::other(format!("herd status --json printed no JSON: {error} {printed}"))
         })
+    }
+
+    /// The program with nothing of this shell's settings: the default is measured, and nobody asked for places.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program.path);
+        command.current_dir(&self.directory).env_remove("RUST_LOG");
+        for (name, _) in std::env::vars_os() {
+            let shown = name.to_string_lossy();
+            if shown.starts_with("HERD_") || shown.starts_with("GOOGLE_PLACES_") {
+                command.env_remove(&name);
+            }
+        }
+        command
     }
 
     /// How many clients a server says it knows; 0 while it does not answer.

@@ -68,6 +68,7 @@ fn drive(how: &Drive) -> Result<(), Failure> {
     };
     Cores::choose()?.pin_load()?;
     let mut load = Load::connect(&how.to, how.connections, speech)?;
+    load.spin = how.spin;
     let lasting = Duration::from_secs_f64(how.seconds);
     let own = process::cpu(std::process::id())?;
     let before = how.pid.map(process::cpu).transpose()?;

@@ -108,6 +108,9 @@ pub struct Drive {
     /// Seconds
     #[structopt(long, default_value = "5")]
     pub seconds: f64,
+    /// Spin while there is nothing to read: takes a core, but the server does not pay for waking the generator
+    #[structopt(long)]
+    pub spin: bool,
     /// The server's process, to read its CPU time
     #[structopt(long)]
     pub pid: Option<u32>,

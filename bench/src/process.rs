@@ -147,6 +147,13 @@ pub fn resident(id: u32) -> io::Result<u64> {
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("no VmRSS in /proc/{id}/status")))
 }
 
+/// How long this process ran, and how long it waited for a core though it could have run, after `/proc/self/schedstat`.
+pub fn ran_and_waited() -> (Duration, Duration) {
+    let text = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let mut times = text.split_whitespace().map(|digits| Duration::from_nanos(digits.parse().unwrap_or(0)));
+    (times.next().unwrap_or_default(), times.next().unwrap_or_default())
+}
+
 fn pid(id: u32) -> Pid {
     // Linux's process IDs end at 2^22.
     Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))

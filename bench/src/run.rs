@@ -12,7 +12,7 @@ use crate::herd::Program;
 use crate::load::Failure;
 use crate::options::Run;
 use crate::plot;
-use crate::process::Cores;
+use crate::process::{self, Cores};
 use crate::report::{self, Finding, Machine};
 use crate::rows::ROWS;
 use crate::system::{Bench, NO_REDIS};
@@ -42,17 +42,34 @@ fn measure(options: &Run, scratch: &Path) -> Result<(), Failure> {
         eprintln!("only one core: server and generator share it, and latencies say little");
     }
     let findings = findings(&bench, &options.rows);
-    print!("\n{}\n{}", machine.line(), report::table(&findings));
+    let waited = waited();
+    println!("\n{}\n{}", machine.line(), report::table(&findings));
+    println!(
+        "The generator waited for its core during {:.0} % of the time that it could have run.",
+        waited * 100.0
+    );
+    if waited > QUIET {
+        println!("This machine is not quiet: do not quote these figures.");
+    }
     let points = points(options, &bench, &machine)?;
     if let Some(path) = &options.json {
         let results = json!({
-            "machine": machine, "runs": bench.runs, "seconds": bench.lasting.as_secs_f64(),
+            "machine": machine, "waited": waited, "runs": bench.runs, "seconds": bench.lasting.as_secs_f64(),
             "findings": findings, "plot": points,
         });
         write(path, &format!("{}\n", serde_json::to_string_pretty(&results).map_err(io::Error::from)?))?;
     }
     let failed = findings.iter().filter(|finding| finding.failed).count();
     if failed > 0 { Err(io::Error::other(format!("{failed} rows failed")).into()) } else { Ok(()) }
+}
+
+/// On a quiet machine the generator waits less than this.
+const QUIET: f64 = 0.05;
+
+/// The part of its time during which the generator could have run and had to wait for others on its core.
+fn waited() -> f64 {
+    let (ran, waited) = process::ran_and_waited();
+    waited.as_secs_f64() / (ran + waited).as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 fn bench(options: &Run, scratch: &Path) -> io::Result<Bench> {

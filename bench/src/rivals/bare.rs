@@ -34,19 +34,25 @@ pub fn serve(name: &str, address: &str) -> io::Result<()> {
     let mut events = [EpollEvent::empty(); 256];
     loop {
         let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
-        for number in events[..ready].iter().map(EpollEvent::data) {
-            if number == DOOR {
-                let Ok((socket, _)) = listener.accept() else { continue };
-                accepted += 1;
-                let talk = Talk::new(socket, limits.line_max)?;
-                epoll.add(&talk.socket, EpollEvent::new(EpollFlags::EPOLLIN, accepted))?;
-                talks.insert(accepted, talk);
-            } else if talks.get_mut(&number).is_some_and(|talk| talk.turn(&mut memory, &mut buffer).is_err())
-            {
-                // Closing the socket takes it out of the epoll.
-                talks.remove(&number);
-            }
+        let numbers = events[..ready].iter().map(EpollEvent::data);
+        let (door, ready): (Vec<u64>, Vec<u64>) = numbers.partition(|number| *number == DOOR);
+        if let (Some(_), Ok((socket, _))) = (door.first(), listener.accept()) {
+            accepted += 1;
+            let talk = Talk::new(socket, limits.line_max)?;
+            epoll.add(&talk.socket, EpollEvent::new(EpollFlags::EPOLLIN, accepted))?;
+            talks.insert(accepted, talk);
         }
+        // All reads, then all writes: a write between them would wake the generator once per connection.
+        let mut turn = |of: &mut dyn FnMut(&mut Talk) -> io::Result<()>| {
+            for number in &ready {
+                if talks.get_mut(number).is_some_and(|talk| of(talk).is_err()) {
+                    // Closing the socket takes it out of the epoll.
+                    talks.remove(number);
+                }
+            }
+        };
+        turn(&mut |talk| talk.hear(&mut memory, &mut buffer));
+        turn(&mut Talk::answer);
     }
 }
 
@@ -79,17 +85,19 @@ impl Memory {
 struct Talk {
     socket: TcpStream,
     session: Session,
+    /// Replies that are not written yet.
+    output: Vec<u8>,
 }
 
 impl Talk {
     fn new(socket: TcpStream, line_max: usize) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         // Reads follow an event and never block; writes may, as the generator always reads.
-        Ok(Self { socket, session: Session::new(line_max) })
+        Ok(Self { socket, session: Session::new(line_max), output: Vec::new() })
     }
 
-    /// One read, one batch, one write.
-    fn turn(&mut self, memory: &mut Memory, buffer: &mut [u8]) -> io::Result<()> {
+    /// One read, and all that is in it.
+    fn hear(&mut self, memory: &mut Memory, buffer: &mut [u8]) -> io::Result<()> {
         let bytes = self.socket.read(buffer)?;
         if bytes == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -97,10 +105,16 @@ impl Talk {
         self.session.buffer().extend_from_slice(&buffer[..bytes]);
         while let Some(mut batch) = self.session.batch() {
             memory.execute(&mut batch);
-            self.socket.write_all(&batch.output)?;
-            batch.output.clear();
+            self.output.append(&mut batch.output);
             self.session.reuse(batch);
         }
+        Ok(())
+    }
+
+    /// One write.
+    fn answer(&mut self) -> io::Result<()> {
+        self.socket.write_all(&self.output)?;
+        self.output.clear();
         Ok(())
     }
 }
