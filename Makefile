@@ -31,12 +31,12 @@ docs:
 BENCH ?=
 
 bench: ## measure the herd against its targets (10 to 20 minutes; wants a quiet machine)
-	@cargo build --release --quiet
+	@cargo build --release --quiet --target-dir target
 	@cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir bench/target
 	bench/target/release/herd-bench run --herd target/release/herd --json docs/bench.json --svg docs/bench.svg $(BENCH)
 
 bench-quick: ## the same in two minutes, to see that all works: not to be quoted
-	@cargo build --release --quiet
+	@cargo build --release --quiet --target-dir target
 	@cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir bench/target
 	bench/target/release/herd-bench run --quick --herd target/release/herd $(BENCH)
 

@@ -19,6 +19,7 @@ pub fn serve(script: impl Fn(usize, &str) -> Option<String> + Clone + Send + 'st
 }
 
 fn answer(socket: &TcpStream, script: impl Fn(usize, &str) -> Option<String>) -> std::io::Result<()> {
+    socket.set_nodelay(true)?;
     let lines = BufReader::new(socket).lines();
     let mut socket = socket;
     for (number, line) in lines.enumerate() {
