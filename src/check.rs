@@ -1,20 +1,16 @@
 //! `herd check`: validates a topology and draws who talks to whom.
 
 use crate::failure::Failure;
-use crate::options::Check;
-use crate::{terminal, topology};
+use crate::terminal;
+use crate::topology::File;
 use herd_core::topology::Topology;
-use std::path::Path;
 
-/// Validates the file and prints the drawing.
-pub fn run(chosen: &Path, check: &Check) -> Result<(), Failure> {
-    let path = check.file.as_deref().unwrap_or(chosen);
-    let file = topology::read(path)?;
+/// Prints the drawing of a file that was read, which is nearly all there is to validate.
+pub fn run(file: &File) -> Result<(), Failure> {
+    let path = file.path.display();
     // The limits are part of the file, so an impossible one is refused here too.
-    file.settings
-        .limits()
-        .map_err(|failure| Failure::Undone(format!("{}: settings: {failure}", path.display())))?;
-    terminal::show(&format!("{}: {}", path.display(), picture(&file.topology)))
+    file.settings.limits().map_err(|failure| Failure::Undone(format!("{path}: settings: {failure}")))?;
+    terminal::show(&format!("{path}: {}", picture(&file.topology)))
 }
 
 fn picture(topology: &Topology) -> String {

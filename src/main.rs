@@ -16,6 +16,7 @@ mod up;
 
 use failure::Failure;
 use options::{Command, Early, Options};
+use topology::File;
 
 fn main() {
     // An error says that a provider is installed already, which is all that is wanted.
@@ -36,12 +37,20 @@ async fn run(options: Options) -> Result<(), Failure> {
     let Options { topology: path, command } = options;
     let file = || topology::read(&path);
     match command {
-        Command::Up(up) => up::run(&path, file()?, up).await,
-        Command::Serve(serve) => serve::run(&path, file()?, serve).await,
-        Command::Send(send) => send::run(&path, &file()?.topology, send).await,
+        Command::Up(up) => up::run(warned(file()?), up).await,
+        Command::Serve(serve) => serve::run(file()?, serve).await,
+        Command::Send(send) => send::run(&file()?, send).await,
         Command::Status(status) => status::run(&file()?.topology, &status).await,
-        Command::Check(check) => check::run(&path, &check),
+        Command::Check(check) => check::run(&warned(topology::read(check.file.as_ref().unwrap_or(&path))?)),
     }
+}
+
+/// Warns of what is wrong with a file but no error.
+fn warned(file: File) -> File {
+    if let Some(warning) = file.warning() {
+        terminal::complain(&format!("warning: {warning}"));
+    }
+    file
 }
 
 fn conclude_early(early: Early) -> Result<(), Failure> {

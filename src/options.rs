@@ -158,7 +158,7 @@ macro_rules! flags {
             /// Accept neighbours that the topology does not name
             #[structopt(long)]
             pub open: bool,
-            /// Where servers append their logs, to <NAME>.log [default: logs]
+            /// Where servers append their logs, each to a file of its name [default: logs]
             #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(from_os_str))]
             pub log_dir: Option<PathBuf>,
             /// Where places are asked for instead of Google

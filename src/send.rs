@@ -2,11 +2,11 @@
 
 use crate::failure::{Failure, reason};
 use crate::options::Send;
-use crate::{terminal, topology};
-use herd_core::topology::{Server, Topology};
+use crate::terminal;
+use crate::topology::File;
+use herd_core::topology::Server;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,8 +24,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_WAITING: usize = 4;
 
 /// Sends the commands, or the lines of standard input, and prints the answers until the server has no more.
-pub async fn run(path: &Path, topology: &Topology, send: Send) -> Result<(), Failure> {
-    let server = topology::find(topology, path, &send.name)?;
+pub async fn run(file: &File, send: Send) -> Result<(), Failure> {
+    let server = file.server(&send.name)?;
     let (reader, writer) = connect(server).await?.into_split();
     let words = if send.commands.is_empty() { standard_input() } else { lines(send.commands) };
     let (mut hearing, mut saying) = (pin!(hear(reader)), pin!(say(writer, words)));

@@ -4,23 +4,21 @@ use crate::failure::Failure;
 use crate::logging;
 use crate::options::{self, Flags, Serve};
 use crate::signals::Signals;
-use crate::topology::{self, File};
+use crate::topology::File;
 use actix::{Actor, Context, Handler};
 use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
-use herd_core::topology::Topology;
 use std::io::Read;
-use std::path::Path;
 use tokio::sync::oneshot;
 
 /// Runs the server until a signal, or under the launcher until standard input ends.
-pub async fn run(path: &Path, file: File, serve: Serve) -> Result<(), Failure> {
+pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     let Serve { name, until_stdin_ends, flags } = serve;
-    let flags = flags.or(file.settings);
-    let settings = settings(path, &file.topology, &name, &flags)?;
+    let flags = flags.or(file.settings.clone());
+    let settings = settings(&file, &name, &flags)?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
-    if let Some(warning) = topology::disconnected(&file.topology) {
+    if let Some(warning) = file.warning() {
         log::warn!("{warning}");
     }
     let mut signals = Signals::new()?;
@@ -46,9 +44,9 @@ fn cannot_start(name: &str, error: &impl std::fmt::Display) -> Failure {
 }
 
 /// Puts together what the server is to be, from the topology, the flags and the environment.
-fn settings(path: &Path, topology: &Topology, name: &str, flags: &Flags) -> Result<Settings, Failure> {
-    let server = topology::find(topology, path, name)?;
-    let neighbours = topology.neighbours(name);
+fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Failure> {
+    let server = file.server(name)?;
+    let neighbours = file.topology.neighbours(name);
     Ok(Settings {
         name: server.name.clone(),
         clients: server.clients.clone(),

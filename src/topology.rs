@@ -11,7 +11,6 @@
 
 use crate::failure::{Failure, reason};
 use crate::options::Flags;
-use crate::terminal;
 use herd_core::topology::{Place, Problem, Server, Topology};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -19,51 +18,54 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a topology file says: the herd, and the settings of its servers.
 #[derive(Debug, PartialEq)]
 pub struct File {
+    /// Where it is.
+    pub path: PathBuf,
     /// The herd.
     pub topology: Topology,
     /// The file's values of flags, for those who give none on the command line or in the environment.
     pub settings: Flags,
 }
 
-/// Reads a topology file and warns when the herd is not connected.
+/// Reads a topology file.
 pub fn read(path: &Path) -> Result<File, Failure> {
     let name = path.display();
     let bytes = std::fs::read(path).map_err(|error| {
         let why = reason(&error);
         Failure::Undone(format!("cannot read the topology {name}: {why}; name another with --topology FILE"))
     })?;
-    let file = parse(&bytes).map_err(|refusal| Failure::Undone(format!("{name}:{refusal}")))?;
-    if let Some(warning) = disconnected(&file.topology) {
-        terminal::complain(&format!("warning: {name}: {warning}"));
+    let (topology, settings) =
+        parse(&bytes).map_err(|refusal| Failure::Undone(format!("{name}:{refusal}")))?;
+    Ok(File { path: path.to_owned(), topology, settings })
+}
+
+impl File {
+    /// Finds a server by name; a name that is not in the herd is answered with those that are.
+    pub fn server(&self, name: &str) -> Result<&Server, Failure> {
+        self.topology.server(name).ok_or_else(|| {
+            let known: Vec<&str> =
+                self.topology.servers().iter().map(|server| server.name.as_str()).collect();
+            let (path, known) = (self.path.display(), known.join(", "));
+            Failure::Usage(format!("there is no server {name:?} in {path}; it has {known}"))
+        })
     }
-    Ok(file)
-}
 
-/// Finds a server by name; a name that is not in the herd is answered with those that are.
-pub fn find<'a>(topology: &'a Topology, path: &Path, name: &str) -> Result<&'a Server, Failure> {
-    topology.server(name).ok_or_else(|| {
-        let known: Vec<&str> = topology.servers().iter().map(|server| server.name.as_str()).collect();
-        let (path, known) = (path.display(), known.join(", "));
-        Failure::Usage(format!("there is no server {name:?} in {path}; it has {known}"))
-    })
-}
-
-/// Says which servers cannot reach each other, if any.
-pub fn disconnected(topology: &Topology) -> Option<String> {
-    let islands: Vec<String> = topology.islands().iter().map(|island| island.join(", ")).collect();
-    (islands.len() > 1).then(|| {
-        let parts = islands.join(" | ");
-        format!("the herd is not connected, it has {} parts: {parts}; link them", islands.len())
-    })
+    /// Says which servers cannot reach each other, if any.
+    pub fn warning(&self) -> Option<String> {
+        let islands: Vec<String> = self.topology.islands().iter().map(|island| island.join(", ")).collect();
+        (islands.len() > 1).then(|| {
+            let (path, number, parts) = (self.path.display(), islands.len(), islands.join(" | "));
+            format!("{path}: the herd is not connected, it has {number} parts: {parts}; link them")
+        })
+    }
 }
 
 /// Reads the bytes of a topology file. The refusal begins with the place in the file.
-fn parse(bytes: &[u8]) -> Result<File, String> {
+fn parse(bytes: &[u8]) -> Result<(Topology, Flags), String> {
     if bytes.trim_ascii().is_empty() {
         return Err(format!(" the file is empty; write at least {EXAMPLE}"));
     }
@@ -71,7 +73,7 @@ fn parse(bytes: &[u8]) -> Result<File, String> {
         serde_json::from_slice(bytes).map_err(|error| refusal(&error))?;
     let topology = Topology::new(servers(&entries), &links(&entries))
         .map_err(|problem| format!(" {}: {problem}", place(&entries, &problem)))?;
-    Ok(File { topology, settings })
+    Ok((topology, settings))
 }
 
 /// The smallest topology, for those who have none.
@@ -223,8 +225,7 @@ mod tests {
 
     #[test]
     fn the_default_topology_is_the_herd_of_the_assignment() {
-        let File { topology, settings } =
-            parse(include_bytes!("../topology.json")).expect("a valid topology");
+        let (topology, settings) = parse(include_bytes!("../topology.json")).expect("a valid topology");
         let at = |server: &Server| format!("{} {} {}", server.name, server.clients, server.peers);
         assert_eq!(
             topology.servers().iter().map(at).collect::<Vec<_>>(),
@@ -257,7 +258,7 @@ mod tests {
             include_bytes!("../topologies/hill.json"),
             include_bytes!("../topologies/alford.json"),
         ];
-        let herds = files.map(|bytes| parse(bytes).expect("a valid topology").topology);
+        let herds = files.map(|bytes| parse(bytes).expect("a valid topology").0);
         assert_eq!(
             herds[1].links(),
             [
@@ -290,7 +291,7 @@ mod tests {
             here.replace(r#", "neighbours": ["B"]"#, "").replace(r#""h:4""#, r#""h:4", "neighbours": ["A"]"#);
         let both = here.replace(r#""h:4""#, r#""h:4", "neighbours": ["A"]"#);
         for text in [here, there, both] {
-            let links = parse(text.as_bytes()).expect("a valid topology").topology;
+            let links = parse(text.as_bytes()).expect("a valid topology").0;
             assert_eq!(links.links(), [("A", "B")], "{text}");
         }
     }
@@ -298,8 +299,8 @@ mod tests {
     #[test]
     fn servers_keep_the_order_of_the_file() {
         let text = r#"{"servers": {"Z": {"clients": "h:1", "peers": "h:2"}, "A": {"clients": "h:3", "peers": "h:4"}}}"#;
-        let file = parse(text.as_bytes()).expect("a valid topology");
-        let names: Vec<&str> = file.topology.servers().iter().map(|server| server.name.as_str()).collect();
+        let (topology, _) = parse(text.as_bytes()).expect("a valid topology");
+        let names: Vec<&str> = topology.servers().iter().map(|server| server.name.as_str()).collect();
         assert_eq!(names, ["Z", "A"]);
     }
 
@@ -310,7 +311,7 @@ mod tests {
             r#"{"settings": {"log_dir": "elsewhere", "line_max": 100, "open": true}, "#,
             1,
         );
-        let settings = parse(text.as_bytes()).expect("a valid topology").settings;
+        let settings = parse(text.as_bytes()).expect("a valid topology").1;
         let expected =
             Flags { open: true, log_dir: Some("elsewhere".into()), line_max: Some(100), ..Flags::default() };
         assert_eq!(settings, expected);
@@ -452,19 +453,21 @@ mod tests {
         assert_eq!(refused(&text), expected);
     }
 
+    fn file(text: &str) -> File {
+        let (topology, settings) = parse(text.as_bytes()).expect("a valid topology");
+        File { path: "mine.json".into(), topology, settings }
+    }
+
     #[test]
     fn a_herd_in_two_parts_gets_a_warning_that_names_them() {
-        let apart = parse(two("").as_bytes()).expect("a valid topology").topology;
-        let expected = "the herd is not connected, it has 2 parts: A | B; link them";
-        assert_eq!(disconnected(&apart).as_deref(), Some(expected));
-        let joined = parse(two(r#", "neighbours": ["B"]"#).as_bytes()).expect("a valid topology").topology;
-        assert_eq!(disconnected(&joined), None);
+        let expected = "mine.json: the herd is not connected, it has 2 parts: A | B; link them";
+        assert_eq!(file(&two("")).warning().as_deref(), Some(expected));
+        assert_eq!(file(&two(r#", "neighbours": ["B"]"#)).warning(), None);
     }
 
     #[test]
     fn a_name_nobody_has_is_answered_with_the_names_there_are() {
-        let herd = parse(two("").as_bytes()).expect("a valid topology").topology;
-        let expected = Failure::Usage("there is no server \"C\" in herd.json; it has A, B".to_owned());
-        assert_eq!(find(&herd, Path::new("herd.json"), "C"), Err(expected));
+        let expected = Failure::Usage("there is no server \"C\" in mine.json; it has A, B".to_owned());
+        assert_eq!(file(&two("")).server("C"), Err(expected));
     }
 }

@@ -7,7 +7,7 @@ use crate::signals::Signals;
 use crate::status::{Answer, ask_all, links_up};
 use crate::table::Table;
 use crate::terminal;
-use crate::topology::{self, File};
+use crate::topology::File;
 use herd_core::handshake::Secret;
 use herd_core::topology::{Server, Topology};
 use std::path::Path;
@@ -28,17 +28,13 @@ const STOP_MARGIN: Duration = Duration::from_secs(1);
 const ASK_EVERY: Duration = Duration::from_millis(25);
 
 /// Runs the servers until a signal, or until the last of them has ended.
-pub async fn run(path: &Path, file: File, up: Up) -> Result<(), Failure> {
+pub async fn run(file: File, up: Up) -> Result<(), Failure> {
     let Up { names, flags } = up;
-    let herd = Herd {
-        servers: chosen(&file.topology, path, &names)?,
-        topology: file.topology,
-        secret: options::secret()?,
-    };
+    let herd = Herd { servers: chosen(&file, &names)?, topology: file.topology, secret: options::secret()? };
     let limits = flags.clone().or(file.settings).limits()?;
     let stop_limit = Duration::from_millis(limits.stop_ms).saturating_add(STOP_MARGIN);
     let mut signals = Signals::new()?;
-    let mut launcher = Launcher::new(recipe(path, flags.arguments())?, stop_limit);
+    let mut launcher = Launcher::new(recipe(&file.path, flags.arguments())?, stop_limit);
     for server in &herd.servers {
         launcher.start(&server.name)?;
     }
@@ -54,12 +50,12 @@ struct Herd {
 }
 
 /// Picks the servers to start, in the order of the file.
-fn chosen(topology: &Topology, path: &Path, names: &[String]) -> Result<Vec<Server>, Failure> {
+fn chosen(file: &File, names: &[String]) -> Result<Vec<Server>, Failure> {
     for name in names {
-        topology::find(topology, path, name)?;
+        file.server(name)?;
     }
     let wanted = |server: &&Server| names.is_empty() || names.contains(&server.name);
-    Ok(topology.servers().iter().filter(wanted).cloned().collect())
+    Ok(file.topology.servers().iter().filter(wanted).cloned().collect())
 }
 
 fn recipe(path: &Path, flags: Vec<std::ffi::OsString>) -> Result<Recipe, Failure> {
@@ -180,6 +176,7 @@ fn invitation(answers: &[Answer]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Flags;
     use herd_core::status::{LinkReport, Report};
 
     fn herd() -> Herd {
@@ -214,7 +211,9 @@ mod tests {
     fn servers_are_started_in_the_order_of_the_file_whatever_was_typed() {
         let names = |typed: &[&str]| {
             let typed: Vec<String> = typed.iter().map(|&name| name.to_owned()).collect();
-            let servers = chosen(&herd().topology, Path::new("herd.json"), &typed);
+            let file =
+                File { path: "mine.json".into(), topology: herd().topology, settings: Flags::default() };
+            let servers = chosen(&file, &typed);
             servers.map(|servers| servers.into_iter().map(|server| server.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&[]).expect("servers"), ["A", "B", "C"]);
