@@ -185,17 +185,34 @@ fn searches_for_one_client_share_one() {
 }
 
 #[test]
-fn a_neighbour_that_searches_is_answered() {
+fn a_neighbour_that_searches_for_a_known_client_is_answered_without_asking_others() {
     let herd = patient_goloman();
-    let mut hands = Neighbour::dial(&herd, "Hands", "Goloman");
+    let (mut hands, mut wilkes) =
+        (Neighbour::dial(&herd, "Hands", "Goloman"), Neighbour::dial(&herd, "Wilkes", "Goloman"));
     hands.tell(FIRST, &record("kiwi"));
     hands.say(&format!("WHICHCLIENT {SECOND} kiwi\n"));
     let found = hands.hear();
     assert_eq!((found.words[0].as_str(), found.words[1].as_str()), ("FOUND", SECOND));
     assert_eq!(found.payload, record("kiwi"));
-    let unknown = "44444444444444448444444444444444";
-    hands.say(&format!("WHICHCLIENT {unknown} nobody\n"));
-    assert_eq!(hands.hear().words, ["NOTFOUND", unknown]);
+    assert_eq!(wilkes.hear_update().1, record("kiwi"));
+    mark(&herd);
+    hear_mark(&mut wilkes);
+}
+
+#[test]
+fn a_neighbour_that_searches_for_an_unknown_client_is_told_so_when_nobody_is_left_to_ask() {
+    let herd = patient_goloman();
+    let (mut hands, mut wilkes) =
+        (Neighbour::dial(&herd, "Hands", "Goloman"), Neighbour::dial(&herd, "Wilkes", "Goloman"));
+    hands.say(&format!("WHICHCLIENT {FIRST} nobody\n"));
+    let (uuid, _) = wilkes.hear_search();
+    wilkes.say(&format!("NOTFOUND {uuid}\n"));
+    assert_eq!(hands.hear().words, ["NOTFOUND", FIRST]);
+    drop(wilkes);
+    let alone = patient_goloman();
+    let mut hands = Neighbour::dial(&alone, "Hands", "Goloman");
+    hands.say(&format!("WHICHCLIENT {SECOND} nobody\n"));
+    assert_eq!(hands.hear().words, ["NOTFOUND", SECOND]);
 }
 
 #[test]
