@@ -8,6 +8,7 @@ pub mod decimal;
 pub mod faults;
 pub mod flood;
 pub mod handshake;
+pub mod journal;
 pub mod limits;
 pub mod line;
 pub mod link;

@@ -26,6 +26,8 @@ pub struct Replica {
     searches: Searches,
     /// Own searches that ended and that nobody was told of yet.
     ended: Vec<Uuid>,
+    /// Record lines that were applied and are not on disk yet, if they are to be.
+    applied: Option<Vec<u8>>,
     counts: Counts,
     search_ms: u64,
     searches_max: usize,
@@ -75,6 +77,7 @@ impl Replica {
             flood: Flood::new(limits),
             searches: Searches::default(),
             ended: Vec::new(),
+            applied: None,
             counts: Counts::default(),
             search_ms: limits.search_ms,
             searches_max: limits.searches_max,
@@ -108,6 +111,7 @@ impl Replica {
             }
         });
         if !news.is_empty() {
+            self.note_applied(&news);
             self.spread(None, Update::new(fresh, &news), now_ms);
         }
         pause
@@ -183,6 +187,21 @@ impl Replica {
         std::mem::take(&mut self.ended)
     }
 
+    /// Takes a record line from disk; false if it is none.
+    pub fn restore(&mut self, line: &[u8]) -> bool {
+        Record::parse(line).map(|record| learn(&mut self.store, &mut self.counts, &record)).is_some()
+    }
+
+    /// Keeps what is applied from now on, for [`Replica::applied`].
+    pub fn keep_applied(&mut self) {
+        self.applied = Some(Vec::new());
+    }
+
+    /// The record lines that were applied since this was last emptied; whoever writes them to disk empties it.
+    pub fn applied(&mut self) -> Option<&mut Vec<u8>> {
+        self.applied.as_mut().filter(|lines| !lines.is_empty())
+    }
+
     /// The neighbours that can be talked to.
     pub fn links(&self) -> impl Iterator<Item = &str> {
         self.flood.links()
@@ -226,12 +245,19 @@ impl Replica {
         if news.is_empty() {
             return;
         }
+        self.note_applied(&news);
         self.end_searches(&news);
         if is_all_news {
             return self.flood.push(Some(link), update);
         }
         let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
         self.flood.push(Some(link), Update::new(fresh, &news));
+    }
+
+    fn note_applied(&mut self, lines: &[u8]) {
+        if let Some(applied) = &mut self.applied {
+            applied.extend_from_slice(lines);
+        }
     }
 
     /// Puts an update of this server's own on its way.

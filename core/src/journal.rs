@@ -1,0 +1,192 @@
+//! What a server writes to disk: one record to a line, with a checksum before it.
+//!
+//! ```text
+//! <CRC-32C of the record line, 8 hexadecimal digits> <client> <location> <time> <received> <server>
+//! ```
+//!
+//! A log and a snapshot look the same; a log is only longer. Reading goes on behind what is damaged: a flipped bit
+//! costs one record, and one that was flipped in a line's end costs none.
+
+/// Appends entries for some record lines, each of which ends with a line feed.
+pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let record = line.strip_suffix(b"\n").unwrap_or(line);
+        out.extend_from_slice(&hex(crc32c::crc32c(record)));
+        out.push(b' ');
+        out.extend_from_slice(record);
+        out.push(b'\n');
+    }
+}
+
+/// Reads entries piece by piece and passes over what is damaged.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// The beginning of a line whose end has not come.
+    rest: Vec<u8>,
+    summary: Summary,
+}
+
+/// What a file of entries turned out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Entries that were read.
+    pub entries: u64,
+    /// Lines in which something was damaged. They are lost but for the entries that could be told apart.
+    pub damaged: u64,
+    /// Bytes that are worth keeping: what is behind them was torn off and is to be cut.
+    pub length: u64,
+    /// True if the last of those lacks its line's end, which must be appended first.
+    pub lacks_end: bool,
+}
+
+impl Summary {
+    /// Adds another file's.
+    pub fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.damaged += other.damaged;
+    }
+}
+
+impl Recovery {
+    /// Reads some more bytes; `each` is given every record line, without its end.
+    pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
+        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+            self.rest.extend_from_slice(&bytes[..end]);
+            bytes = &bytes[end + 1..];
+            self.summary.length += self.rest.len() as u64 + 1;
+            let _ = self.take_line(&mut each);
+        }
+        self.rest.extend_from_slice(bytes);
+    }
+
+    /// Ends the file. A last line without an end is kept if there is an entry in it.
+    pub fn finish(mut self, mut each: impl FnMut(&[u8])) -> Summary {
+        let length = self.rest.len() as u64;
+        if length > 0 && self.take_line(&mut each) > 0 {
+            self.summary.length += length;
+            self.summary.lacks_end = true;
+        }
+        self.summary
+    }
+
+    /// Reads a line; how many entries were in it is returned.
+    fn take_line(&mut self, each: &mut impl FnMut(&[u8])) -> u64 {
+        let before = self.summary.entries;
+        if let Some(record) = record_of(&self.rest) {
+            self.summary.entries += 1;
+            each(record);
+        } else {
+            self.summary.damaged += 1;
+            self.summary.entries += salvage(&self.rest, each);
+        }
+        self.rest.clear();
+        self.summary.entries - before
+    }
+}
+
+/// The record line of an entry, if the checksum is that of the line.
+fn record_of(entry: &[u8]) -> Option<&[u8]> {
+    let (digits, record) = entry.split_at_checked(CHECKSUM)?;
+    let record = record.strip_prefix(b" ")?;
+    (digits == hex(crc32c::crc32c(record))).then_some(record)
+}
+
+/// Finds entries within a damaged line: where a line's end was damaged, two entries stand in one line.
+fn salvage(line: &[u8], each: &mut impl FnMut(&[u8])) -> u64 {
+    let whole = (1..line.len()).find_map(|at| Some((at, record_of(line.get(at..)?)?)));
+    let Some((at, second)) = whole else { return 0 };
+    let first = record_of(&line[..at - 1]);
+    first.into_iter().chain([second]).map(each).count() as u64
+}
+
+/// Hexadecimal digits of a checksum.
+const CHECKSUM: usize = 8;
+
+fn hex(checksum: u32) -> [u8; CHECKSUM] {
+    let mut digits = *b"00000000";
+    for (at, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(checksum >> (28 - 4 * at) & 15) as usize];
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, Summary) {
+        let mut lines = Vec::new();
+        let mut recovery = Recovery::default();
+        for read in bytes.chunks(piece) {
+            recovery.feed(read, |line| lines.push(line.to_vec()));
+        }
+        let summary = recovery.finish(|line| lines.push(line.to_vec()));
+        (lines, summary)
+    }
+
+    fn file(lines: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        print_entries(
+            &lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect::<Vec<u8>>(),
+            &mut bytes,
+        );
+        bytes
+    }
+
+    fn any_lines() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let byte = any::<u8>().prop_map(|byte| if byte == b'\n' { b' ' } else { byte });
+        prop::collection::vec(prop::collection::vec(byte, 1..30), 1..12)
+    }
+
+    #[test]
+    fn an_entry_is_a_checksum_and_a_record_line() {
+        // The check value of CRC-32C in RFC 3720, appendix B.4, for 32 bytes of zeros is aa36918a, least byte first.
+        assert_eq!(hex(crc32c::crc32c(&[0; 32])), *b"8a9136aa");
+        assert_eq!(file(&[b"123456789".to_vec()]), b"e3069283 123456789\n");
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut() {
+        let mut bytes = file(&[b"first".to_vec(), b"second".to_vec()]);
+        bytes.truncate(bytes.len() - 3);
+        let (lines, summary) = read(&bytes, 100);
+        assert_eq!(lines, [b"first"]);
+        assert_eq!(summary, Summary { entries: 1, damaged: 1, length: 15, lacks_end: false });
+    }
+
+    #[test]
+    fn a_last_line_that_lacks_only_its_end_is_kept() {
+        let mut bytes = file(&[b"first".to_vec()]);
+        bytes.pop();
+        let (lines, summary) = read(&bytes, 100);
+        assert_eq!(lines, [b"first"]);
+        assert_eq!(summary, Summary { entries: 1, damaged: 0, length: 14, lacks_end: true });
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(lines in any_lines(), piece in 1_usize..40) {
+            let bytes = file(&lines);
+            let (read, summary) = read(&bytes, piece);
+            prop_assert_eq!(summary, Summary { entries: lines.len() as u64, length: bytes.len() as u64, ..Summary::default() });
+            prop_assert_eq!(read, lines);
+        }
+
+        #[test]
+        fn a_flipped_bit_costs_one_record_at_most(lines in any_lines(), at: prop::sample::Index, bit in 0..8_u32) {
+            let mut bytes = file(&lines);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let (read, summary) = read(&bytes, 100);
+            let lost = lines.iter().filter(|line| !read.contains(line)).count();
+            prop_assert!(lost <= 1 && summary.damaged <= 2, "{lost} lost, {summary:?}");
+            prop_assert!(read.iter().all(|line| lines.contains(line)));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, piece in 1_usize..9) {
+            read(&bytes, piece);
+        }
+    }
+}
