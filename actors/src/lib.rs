@@ -1,7 +1,9 @@
 //! The actors of herd: mailboxes, sockets, timers and HTTP around the rules of `herd_core`.
 
 pub mod attendance;
+pub mod disk;
 pub mod door;
+pub mod journal;
 pub mod listener;
 pub mod messages;
 pub mod net;

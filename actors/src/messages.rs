@@ -11,6 +11,7 @@
 //! | [`Flood`] | store | peer | nothing: a doorbell |
 //! | [`Join`] | door | peer | nothing |
 //! | [`Count`] | door | store | a [`Census`] |
+//! | [`Flush`] | node | store | nothing, once all is on disk |
 //! | [`Stop`] | node | listener, session, peer | nothing |
 
 use crate::door::Shaken;
@@ -125,6 +126,11 @@ pub struct Census {
     /// What the store has done so far.
     pub counts: Counts,
 }
+
+/// Make everything last that was applied so far.
+#[derive(Clone, Copy, Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub struct Flush;
 
 /// Finish what was begun, then end.
 #[derive(Clone, Copy, Debug, PartialEq, Message)]

@@ -82,7 +82,12 @@ pub struct Seams {
     pub clock: Clock,
     /// A random number whenever one is needed; nobody outside can foretell it.
     pub dice: Dice,
+    /// The end of the whole server, because it cannot go on without lying. It is given the reason.
+    pub abort: Abort,
 }
+
+/// Ends the whole server.
+pub type Abort = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Tells the time of day, in nanoseconds since 1970 began, UTC.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -97,8 +102,16 @@ impl Seams {
             network: Arc::new(Tcp),
             clock: Arc::new(time_of_day),
             dice: Arc::new(|| uuid::Uuid::new_v4().as_u128()),
+            abort: Arc::new(exit),
         }
     }
+}
+
+/// Says why on standard error and in the log, and ends the process with 1, without anything that is usually done last.
+fn exit(reason: &str) {
+    log::error!("{reason}");
+    eprintln!("herd: {reason}");
+    std::process::exit(1);
 }
 
 /// A clock before 1970 or after 2554 counts as the nearest of those.

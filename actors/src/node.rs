@@ -2,8 +2,9 @@
 
 use crate::attendance::{Attendance, Seat};
 use crate::door::{Shaken, greet, tell_status};
+use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
-use crate::messages::{Count, Join, Near, Stop};
+use crate::messages::{Count, Flush, Join, Near, Stop};
 use crate::net::{Incoming, Seams, Socket};
 use crate::peer::{self, Ends, PeerActor};
 use crate::session::{self, SessionActor};
@@ -11,6 +12,7 @@ use crate::store::StoreActor;
 use actix::{Actor, Addr, Recipient};
 use herd_core::handshake::{Hello, Purpose, Refusal, Secret};
 use herd_core::limits::Limits;
+use herd_core::replica::Replica;
 use herd_core::status::{LinkReport, Report};
 use log::{debug, info, warn};
 use std::cell::{Cell, RefCell};
@@ -40,6 +42,8 @@ pub struct Settings {
     pub secret: Option<Secret>,
     /// Its limits.
     pub limits: Limits,
+    /// Where it keeps what it knows; `None` keeps everything in memory alone.
+    pub keep: Option<Keep>,
 }
 
 /// A server to keep a link to.
@@ -64,19 +68,30 @@ pub struct Node {
 
 /// Why a server could not start.
 #[derive(Debug)]
-pub struct StartError {
-    /// What the address is for.
-    purpose: &'static str,
-    address: String,
-    error: io::Error,
+pub enum StartError {
+    /// An address could not be taken.
+    Address {
+        /// What it is for.
+        purpose: &'static str,
+        /// The address, `host:port`.
+        address: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// What it knew could not be read from disk, or its disk cannot be written to.
+    Disk(io::Error),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { purpose, address, error } = self;
-        match error.kind() {
-            io::ErrorKind::AddrInUse => write!(f, "the address for {purpose}, {address}, is in use"),
-            _ => write!(f, "the address for {purpose}, {address}, cannot be used: {error}"),
+        match self {
+            Self::Disk(error) => write!(f, "its data cannot be read: {error}"),
+            Self::Address { purpose, address, error } if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "the address for {purpose}, {address}, is in use")
+            }
+            Self::Address { purpose, address, error } => {
+                write!(f, "the address for {purpose}, {address}, cannot be used: {error}")
+            }
         }
     }
 }
@@ -89,7 +104,9 @@ impl Node {
         let for_clients = bind(&seams, "clients", &settings.clients).await?;
         let for_peers = bind(&seams, "peers", &settings.peers).await?;
         let (clients, peers) = (address_of(&*for_clients), address_of(&*for_peers));
-        let store = StoreActor::new(&settings.name, &settings.limits, Arc::clone(&seams.dice)).start();
+        let (replica, journal) = recall(&settings).await.map_err(StartError::Disk)?;
+        let store =
+            StoreActor::new(replica, journal, Arc::clone(&seams.dice), Arc::clone(&seams.abort)).start();
         let sessions = Sessions::new(&store, near, &settings.limits, &seams);
         let neighbours = Neighbours::new(settings, store, seams);
         let listeners = vec![
@@ -108,6 +125,8 @@ impl Node {
         let stopping = async {
             self.sessions.stop().await;
             self.neighbours.stop().await;
+            // A store that is gone has ended the server already.
+            let _ = self.neighbours.store.send(Flush).await;
         };
         match timeout(limit, stopping).await {
             Ok(()) => info!("server {} stopped", self.neighbours.settings.name),
@@ -116,9 +135,23 @@ impl Node {
     }
 }
 
+/// Reads what the server knew when it ended last.
+async fn recall(settings: &Settings) -> io::Result<(Replica, Option<Journal>)> {
+    let mut replica = Replica::new(&settings.name, &settings.limits);
+    let Some(keep) = settings.keep.clone() else { return Ok((replica, None)) };
+    let mut foreign: u64 = 0;
+    let (journal, read) = Journal::open(keep, |line| foreign += u64::from(!replica.restore(line))).await?;
+    let (clients, damaged) = (replica.store().len(), read.damaged + foreign);
+    info!("memory read clients={clients} entries={} damaged={damaged}", read.entries);
+    if damaged > 0 {
+        warn!("{damaged} lines on disk were damaged; neighbours will send what they have of them");
+    }
+    Ok((replica, Some(journal)))
+}
+
 async fn bind(seams: &Seams, purpose: &'static str, address: &str) -> Result<Box<dyn Incoming>, StartError> {
     let bound = seams.network.bind(address).await;
-    bound.map_err(|error| StartError { purpose, address: address.to_owned(), error })
+    bound.map_err(|error| StartError::Address { purpose, address: address.to_owned(), error })
 }
 
 /// The address that was taken; a socket that does not know its own is as good as one at nowhere.

@@ -1,14 +1,18 @@
 //! The store: it owns what this server knows of all clients, the seen UUIDs, and what links are to be told.
 //!
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers, and
-//! [`Count`] from the door. It says [`Flood`] to a peer that took everything when there is more. Every rule is in
-//! [`Replica`]; here are its mailbox and its timer.
+//! [`Count`] from the door, and [`Flush`] from the node. It says [`Flood`] to a peer that took everything when there
+//! is more. Every rule is in [`Replica`]; here are its mailbox and its timer, and in [`keeper`] its disk. It never
+//! ends alone: a store that panics, or whose disk fails, ends the whole server, which must not go on answering.
 
-use crate::messages::{Census, Count, Execute, Executed, Find, Flood, Hear, LinkDown, LinkUp, Take};
-use crate::net::Dice;
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
-use herd_core::limits::Limits;
+pub mod keeper;
+
+use crate::journal::Journal;
+use crate::messages::{Census, Count, Execute, Executed, Find, Flood, Flush, Hear, LinkDown, LinkUp, Take};
+use crate::net::{Abort, Dice};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Response, ResponseFuture};
 use herd_core::replica::{Finding, Replica};
+use keeper::{Keeper, Kept};
 use log::debug;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,18 +33,26 @@ pub struct StoreActor {
     /// Where the replica's milliseconds count from.
     began: Instant,
     dice: Dice,
+    /// The disk, unless this server keeps everything in memory alone.
+    keeper: Option<Keeper>,
+    abort: Abort,
 }
 
 impl StoreActor {
-    /// The empty memory of a server.
-    pub fn new(name: &str, limits: &Limits, dice: Dice) -> Self {
+    /// The memory of a server, and the journal it was read from and is to be kept in, if any.
+    pub fn new(mut replica: Replica, journal: Option<Journal>, dice: Dice, abort: Abort) -> Self {
+        if journal.is_some() {
+            replica.keep_applied();
+        }
         Self {
-            replica: Replica::new(name, limits),
+            replica,
             doorbells: BTreeMap::new(),
             waiting: HashMap::new(),
             timed: false,
             began: Instant::now(),
             dice,
+            keeper: journal.map(|journal| Keeper::new(journal, Arc::clone(&abort))),
+            abort,
         }
     }
 
@@ -84,14 +96,38 @@ impl Actor for StoreActor {
     type Context = Context<Self>;
 }
 
-impl Handler<Execute> for StoreActor {
-    type Result = Executed;
+impl Drop for StoreActor {
+    /// A panic ends an actor and nobody is told; a server without its memory would go on and answer wrongly.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.abort)("the store has panicked");
+        }
+    }
+}
 
-    fn handle(&mut self, Execute { mut batch, received }: Execute, ctx: &mut Self::Context) -> Executed {
+impl Handler<Execute> for StoreActor {
+    type Result = Response<Executed>;
+
+    fn handle(&mut self, Execute { mut batch, received }: Execute, ctx: &mut Self::Context) -> Self::Result {
         let (now_ms, fresh) = (self.now_ms(), self.fresh());
         let pause = self.replica.execute(&mut batch, received, now_ms, fresh);
-        self.follow_up(ctx);
-        Executed { batch, pause }
+        let executed = Executed { batch, pause };
+        match self.keep(ctx) {
+            Kept::Now => {
+                self.follow_up(ctx);
+                Response::reply(executed)
+            }
+            Kept::Later(kept) => {
+                self.follow_up(ctx);
+                Response::fut(async {
+                    if kept.await.is_err() {
+                        std::future::pending::<()>().await; // The server has ended: no answer is the right one.
+                    }
+                    executed
+                })
+            }
+            Kept::Never => Response::fut(std::future::pending()),
+        }
     }
 }
 
@@ -143,6 +179,8 @@ impl Handler<Hear> for StoreActor {
             self.replica.hear(&link, frame, now_ms, fresh);
         }
         debug!("heard {link}: {:?}", self.replica.counts());
+        // Nobody waits for a neighbour's records to be synced: the server that took them answers for them.
+        let _ = self.keep(ctx);
         self.follow_up(ctx);
     }
 }
@@ -154,6 +192,21 @@ impl Handler<Take> for StoreActor {
         let fresh = self.fresh();
         self.replica.take(&link, fresh, &mut chunk);
         chunk
+    }
+}
+
+impl Handler<Flush> for StoreActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Flush: Flush, _: &mut Self::Context) -> Self::Result {
+        let (flushed, abort) = (self.flush(), Arc::clone(&self.abort));
+        Box::pin(async move {
+            if let Some(flushed) = flushed
+                && let Err(error) = flushed.await
+            {
+                abort(&format!("the disk failed at the end: {error}"));
+            }
+        })
     }
 }
 
@@ -175,11 +228,16 @@ mod tests {
     use crate::testing::{NOON, counting, recording};
     use actix::Addr;
     use herd_core::batch::{Batch, Pause};
+    use herd_core::limits::Limits;
     use herd_core::link::{Frame, Inbox, Update};
     use tokio::sync::mpsc::UnboundedReceiver;
 
     fn store() -> Addr<StoreActor> {
-        StoreActor::new("Goloman", &Limits::default(), counting()).start()
+        StoreActor::new(replica(), None, counting(), Arc::new(|_| {})).start()
+    }
+
+    fn replica() -> Replica {
+        Replica::new("Goloman", &Limits::default())
     }
 
     /// Brings a link up that has taken all there was; its doorbell is returned.

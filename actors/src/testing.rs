@@ -1,13 +1,16 @@
 //! Mocked mailboxes, and ends of connections that a test holds.
 
+use crate::disk::{Appendable, Disk};
 use crate::net::{Dice, Network, Seams, Socket, Step};
 use actix::actors::mocker::Mocker;
 use actix::dev::{MessageResponse, ToEnvelope};
 use actix::{Actor, Context, Handler, Message, Recipient};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::io::DuplexStream;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// Whoever a mocked mailbox stands for.
@@ -72,7 +75,7 @@ impl Network for Switchboard {
 
 /// A clock that stands still and dice that count, around some network.
 pub fn seams(network: impl Network + 'static) -> Seams {
-    Seams { network: Arc::new(network), clock: Arc::new(|| NOON), dice: counting() }
+    Seams { network: Arc::new(network), clock: Arc::new(|| NOON), dice: counting(), abort: Arc::new(|_| {}) }
 }
 
 /// The time that tests go by, in nanoseconds.
@@ -82,4 +85,137 @@ pub const NOON: u64 = 1_520_023_935_182_837_383;
 pub fn counting() -> Dice {
     let last = AtomicU64::new(0);
     Arc::new(move || u128::from(last.fetch_add(1, Ordering::Relaxed) + 1))
+}
+
+/// A directory of a test's own, which goes when the test is over.
+pub struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    /// A new empty directory.
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("herd-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // What is left behind lies among the temporary files.
+    }
+}
+
+/// A disk in memory whose syncs are done when a test says so, and which fails when a test says so.
+#[derive(Clone, Default)]
+pub struct MemoryDisk(Arc<Memory>);
+
+#[derive(Default)]
+struct Memory {
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Syncs that were asked for.
+    syncs: AtomicU64,
+    /// True while syncs wait.
+    is_slow: AtomicBool,
+    is_broken: AtomicBool,
+    go_on: Notify,
+}
+
+impl MemoryDisk {
+    /// How many syncs were asked for.
+    pub fn syncs(&self) -> u64 {
+        self.0.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Lets syncs wait from now on, or lets them be done.
+    pub fn set_slow(&self, is_slow: bool) {
+        self.0.is_slow.store(is_slow, Ordering::Relaxed);
+        self.0.go_on.notify_waiters();
+    }
+
+    /// Lets everything fail from now on.
+    pub fn break_down(&self) {
+        self.0.is_broken.store(true, Ordering::Relaxed);
+    }
+
+    /// The names of its files.
+    pub fn list(&self) -> Vec<String> {
+        self.0.files.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// What is in a file.
+    pub fn content(&self, name: &str) -> Vec<u8> {
+        self.0.files.lock().unwrap().get(name).cloned().unwrap_or_default()
+    }
+
+    fn checked(&self) -> io::Result<()> {
+        if self.0.is_broken.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn step(&self) -> Step<'static, ()> {
+        let disk = self.clone();
+        disk.0.syncs.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            while disk.0.is_slow.load(Ordering::Relaxed) {
+                disk.0.go_on.notified().await;
+            }
+            disk.checked()
+        })
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.list())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Box<dyn io::Read>> {
+        Ok(Box::new(io::Cursor::new(self.content(name))))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
+        self.checked()?;
+        self.0.files.lock().unwrap().insert(name.to_owned(), Vec::new());
+        Ok(Box::new(MemoryLog(self.clone(), name.to_owned())))
+    }
+
+    fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>> {
+        let mut files = self.0.files.lock().unwrap();
+        files.get_mut(name).ok_or(io::ErrorKind::NotFound)?.truncate(usize::try_from(length).unwrap());
+        Ok(Box::new(MemoryLog(self.clone(), name.to_owned())))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = self.0.files.lock().unwrap();
+        let content = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), content);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.files.lock().unwrap().remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn sync_names(&self) -> Step<'static, ()> {
+        self.step()
+    }
+}
+
+/// A file of a disk in memory. It keeps its content when it is renamed only if nothing is appended after that.
+struct MemoryLog(MemoryDisk, String);
+
+impl Appendable for MemoryLog {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.checked()?;
+        self.0.0.files.lock().unwrap().entry(self.1.clone()).or_default().extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&self) -> Step<'static, ()> {
+        self.0.step()
+    }
 }

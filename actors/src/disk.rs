@@ -1,0 +1,165 @@
+//! Where files are kept: a directory of the operating system, or whatever a test puts in its place.
+
+use crate::net::Step;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory that belongs to one server.
+pub trait Disk: Send + Sync {
+    /// The names of the files in it.
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// Opens a file to read it from its beginning.
+    fn read(&self, name: &str) -> io::Result<Box<dyn Read>>;
+
+    /// Makes an empty file to append to, in the place of any that has the name.
+    fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>>;
+
+    /// Opens a file to append to, cut to a length first.
+    fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>>;
+
+    /// Gives a file another name, in the place of any that has it.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes names last that were created, changed or removed: they survive a loss of power from then on.
+    fn sync_names(&self) -> Step<'static, ()>;
+}
+
+/// A file that grows at its end.
+pub trait Appendable {
+    /// Hands bytes to the operating system: they survive the end of the process from then on.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes what was appended so far last: it survives a loss of power from then on.
+    fn sync(&self) -> Step<'static, ()>;
+}
+
+/// A directory of the operating system, held by one process at a time.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory if need be, and takes it for this process.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => io::Error::other("another process uses it"),
+            fs::TryLockError::Error(error) => error,
+        })?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+}
+
+/// The file that says whose the directory is. It is empty, and stays when nobody holds it.
+const LOCK: &str = "lock";
+
+impl Disk for Directory {
+    fn names(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(File::open(self.path.join(name))?))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
+        Ok(Box::new(Log(Arc::new(File::create(self.path.join(name))?))))
+    }
+
+    fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>> {
+        let file = OpenOptions::new().append(true).open(self.path.join(name))?;
+        file.set_len(length)?;
+        Ok(Box::new(Log(Arc::new(file))))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_names(&self) -> Step<'static, ()> {
+        let path = self.path.clone();
+        elsewhere(move || File::open(path)?.sync_all())
+    }
+}
+
+/// A file of the operating system. Shared, because a sync goes on in another thread.
+struct Log(Arc<File>);
+
+impl Appendable for Log {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.as_ref().write_all(bytes)
+    }
+
+    fn sync(&self) -> Step<'static, ()> {
+        let file = Arc::clone(&self.0);
+        elsewhere(move || file.sync_data())
+    }
+}
+
+/// Does what waits for the disk in a thread where nobody else waits.
+fn elsewhere(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Step<'static, ()> {
+    let working = tokio::task::spawn_blocking(work);
+    Box::pin(async { working.await.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    fn content(disk: &Directory, name: &str) -> String {
+        let mut text = String::new();
+        disk.read(name).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[actix::test]
+    async fn what_is_appended_is_there_after_the_file_is_opened_again() {
+        let scratch = Scratch::new();
+        let disk = Directory::open(scratch.path()).unwrap();
+        let mut log = disk.create("log").unwrap();
+        log.append(b"first").unwrap();
+        log.append(b"second").unwrap();
+        log.sync().await.unwrap();
+        disk.sync_names().await.unwrap();
+        disk.reopen("log", 5).unwrap().append(b"!").unwrap();
+        assert_eq!(content(&disk, "log"), "first!");
+    }
+
+    #[actix::test]
+    async fn a_file_takes_the_place_of_another() {
+        let scratch = Scratch::new();
+        let disk = Directory::open(scratch.path()).unwrap();
+        for name in ["old", "new"] {
+            disk.create(name).unwrap().append(name.as_bytes()).unwrap();
+        }
+        disk.rename("new", "old").unwrap();
+        assert_eq!(content(&disk, "old"), "new");
+        disk.remove("old").unwrap();
+        assert_eq!(disk.names().unwrap(), ["lock"]);
+    }
+
+    #[test]
+    fn a_directory_belongs_to_one_process_at_a_time() {
+        let scratch = Scratch::new();
+        let first = Directory::open(scratch.path()).unwrap();
+        assert_eq!(Directory::open(scratch.path()).unwrap_err().to_string(), "another process uses it");
+        drop(first);
+        assert!(Directory::open(scratch.path()).is_ok());
+    }
+}

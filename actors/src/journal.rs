@@ -1,0 +1,377 @@
+//! What the store writes to disk, and when it has to wait for it.
+//!
+//! ```text
+//! data/<NAME>/log-7        records as they were applied
+//! data/<NAME>/snapshot-7   what was known when that log was begun, or a little later
+//! ```
+//!
+//! The snapshot of a number and all logs from that number on are the whole memory. A new snapshot goes like this: a
+//! new log is begun, everything known is written to a file with another name, that is synced and renamed, and then
+//! what is older is removed. Wherever that is broken off, the files that are there still add up: a record that is
+//! in two of them is applied once.
+//!
+//! Nothing here is tried again when it fails. A disk that has failed once cannot be trusted with what it said before.
+
+use crate::disk::{Appendable, Disk};
+use crate::net::Step;
+use herd_core::journal::{Recovery, Summary, print_entries};
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// When a client's update counts as kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When the operating system has it: it survives the end of the process, and soon after a loss of power.
+    #[default]
+    Write,
+    /// When the disk has it: it survives a loss of power.
+    Sync,
+    /// At once. It is written all the same, and the operating system decides when the disk gets it.
+    None,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Write => "write",
+            Self::Sync => "sync",
+            Self::None => "none",
+        })
+    }
+}
+
+impl std::str::FromStr for Durability {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "write" => Ok(Self::Write),
+            "sync" => Ok(Self::Sync),
+            "none" => Ok(Self::None),
+            _ => Err("write one of write, sync, none".to_owned()),
+        }
+    }
+}
+
+/// Where a server keeps what it knows, and how surely.
+#[derive(Clone)]
+pub struct Keep {
+    /// The place for its files.
+    pub disk: Arc<dyn Disk>,
+    /// When an update counts as kept.
+    pub durability: Durability,
+}
+
+impl fmt::Debug for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keep").field("durability", &self.durability).finish_non_exhaustive()
+    }
+}
+
+/// The files of one server.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    log: Box<dyn Appendable>,
+    /// The number of that log.
+    number: u64,
+    /// When an update counts as kept.
+    pub durability: Durability,
+    /// Bytes in the logs since the last snapshot.
+    log_length: u64,
+    /// Bytes in the last snapshot: about what is worth keeping.
+    snapshot_length: u64,
+    /// How many appends there were.
+    appends: u64,
+    entries: Vec<u8>,
+}
+
+/// The number of an append, to ask later whether it was synced.
+pub type Mark = u64;
+
+/// A snapshot is not worth its trouble before the log has so many bytes.
+const LOG_MIN: u64 = 4 * 1024 * 1024;
+
+/// How much is read from a file at a time.
+const READ_SIZE: usize = 256 * 1024;
+
+impl Journal {
+    /// Reads what is there, `each` record line being told, and begins to append behind it.
+    pub async fn open(
+        Keep { disk, durability }: Keep,
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<(Self, Summary)> {
+        let names = disk.names()?;
+        let first = numbers(&names, "snapshot-").pop().unwrap_or_default();
+        let mut whole = Summary::default();
+        let mut snapshot_length = 0;
+        if first > 0 {
+            let summary = read(&*disk, &snapshot(first), &mut each)?;
+            snapshot_length = summary.length;
+            whole.add(summary);
+        }
+        let logs: Vec<u64> = numbers(&names, "log-").into_iter().filter(|&number| number >= first).collect();
+        let mut log_length = 0;
+        let mut last = Summary::default();
+        for &number in &logs {
+            last = read(&*disk, &log(number), &mut each)?;
+            log_length += last.length;
+            whole.add(last);
+        }
+        let number = logs.last().copied().unwrap_or(first);
+        let name = log(number);
+        let mut log = if logs.is_empty() { disk.create(&name)? } else { disk.reopen(&name, last.length)? };
+        if last.lacks_end {
+            log.append(b"\n")?;
+        }
+        log.sync().await?;
+        disk.sync_names().await?;
+        let journal = Self {
+            disk,
+            log,
+            number,
+            durability,
+            log_length,
+            snapshot_length,
+            appends: 0,
+            entries: Vec::new(),
+        };
+        Ok((journal, whole))
+    }
+
+    /// Appends some record lines, each of which ends with a line feed.
+    pub fn append(&mut self, lines: &[u8]) -> io::Result<Mark> {
+        self.entries.clear();
+        print_entries(lines, &mut self.entries);
+        self.log.append(&self.entries)?;
+        self.log_length += self.entries.len() as u64;
+        self.appends += 1;
+        Ok(self.appends)
+    }
+
+    /// The last append.
+    pub fn last(&self) -> Mark {
+        self.appends
+    }
+
+    /// Makes everything last that was appended to the present log so far.
+    pub fn sync(&self) -> Step<'static, ()> {
+        self.log.sync()
+    }
+
+    /// True once the log has grown past twice what is worth keeping.
+    pub fn is_long(&self) -> bool {
+        self.log_length > LOG_MIN.max(2 * self.snapshot_length)
+    }
+
+    /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
+    pub fn prepare(&self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
+        Ok((self.disk.create(&log(self.number + 1))?, self.disk.sync_names()))
+    }
+
+    /// Appends to the next log from now on; returned are the last log's last sync and the file for a snapshot.
+    pub fn begin(&mut self, next: Box<dyn Appendable>) -> io::Result<(Step<'static, ()>, Snapshot)> {
+        let synced = std::mem::replace(&mut self.log, next).sync();
+        self.number += 1;
+        self.log_length = 0;
+        Ok((synced, Snapshot { file: self.disk.create(UNFINISHED)?, length: 0, entries: Vec::new() }))
+    }
+
+    /// Puts a snapshot that was synced in the place of everything before it, and makes that last.
+    pub fn finish(&mut self, snapshot_length: u64) -> io::Result<Step<'static, ()>> {
+        self.disk.rename(UNFINISHED, &snapshot(self.number))?;
+        self.snapshot_length = snapshot_length;
+        Ok(self.disk.sync_names())
+    }
+
+    /// Removes what the last snapshot made superfluous.
+    pub fn tidy(&self) -> io::Result<()> {
+        let names = self.disk.names()?;
+        let old = |prefix| numbers(&names, prefix).into_iter().filter(|&number| number < self.number);
+        let mut files = old("log-").map(log).chain(old("snapshot-").map(snapshot));
+        files.try_for_each(|name| self.disk.remove(&name))
+    }
+}
+
+/// A snapshot that is being written.
+pub struct Snapshot {
+    file: Box<dyn Appendable>,
+    length: u64,
+    entries: Vec<u8>,
+}
+
+impl Snapshot {
+    /// Appends some record lines, each of which ends with a line feed.
+    pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.entries.clear();
+        print_entries(lines, &mut self.entries);
+        self.length += self.entries.len() as u64;
+        self.file.append(&self.entries)
+    }
+
+    /// Makes it last; its length is returned too.
+    pub fn sync(&self) -> (u64, Step<'static, ()>) {
+        (self.length, self.file.sync())
+    }
+}
+
+/// The name of a snapshot that is not whole yet.
+const UNFINISHED: &str = "snapshot.tmp";
+
+fn log(number: u64) -> String {
+    format!("log-{number}")
+}
+
+fn snapshot(number: u64) -> String {
+    format!("snapshot-{number}")
+}
+
+/// The numbers of the files whose names begin so, in order.
+fn numbers(names: &[String], prefix: &str) -> Vec<u64> {
+    let mut numbers: Vec<u64> =
+        names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn read(disk: &dyn Disk, name: &str, mut each: impl FnMut(&[u8])) -> io::Result<Summary> {
+    let mut file = disk.read(name)?;
+    let mut recovery = Recovery::default();
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(recovery.finish(each)),
+            Ok(length) => recovery.feed(&buffer[..length], &mut each),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Directory;
+    use crate::testing::Scratch;
+
+    struct Bench {
+        scratch: Scratch,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self { scratch: Scratch::new() }
+        }
+
+        /// Opens the journal; the record lines that it had are returned.
+        async fn open(&self) -> (Journal, Vec<String>, Summary) {
+            let disk = Arc::new(Directory::open(self.scratch.path()).unwrap());
+            let mut lines = Vec::new();
+            let keep = Keep { disk, durability: Durability::Write };
+            let each = |line: &[u8]| lines.push(String::from_utf8(line.to_vec()).unwrap());
+            let (journal, summary) = Journal::open(keep, each).await.unwrap();
+            (journal, lines, summary)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(self.scratch.path()).unwrap();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    /// Takes a snapshot of some lines as far as a crash lets it: so many steps of it.
+    async fn snapshot(journal: &mut Journal, lines: &[u8], steps: usize) {
+        if steps == 0 {
+            return;
+        }
+        let (next, named) = journal.prepare().unwrap();
+        named.await.unwrap();
+        if steps == 1 {
+            return;
+        }
+        let (synced, mut snapshot) = journal.begin(next).unwrap();
+        synced.await.unwrap();
+        snapshot.append(lines).unwrap();
+        if steps == 2 {
+            return;
+        }
+        let (length, synced) = snapshot.sync();
+        synced.await.unwrap();
+        journal.finish(length).unwrap().await.unwrap();
+        if steps > 3 {
+            journal.tidy().unwrap();
+        }
+    }
+
+    #[actix::test]
+    async fn what_was_appended_is_read_again() {
+        let bench = Bench::new();
+        for round in 0..3 {
+            let (mut journal, lines, _) = bench.open().await;
+            assert_eq!(lines.len(), round * 2);
+            journal.append(b"first\nsecond\n").unwrap();
+        }
+    }
+
+    #[actix::test]
+    async fn a_torn_tail_is_cut_and_appended_behind() {
+        let bench = Bench::new();
+        bench.open().await.0.append(b"first\nsecond\n").unwrap();
+        let path = bench.scratch.path().join("log-0");
+        let length = std::fs::metadata(&path).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 2).unwrap();
+        let (mut journal, lines, summary) = bench.open().await;
+        assert_eq!((&lines[..], summary.damaged), (&["first".to_owned()][..], 1));
+        journal.append(b"third\n").unwrap();
+        drop(journal);
+        assert_eq!(bench.open().await.1, ["first", "third"]);
+    }
+
+    #[actix::test]
+    async fn a_snapshot_takes_the_place_of_what_is_older() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        journal.append(b"old\n").unwrap();
+        snapshot(&mut journal, b"new\n", 4).await;
+        journal.append(b"newer\n").unwrap();
+        drop(journal);
+        assert_eq!(bench.names(), ["lock", "log-1", "snapshot-1"]);
+        assert_eq!(bench.open().await.1, ["new", "newer"]);
+    }
+
+    #[actix::test]
+    async fn a_snapshot_may_be_broken_off_anywhere() {
+        for steps in 0..=4 {
+            let bench = Bench::new();
+            let (mut journal, ..) = bench.open().await;
+            journal.append(b"first\n").unwrap();
+            snapshot(&mut journal, b"first\n", steps).await;
+            journal.append(b"second\n").unwrap();
+            drop(journal);
+            let (mut journal, lines, _) = bench.open().await;
+            assert!(lines.contains(&"first".to_owned()), "{steps}: {lines:?}");
+            assert_eq!(lines.last().unwrap(), "second", "{steps}: {lines:?}");
+            snapshot(&mut journal, b"first\nsecond\n", 4).await;
+            drop(journal);
+            assert_eq!(bench.open().await.1, ["first", "second"], "{steps}");
+        }
+    }
+
+    #[actix::test]
+    async fn a_log_is_long_once_it_is_twice_the_snapshot() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        let line = [&[b'x'; 1023][..], b"\n"].concat();
+        let mut appended = 0;
+        while !journal.is_long() {
+            journal.append(&line).unwrap();
+            appended += 1;
+        }
+        assert!(appended > 4000 && appended < 4200, "{appended}");
+        snapshot(&mut journal, b"", 4).await;
+        assert!(!journal.is_long());
+    }
+}

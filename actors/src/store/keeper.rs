@@ -1,0 +1,385 @@
+//! How the store keeps what it knows on disk: appends, syncs that nobody has to wait for twice, and snapshots.
+
+use super::StoreActor;
+use crate::disk::Appendable;
+use crate::journal::{Durability, Journal, Mark, Snapshot};
+use crate::net::{Abort, Step};
+use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use herd_core::store::Slot;
+use log::info;
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The disk side of the store.
+pub struct Keeper {
+    journal: Journal,
+    /// The last append that is known to be synced.
+    synced: Mark,
+    /// Syncs under way. While there is one, of this log or of the one before it, what is appended goes with the next.
+    syncs: u32,
+    /// True once a sync is due in a while.
+    is_due: bool,
+    /// Those who wait for the sync of an append.
+    waiting: VecDeque<(Mark, oneshot::Sender<()>)>,
+    /// True from the decision for a snapshot to its end.
+    is_copying: bool,
+    abort: Abort,
+}
+
+/// How long an update that the operating system has may wait for the disk, in [`Durability::Write`].
+pub const SYNC_MAX: Duration = Duration::from_millis(100);
+
+/// How many bytes of record lines a snapshot takes at a time: clients wait no longer than for these.
+const COPY_SIZE: usize = 64 * 1024;
+
+impl Keeper {
+    /// A keeper of a journal that was just opened.
+    pub fn new(journal: Journal, abort: Abort) -> Self {
+        Self {
+            journal,
+            synced: 0,
+            syncs: 0,
+            is_due: false,
+            waiting: VecDeque::new(),
+            is_copying: false,
+            abort,
+        }
+    }
+
+    /// Ends the whole server.
+    pub fn abort(&self, reason: &str) {
+        (self.abort)(reason);
+    }
+
+    /// Notes that everything up to an append is synced; whoever waited for that goes on.
+    fn note_synced(&mut self, mark: Mark) {
+        self.synced = self.synced.max(mark);
+        while self.waiting.front().is_some_and(|(mark, _)| *mark <= self.synced) {
+            if let Some((_, done)) = self.waiting.pop_front() {
+                let _ = done.send(()); // Whoever waited may have hung up meanwhile.
+            }
+        }
+    }
+}
+
+/// When an answer may go out.
+pub(super) enum Kept {
+    /// At once.
+    Now,
+    /// When this is said.
+    Later(oneshot::Receiver<()>),
+    /// Never: the server is at its end.
+    Never,
+}
+
+/// Copy the next records to the snapshot. Said by the store to itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Copy {
+    snapshot: Snapshot,
+    slot: Slot,
+}
+
+impl StoreActor {
+    /// Appends what was just applied to the log.
+    pub(super) fn keep(&mut self, ctx: &mut Context<Self>) -> Kept {
+        let (Some(keeper), Some(applied)) = (&mut self.keeper, self.replica.applied()) else {
+            return Kept::Now;
+        };
+        let appended = keeper.journal.append(applied);
+        applied.clear();
+        let Some(mark) = self.or_end(appended, ctx) else { return Kept::Never };
+        self.consider_snapshot(ctx);
+        self.wait_for(mark, ctx)
+    }
+
+    fn wait_for(&mut self, mark: Mark, ctx: &mut Context<Self>) -> Kept {
+        let Some(keeper) = &mut self.keeper else { return Kept::Now };
+        match keeper.journal.durability {
+            Durability::None => Kept::Now,
+            Durability::Write => {
+                if !std::mem::replace(&mut keeper.is_due, true) {
+                    ctx.run_later(SYNC_MAX, Self::sync_due);
+                }
+                Kept::Now
+            }
+            Durability::Sync => {
+                let (done, wait) = oneshot::channel();
+                keeper.waiting.push_back((mark, done));
+                self.sync(ctx);
+                Kept::Later(wait)
+            }
+        }
+    }
+
+    /// Syncs what has waited long enough; a disk that is still at the last sync is given more time.
+    fn sync_due(&mut self, ctx: &mut Context<Self>) {
+        let Some(keeper) = &mut self.keeper else { return };
+        if keeper.syncs > 0 {
+            ctx.run_later(SYNC_MAX, Self::sync_due);
+            return;
+        }
+        keeper.is_due = false;
+        self.sync(ctx);
+    }
+
+    /// Begins a sync of what was appended so far, unless one goes on.
+    fn sync(&mut self, ctx: &mut Context<Self>) {
+        let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.syncs == 0) else { return };
+        keeper.syncs += 1;
+        let (mark, syncing) = (keeper.journal.last(), keeper.journal.sync());
+        self.after(syncing, ctx, move |store, ctx| store.synced(mark, ctx));
+    }
+
+    /// A sync is done; those who came too late for it have another begun.
+    fn synced(&mut self, mark: Mark, ctx: &mut Context<Self>) {
+        let Some(keeper) = &mut self.keeper else { return };
+        keeper.syncs -= 1;
+        keeper.note_synced(mark);
+        if !keeper.waiting.is_empty() {
+            self.sync(ctx);
+        }
+    }
+
+    fn consider_snapshot(&mut self, ctx: &mut Context<Self>) {
+        let Some(keeper) =
+            self.keeper.as_mut().filter(|keeper| !keeper.is_copying && keeper.journal.is_long())
+        else {
+            return;
+        };
+        keeper.is_copying = true;
+        let prepared = keeper.journal.prepare();
+        if let Some((next, named)) = self.or_end(prepared, ctx) {
+            self.after(named, ctx, |store, ctx| store.begin_snapshot(next, ctx));
+        }
+    }
+
+    fn begin_snapshot(&mut self, next: Box<dyn Appendable>, ctx: &mut Context<Self>) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let mark = keeper.journal.last();
+        keeper.syncs += 1;
+        let begun = keeper.journal.begin(next);
+        let Some((synced, snapshot)) = self.or_end(begun, ctx) else { return };
+        self.after(synced, ctx, move |store, ctx| {
+            store.synced(mark, ctx);
+            ctx.notify(Copy { snapshot, slot: 0 });
+        });
+    }
+
+    fn finish_snapshot(&mut self, snapshot: &Snapshot, ctx: &mut Context<Self>) {
+        let (length, synced) = snapshot.sync();
+        self.after(synced, ctx, move |store, ctx| {
+            let Some(keeper) = &mut store.keeper else { return };
+            let finished = keeper.journal.finish(length);
+            let Some(named) = store.or_end(finished, ctx) else { return };
+            store.after(named, ctx, move |store, ctx| {
+                let Some(keeper) = &mut store.keeper else { return };
+                keeper.is_copying = false;
+                let tidied = keeper.journal.tidy();
+                store.or_end(tidied, ctx);
+                info!("snapshot written bytes={length} clients={}", store.replica.store().len());
+            });
+        });
+    }
+
+    /// Syncs everything, as the last thing that is done.
+    pub(super) fn flush(&mut self) -> Option<Step<'static, ()>> {
+        self.keeper.as_ref().map(|keeper| keeper.journal.sync())
+    }
+
+    /// Goes on when the disk has done something; if it has failed, the server ends instead.
+    fn after(
+        &mut self,
+        step: Step<'static, ()>,
+        ctx: &mut Context<Self>,
+        next: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+    ) {
+        ctx.spawn(step.into_actor(self).map(|done, store, ctx| {
+            if store.or_end(done, ctx).is_some() {
+                next(store, ctx);
+            }
+        }));
+    }
+
+    /// What was done; if it failed, the server ends. Nothing is tried again: what a disk says after it has failed
+    /// once is worth nothing.
+    pub(super) fn or_end<T>(&mut self, done: io::Result<T>, ctx: &mut Context<Self>) -> Option<T> {
+        done.map_err(|error| {
+            if let Some(keeper) = &self.keeper {
+                keeper.abort(&format!("the disk failed, and nothing more can be acknowledged: {error}"));
+            }
+            ctx.terminate();
+        })
+        .ok()
+    }
+}
+
+impl Handler<Copy> for StoreActor {
+    type Result = ();
+
+    fn handle(&mut self, Copy { mut snapshot, slot }: Copy, ctx: &mut Context<Self>) {
+        let mut lines = Vec::new();
+        let next = self.replica.store().print_from(slot, COPY_SIZE, &mut lines);
+        let copied = snapshot.append(&lines);
+        if self.or_end(copied, ctx).is_none() {
+            return;
+        }
+        match next {
+            Some(slot) => ctx.notify(Copy { snapshot, slot }),
+            None => self.finish_snapshot(&snapshot, ctx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Keep;
+    use crate::messages::{Execute, Executed, Flush};
+    use crate::testing::{MemoryDisk, NOON, counting};
+    use actix::{Actor, Addr};
+    use herd_core::batch::Batch;
+    use herd_core::limits::Limits;
+    use herd_core::replica::Replica;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::time::timeout;
+
+    struct Bench {
+        store: Addr<StoreActor>,
+        disk: MemoryDisk,
+        has_ended: Arc<AtomicBool>,
+    }
+
+    async fn bench(durability: Durability) -> Bench {
+        let disk = MemoryDisk::default();
+        let mut replica = Replica::new("Goloman", &Limits::default());
+        let keep = Keep { disk: Arc::new(disk.clone()), durability };
+        let (journal, _) = Journal::open(keep, |line| assert!(replica.restore(line))).await.unwrap();
+        let has_ended: Arc<AtomicBool> = Arc::default();
+        let ended = Arc::clone(&has_ended);
+        let abort: Abort = Arc::new(move |_| ended.store(true, Ordering::Relaxed));
+        let store = StoreActor::new(replica, Some(journal), counting(), abort).start();
+        Bench { store, disk, has_ended }
+    }
+
+    impl Bench {
+        /// Has a check-in executed; nothing if it is not answered in a second.
+        async fn check_in(&self, client: &str, time: u32) -> Option<usize> {
+            let batch = Batch::new(format!("IAMAT {client} +1-2 {time}\n").into(), 1000);
+            let answer = self.store.send(Execute { batch, received: NOON });
+            match timeout(Duration::from_secs(1), answer).await {
+                Ok(Ok(Executed { batch, .. })) => Some(batch.output.len()),
+                Ok(Err(_)) | Err(_) => None,
+            }
+        }
+    }
+
+    #[actix::test]
+    async fn what_is_answered_was_written_before_and_is_synced_soon_after() {
+        tokio::time::pause();
+        let bench = bench(Durability::Write).await;
+        let before = bench.disk.syncs();
+        for time in 0..10 {
+            assert!(bench.check_in("kiwi", time).await.is_some());
+        }
+        let log = bench.disk.content("log-0");
+        assert_eq!(log.split(|&byte| byte == b'\n').count(), 11);
+        assert_eq!(bench.disk.syncs(), before);
+        tokio::time::sleep(SYNC_MAX * 2).await;
+        assert_eq!(bench.disk.syncs(), before + 1);
+    }
+
+    #[actix::test]
+    async fn a_disk_that_is_slow_to_sync_is_not_asked_twice_at_a_time_nor_forgotten() {
+        tokio::time::pause();
+        let bench = bench(Durability::Write).await;
+        let before = bench.disk.syncs();
+        bench.disk.set_slow(true);
+        for time in 0..5 {
+            assert!(bench.check_in("kiwi", time).await.is_some());
+            tokio::time::sleep(SYNC_MAX * 2).await;
+        }
+        assert_eq!(bench.disk.syncs(), before + 1);
+        bench.disk.set_slow(false);
+        tokio::time::sleep(SYNC_MAX * 3).await;
+        assert_eq!(bench.disk.syncs(), before + 2);
+    }
+
+    #[actix::test]
+    async fn with_sync_an_answer_waits_for_the_disk_and_many_share_one_sync() {
+        tokio::time::pause();
+        let bench = bench(Durability::Sync).await;
+        bench.disk.set_slow(true);
+        assert_eq!(bench.check_in("kiwi", 1).await, None);
+        let before = bench.disk.syncs();
+        let late = [2, 3, 4].map(|time| {
+            let batch = Batch::new(format!("IAMAT kiwi +1-2 {time}\n").into(), 1000);
+            actix_rt::spawn(bench.store.send(Execute { batch, received: NOON }))
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(late.iter().all(|answer| !answer.is_finished()));
+        bench.disk.set_slow(false);
+        for answer in late {
+            answer.await.unwrap().unwrap();
+        }
+        assert_eq!(bench.disk.syncs(), before + 1);
+    }
+
+    #[actix::test]
+    async fn a_disk_that_fails_ends_the_server_without_an_answer() {
+        tokio::time::pause();
+        for durability in [Durability::Write, Durability::Sync, Durability::None] {
+            let bench = bench(durability).await;
+            assert!(bench.check_in("kiwi", 1).await.is_some());
+            bench.disk.break_down();
+            assert_eq!(bench.check_in("kiwi", 2).await, None);
+            assert!(bench.has_ended.load(Ordering::Relaxed));
+        }
+    }
+
+    #[actix::test]
+    async fn a_sync_that_fails_ends_the_server() {
+        tokio::time::pause();
+        let bench = bench(Durability::Write).await;
+        assert!(bench.check_in("kiwi", 1).await.is_some());
+        bench.disk.break_down();
+        tokio::time::sleep(SYNC_MAX * 2).await;
+        assert!(bench.has_ended.load(Ordering::Relaxed));
+    }
+
+    #[actix::test]
+    async fn a_long_log_gives_way_to_a_snapshot_while_clients_go_on() {
+        tokio::time::pause();
+        let bench = bench(Durability::Write).await;
+        let names = || (0..200).map(|number| format!("{number}-{}", "x".repeat(800)));
+        for time in 0..30 {
+            for name in names() {
+                assert!(bench.check_in(&name, time).await.is_some());
+            }
+        }
+        tokio::time::sleep(SYNC_MAX).await;
+        let files = bench.disk.list();
+        assert!(files.iter().any(|name| name.starts_with("snapshot-")), "{files:?}");
+        assert_eq!(files.len(), 2, "{files:?}");
+        let mut replica = Replica::new("Goloman", &Limits::default());
+        let keep = Keep { disk: Arc::new(bench.disk.clone()), durability: Durability::Write };
+        Journal::open(keep, |line| assert!(replica.restore(line))).await.unwrap();
+        assert_eq!(replica.store().len(), 200);
+        assert!(
+            replica.store().dump().iter().all(|line| line.ends_with(b" +1-2 29 1520023935182837383 Goloman"))
+        );
+    }
+
+    #[actix::test]
+    async fn a_flush_is_done_when_all_is_synced() {
+        tokio::time::pause();
+        let bench = bench(Durability::None).await;
+        assert!(bench.check_in("kiwi", 1).await.is_some());
+        let before = bench.disk.syncs();
+        bench.store.send(Flush).await.unwrap();
+        assert_eq!(bench.disk.syncs(), before + 1);
+    }
+}
