@@ -4,11 +4,13 @@
 //! Secrets come from the environment only: a flag would show them to everybody who may list processes.
 
 use crate::failure::{Failure, reason};
+use herd_actors::journal::Durability;
 use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, Error, ErrorKind};
 
@@ -152,7 +154,7 @@ pub struct Check {
 macro_rules! flags {
     ($($name:ident: $kind:ty = $default:literal, $unit:literal, $variable:literal, $help:literal;)*) => {
         /// What a server is started with, from a command line and its environment, or from the settings of a file.
-        #[derive(Debug, Clone, Default, PartialEq, Deserialize, StructOpt)]
+        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize, StructOpt)]
         #[serde(default, deny_unknown_fields)]
         pub struct Flags {
             /// Accept neighbours that the topology does not name
@@ -161,6 +163,16 @@ macro_rules! flags {
             /// Where servers append their logs, each to a file of its name [default: logs]
             #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(from_os_str))]
             pub log_dir: Option<PathBuf>,
+            /// Where servers keep what they know, in a directory <NAME> each [default: data]
+            #[structopt(long, value_name = "DIR", env = "HERD_DATA_DIR", parse(from_os_str))]
+            pub data_dir: Option<PathBuf>,
+            /// Keep everything in memory alone: a server that ends forgets, and asks its neighbours
+            #[structopt(long)]
+            pub memory_only: bool,
+            /// When an update counts as kept: write (survives kill -9), sync (survives a loss of power), none [default: write]
+            #[structopt(long, value_name = "WHEN", env = "HERD_DURABILITY")]
+            #[serde(deserialize_with = "from_text")]
+            pub durability: Option<Durability>,
             /// Where places are asked for instead of Google
             #[structopt(long, value_name = "URL", env = "GOOGLE_PLACES_URL", hidden_short_help = true)]
             pub places_url: Option<String>,
@@ -181,6 +193,9 @@ macro_rules! flags {
                 Flags {
                     open: self.open || file.open,
                     log_dir: self.log_dir.or(file.log_dir),
+                    data_dir: self.data_dir.or(file.data_dir),
+                    memory_only: self.memory_only || file.memory_only,
+                    durability: self.durability.or(file.durability),
                     places_url: self.places_url.or(file.places_url),
                     $($name: self.$name.or(file.$name),)*
                 }
@@ -203,7 +218,12 @@ macro_rules! flags {
                 if self.open {
                     arguments.push("--open".into());
                 }
+                if self.memory_only {
+                    arguments.push("--memory-only".into());
+                }
                 give(&mut arguments, "log_dir", self.log_dir.as_ref());
+                give(&mut arguments, "data_dir", self.data_dir.as_ref());
+                give(&mut arguments, "durability", self.durability.map(|when| when.to_string()).as_ref());
                 give(&mut arguments, "places_url", self.places_url.as_ref());
                 $(give(&mut arguments, stringify!($name), self.$name.map(|limit| limit.to_string()).as_ref());)*
                 arguments
@@ -241,11 +261,27 @@ flags! {
 impl Flags {
     /// Tells where the logs go.
     pub fn log_dir(&self) -> &Path {
-        match &self.log_dir {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("logs"),
-        }
+        directory(self.log_dir.as_deref(), "logs")
     }
+
+    /// Tells where what is known goes.
+    pub fn data_dir(&self) -> &Path {
+        directory(self.data_dir.as_deref(), "data")
+    }
+}
+
+fn directory<'a>(given: Option<&'a Path>, default: &'static str) -> &'a Path {
+    given.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(default))
+}
+
+/// Reads a setting that a file writes as the flag does.
+fn from_text<'de, T, D>(value: D) -> Result<Option<T>, D::Error>
+where
+    T: FromStr<Err = String>,
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(value)?;
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 fn nothing(limit: &str) -> Failure {

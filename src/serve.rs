@@ -1,15 +1,18 @@
 //! `herd serve`: one server in this process, until it is told to stop.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::logging;
 use crate::options::{self, Flags, Serve};
 use crate::signals::Signals;
 use crate::topology::File;
 use actix::{Actor, Context, Handler};
+use herd_actors::disk::Directory;
+use herd_actors::journal::Keep;
 use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
 use std::io::Read;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Runs the server until a signal, or under the launcher until standard input ends.
@@ -58,7 +61,23 @@ fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Failure>
         open: flags.open,
         secret: options::secret()?,
         limits: flags.limits()?,
+        keep: keep(name, flags)?,
     })
+}
+
+/// Takes the directory in which a server keeps what it knows, unless it keeps everything in memory alone.
+fn keep(name: &str, flags: &Flags) -> Result<Option<Keep>, Failure> {
+    if flags.memory_only {
+        return Ok(None);
+    }
+    let path = flags.data_dir().join(name);
+    let disk = Directory::open(&path).map_err(|error| {
+        let (path, why) = (path.display(), reason(&error));
+        Failure::Undone(format!(
+            "{name} cannot keep its data in {path}: {why}; name another place with --data-dir"
+        ))
+    })?;
+    Ok(Some(Keep { disk: Arc::new(disk), durability: flags.durability.unwrap_or_default() }))
 }
 
 /// Waits for the end of standard input, in a thread of its own: reading it cannot be cancelled.

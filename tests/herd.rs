@@ -102,6 +102,7 @@ fn a_server_killed_and_restarted_gets_everything_back_from_its_neighbours() {
     wait_until_it_counts(&herd, "Holiday", clients);
 
     herd.kill("Welsh");
+    herd.forget("Welsh");
     let missed = herd.connect("Hands").tell(&told[0].0, THERE, "2.5");
     herd.start("Welsh");
     wait_until_it_counts(&herd, "Welsh", clients);
@@ -121,8 +122,10 @@ fn with_two_servers_killed_the_others_go_on_and_the_two_catch_up() {
     let before = herd.connect("Welsh").tell("before", HERE, "1");
     herd.wait_until_known(EVERYBODY, "before", &before);
 
-    herd.kill("Hands");
-    herd.kill("Welsh");
+    for name in ["Hands", "Welsh"] {
+        herd.kill(name);
+        herd.forget(name);
+    }
     let others = ["Goloman", "Holiday", "Wilkes"];
     herd.wait_until_known(&others, "before", &before);
     let meanwhile = others.map(|name| (name, herd.connect(name).tell(name, HERE, "2")));

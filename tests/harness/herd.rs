@@ -22,6 +22,8 @@ pub struct Server {
     pub options: Vec<String>,
     /// The value of `HERD_SECRET`, if it has any.
     pub secret: Option<String>,
+    /// What a shell does before it becomes the server, such as setting a limit with `ulimit`.
+    pub prelude: Option<String>,
     /// The servers that its topology file names. By default all.
     pub knows: Vec<String>,
     process: Option<Child>,
@@ -55,6 +57,7 @@ impl Herd {
                 peers: free.next().expect("an address for peers"),
                 options: Vec::new(),
                 secret: None,
+                prelude: None,
                 knows: names.iter().map(|&name| name.to_owned()).collect(),
                 process: None,
             })
@@ -157,6 +160,16 @@ impl Herd {
         child.wait().expect("the end of the process");
     }
 
+    /// Takes from a server that is down what it has on disk.
+    pub fn forget(&self, name: &str) {
+        std::fs::remove_dir_all(self.data(name)).expect("the data of a server that ran");
+    }
+
+    /// Where a server keeps what it knows.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.room.path().join("data").join(name)
+    }
+
     /// Sends a signal, named as `kill` names it.
     pub fn signal(&self, name: &str, signal: &str) {
         let id = self.server(name).process.as_ref().expect("a running server").id();
@@ -168,8 +181,13 @@ impl Herd {
     /// Asks a server to end with a signal, and returns how it ended.
     pub fn end(&mut self, name: &str, signal: &str) -> ExitStatus {
         self.signal(name, signal);
+        self.wait_for_the_end(name)
+    }
+
+    /// Waits until a server has ended, and returns how.
+    pub fn wait_for_the_end(&mut self, name: &str) -> ExitStatus {
         let mut child = self.server_mut(name).process.take().expect("a running server");
-        eventually(&format!("{name} ends after {signal}"), || child.try_wait().expect("a state"))
+        eventually(&format!("{name} ends"), || child.try_wait().expect("a state"))
     }
 
     /// Opens a connection to the client address of a server.
@@ -245,7 +263,14 @@ impl Herd {
     }
 
     fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = match &self.server(name).prelude {
+            None => Command::new(PROGRAM),
+            Some(prelude) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("{prelude}; exec \"$0\" \"$@\""), PROGRAM]);
+                shell
+            }
+        };
         command.args(["serve", name, "--topology"]).arg(self.write_topology(
             name,
             name,

@@ -1,0 +1,235 @@
+//! What a server remembers: kills under load, damaged files, and the ways to keep less or more.
+
+mod harness;
+
+use harness::{Client, Herd};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+const HERE: &str = "+34.068930-118.445127";
+
+/// One server that keeps its data in a way, running.
+fn server(options: &[&str]) -> Herd {
+    let mut herd = Herd::new(&["Goloman"], &[]);
+    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
+    herd.start("Goloman");
+    herd
+}
+
+/// The file that a server appends to.
+fn log_of(herd: &Herd) -> PathBuf {
+    herd.data("Goloman").join("log-0")
+}
+
+fn told(herd: &Herd, clients: usize) -> Vec<(String, String)> {
+    let mut connection = herd.connect("Goloman");
+    let clients = (0..clients).map(|number| format!("client{number}"));
+    clients.map(|client| (client.clone(), connection.tell(&client, HERE, "1.50"))).collect()
+}
+
+fn lost(herd: &Herd, told: &[(String, String)]) -> usize {
+    let mut connection = herd.connect("Goloman");
+    told.iter().filter(|(client, line)| connection.find(client).as_ref() != Some(line)).count()
+}
+
+/// How many rounds of kills: a few in every run, `HERD_KILLS` where somebody wants hundreds.
+fn kills() -> usize {
+    std::env::var("HERD_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
+
+/// Tells a server about clients of one's own until it is killed, and passes on what it acknowledged.
+fn tell_until_killed(
+    mut connection: Client,
+    number: usize,
+    round: usize,
+    acknowledged: &Sender<(String, String)>,
+) {
+    for time in 1.. {
+        let client = format!("client{number}-{}", time % 50);
+        let commands = format!("IAMAT {client} {HERE} {round}.{time:06}\n");
+        let answer = connection.say(commands).and_then(|()| connection.until(b"\n"));
+        let Ok(line) = answer else { return };
+        let line = String::from_utf8(line).expect("an answer of text").trim_end().to_owned();
+        assert!(line.starts_with("AT Goloman "), "{line}");
+        acknowledged.send((client, line)).expect("a test that still listens");
+    }
+}
+
+fn a_kill_at_any_moment_loses_nothing_acknowledged(options: &[&str]) {
+    let mut herd = server(options);
+    let mut newest = BTreeMap::new();
+    for round in 1..=kills() {
+        let (acknowledge, acknowledged) = mpsc::channel();
+        let tellers: Vec<_> = (0..4)
+            .map(|number| {
+                let (connection, acknowledge) = (herd.connect("Goloman"), acknowledge.clone());
+                thread::spawn(move || tell_until_killed(connection, number, round, &acknowledge))
+            })
+            .collect();
+        // Each round is killed after another number of answers, so that the kills come at all moments.
+        let answers = 50 + round * 37 % 400;
+        newest.extend(acknowledged.iter().take(answers));
+        herd.kill("Goloman");
+        for teller in tellers {
+            teller.join().expect("a teller that found no fault");
+        }
+        drop(acknowledge);
+        newest.extend(acknowledged);
+        herd.start("Goloman");
+        let mut connection = herd.connect("Goloman");
+        for (client, line) in &newest {
+            let found = connection.find(client).expect("a client that was acknowledged");
+            assert!(time_of(&found) >= time_of(line), "round {round}: {found} for {line}");
+        }
+    }
+}
+
+/// The last field of an AT line; all have the same form, so that they compare as text.
+fn time_of(line: &str) -> (u64, &str) {
+    let (seconds, fraction) = line.rsplit(' ').next().and_then(|time| time.split_once('.')).expect("a time");
+    (seconds.parse().expect("seconds"), fraction)
+}
+
+#[test]
+fn killed_under_load_a_server_has_all_it_acknowledged() {
+    a_kill_at_any_moment_loses_nothing_acknowledged(&[]);
+}
+
+#[test]
+fn killed_under_load_a_server_that_syncs_has_all_it_acknowledged() {
+    a_kill_at_any_moment_loses_nothing_acknowledged(&["--durability", "sync"]);
+}
+
+#[test]
+fn a_server_that_stops_and_one_that_is_killed_remember_every_byte() {
+    for signal in ["TERM", "KILL"] {
+        let mut herd = server(&[]);
+        let told = told(&herd, 30);
+        let _ = herd.end("Goloman", signal);
+        herd.start("Goloman");
+        assert_eq!(lost(&herd, &told), 0, "{signal}");
+    }
+}
+
+#[test]
+fn a_server_with_its_memory_alone_forgets_and_writes_nothing() {
+    let mut herd = server(&["--memory-only"]);
+    let told = told(&herd, 3);
+    herd.kill("Goloman");
+    assert!(!herd.data("Goloman").exists());
+    herd.start("Goloman");
+    assert_eq!(lost(&herd, &told), 3);
+}
+
+#[test]
+fn a_flipped_bit_in_the_log_costs_one_record_at_most_and_is_told() {
+    let mut herd = server(&[]);
+    let told = told(&herd, 20);
+    herd.kill("Goloman");
+    let whole = std::fs::read(log_of(&herd)).expect("a log");
+    for at in (0..whole.len()).step_by(whole.len() / 12) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        std::fs::write(log_of(&herd), flipped).expect("a log that can be written");
+        herd.start("Goloman");
+        assert!(lost(&herd, &told) <= 1, "byte {at}");
+        herd.kill("Goloman");
+    }
+    assert!(herd.log("Goloman").contains("damaged"), "{}", herd.log("Goloman"));
+}
+
+#[test]
+fn what_was_damaged_here_comes_back_from_a_neighbour() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    herd.start_all();
+    let told = told(&herd, 20);
+    herd.wait_until_known(&["Hands"], &told[19].0, &told[19].1);
+    herd.kill("Goloman");
+    let mut log = std::fs::read(log_of(&herd)).expect("a log");
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    std::fs::write(log_of(&herd), log).expect("a log that can be written");
+    herd.start("Goloman");
+    for (client, line) in &told {
+        herd.wait_until_known(&["Goloman"], client, line);
+    }
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_what_comes_next_is_kept() {
+    let mut herd = server(&[]);
+    let told = told(&herd, 5);
+    herd.kill("Goloman");
+    let mut log = std::fs::read(log_of(&herd)).expect("a log");
+    log.truncate(log.len() - 10);
+    std::fs::write(log_of(&herd), log).expect("a log that can be written");
+    herd.start("Goloman");
+    assert_eq!(lost(&herd, &told), 1);
+    let line = herd.connect("Goloman").tell("late", HERE, "7");
+    herd.kill("Goloman");
+    herd.start("Goloman");
+    assert_eq!(lost(&herd, &told[..4]), 0);
+    assert_eq!(herd.connect("Goloman").find("late"), Some(line));
+}
+
+#[test]
+fn a_long_log_gives_way_to_a_snapshot() {
+    let mut herd = server(&[]);
+    let mut connection = herd.connect("Goloman");
+    // About 10 MB of log for ten clients, which is more than twice anything worth keeping.
+    let id = "x".repeat(50_000);
+    let mut last = Vec::new();
+    for time in 0..20 {
+        last = (0..10)
+            .map(|number| connection.tell(&format!("{number}{id}"), HERE, &time.to_string()))
+            .collect();
+    }
+    harness::eventually("there is a snapshot and one log", || {
+        let names = std::fs::read_dir(herd.data("Goloman")).ok()?;
+        let mut names: Vec<String> =
+            names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        (names.len() == 3 && names[2].starts_with("snapshot-") && names[2] != "snapshot.tmp").then_some(())
+    });
+    herd.kill("Goloman");
+    herd.start("Goloman");
+    let mut connection = herd.connect("Goloman");
+    for (number, line) in last.iter().enumerate() {
+        assert_eq!(connection.find(&format!("{number}{id}")).as_ref(), Some(line));
+    }
+}
+
+#[test]
+fn two_servers_do_not_share_their_data() {
+    let herd = server(&[]);
+    let output = herd.run("Goloman");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("another process uses it") && said.contains("data/Goloman"), "{said}");
+}
+
+#[test]
+fn a_disk_that_takes_no_more_ends_the_server_with_a_reason() {
+    // The limit on the size of a file stands in for a full disk: the write fails in the same way.
+    let mut herd = Herd::new(&["Goloman"], &[]);
+    herd.server_mut("Goloman").prelude = Some("ulimit -f 256; trap '' XFSZ".to_owned());
+    herd.start("Goloman");
+    let mut connection = herd.connect("Goloman");
+    let id = "x".repeat(20_000);
+    let mut acknowledged = Vec::new();
+    for number in 0..20 {
+        let client = format!("{number}{id}");
+        let answer =
+            connection.say(format!("IAMAT {client} {HERE} 1\n")).and_then(|()| connection.until(b"\n"));
+        let Ok(line) = answer else { break };
+        acknowledged.push((client, String::from_utf8(line).expect("text").trim_end().to_owned()));
+    }
+    assert!(acknowledged.len() < 20);
+    assert_eq!(herd.wait_for_the_end("Goloman").code(), Some(1));
+    assert!(herd.log("Goloman").contains("the disk failed"), "{}", herd.log("Goloman"));
+    herd.server_mut("Goloman").prelude = None;
+    herd.start("Goloman");
+    assert_eq!(lost(&herd, &acknowledged), 0);
+}
