@@ -3,8 +3,12 @@
 //! Each child holds the reading end of a pipe whose writing end only this process has, and stops when it
 //! closes: that works however this process ends. Children have process groups of their own, so that Ctrl-C
 //! in a terminal reaches this process alone, which then stops them.
+//!
+//! A server that dies is started again, after a delay that grows while it keeps dying.
 
 use crate::failure::Failure;
+use herd_core::limits::Limits;
+use herd_core::redial::Backoff;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,6 +22,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How a server is started, but for its name.
 pub struct Recipe {
@@ -35,6 +40,10 @@ pub struct Launcher {
     recipe: Recipe,
     running: Running,
     children: JoinSet<Ending>,
+    /// The past of each server that was started.
+    pasts: BTreeMap<String, Past>,
+    /// The names of servers that are to be started again, each when its delay is over.
+    returning: JoinSet<String>,
     /// How long a server may take to stop before it is killed.
     stop_limit: Duration,
     order: watch::Sender<Order>,
@@ -47,6 +56,29 @@ enum Order {
     Stop,
     StopNow,
 }
+
+/// What happens to a server.
+#[derive(Debug)]
+pub enum Turn {
+    /// It has ended.
+    Ended(Ending),
+    /// It is to be started again now.
+    Returns(String),
+}
+
+/// What tells whether a server that ended is to be started again, and when.
+struct Past {
+    began: Instant,
+    /// True once it has got up: one that never did has something that only a person can mend.
+    got_up: bool,
+    backoff: Backoff,
+}
+
+/// A server that lives so long has got up.
+const UP_AFTER: Duration = Duration::from_secs(3);
+
+/// A server that lives so long dies of something new.
+const WELL_AFTER: Duration = Duration::from_secs(60);
 
 /// How a server ended.
 #[derive(Debug)]
@@ -67,6 +99,8 @@ impl Launcher {
             stop_limit,
             running: Running::default(),
             children: JoinSet::new(),
+            pasts: BTreeMap::new(),
+            returning: JoinSet::new(),
             order: watch::Sender::new(Order::Run),
         }
     }
@@ -77,8 +111,41 @@ impl Launcher {
             Failure::Undone(format!("cannot start {name} with {}: {error}", self.recipe.program.display()))
         })?;
         self.running.borrow_mut().insert(name.to_owned(), child.id().unwrap_or(0));
+        let began = Instant::now();
+        let new = || Past { began, got_up: false, backoff: Backoff::new(&Limits::default()) };
+        self.pasts.entry(name.to_owned()).or_insert_with(new).began = began;
         self.children.spawn_local(tend(name.to_owned(), child, self.order.subscribe(), self.stop_limit));
         Ok(())
+    }
+
+    /// Sees to it that a server that died is started again; after which delay, or `None` if it is not.
+    pub fn revive(&mut self, ending: &Ending) -> Option<Duration> {
+        let past = self.pasts.get_mut(&ending.name)?;
+        let delay = past.delay(*ending.status.as_ref().ok()?)?;
+        let name = ending.name.clone();
+        self.returning.spawn_local(async move {
+            tokio::time::sleep(delay).await;
+            name
+        });
+        Some(delay)
+    }
+
+    /// Waits until a server ends or one is to be started again; for ever if there is none of either.
+    pub async fn next(&mut self) -> Turn {
+        // A task that panicked is no ending of a server; its child was killed as it was dropped.
+        tokio::select! {
+            Some(Ok(ending)) = self.children.join_next() => {
+                self.running.borrow_mut().remove(&ending.name);
+                Turn::Ended(ending)
+            }
+            Some(Ok(name)) = self.returning.join_next() => Turn::Returns(name),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// True if no server runs and none is to be started again.
+    pub fn is_alone(&self) -> bool {
+        self.running.borrow().is_empty() && self.returning.is_empty()
     }
 
     /// Shares the list of those that run, which changes as they come and go.
@@ -105,6 +172,21 @@ impl Launcher {
     /// Kills all servers.
     pub fn stop_now(&self) {
         self.order.send_replace(Order::StopNow);
+    }
+}
+
+impl Past {
+    /// How long to wait before another start, if the end was one to mend.
+    fn delay(&mut self, status: ExitStatus) -> Option<Duration> {
+        let lived = self.began.elapsed();
+        self.got_up |= lived >= UP_AFTER || status.signal().is_some();
+        if status.success() || !self.got_up {
+            return None;
+        }
+        if lived >= WELL_AFTER {
+            self.backoff.reset();
+        }
+        Some(Duration::from_millis(self.backoff.delay_ms(0)))
     }
 }
 
@@ -201,6 +283,33 @@ mod tests {
         assert_eq!(ending(3 << 8), "Hands ended with exit status 3");
         assert_eq!(ending(9), "Hands ended with signal 9 (SIGKILL)");
         assert_eq!(ending(64), "Hands ended with signal 64");
+    }
+
+    /// The delays, in milliseconds, of a server that lives for so many seconds and then ends.
+    async fn delays(lives_s: &[u64], wait_status: i32) -> Vec<Option<u128>> {
+        let new = Instant::now();
+        let mut past = Past { began: new, got_up: false, backoff: Backoff::new(&Limits::default()) };
+        let mut delays = Vec::new();
+        for &life_s in lives_s {
+            past.began = Instant::now();
+            tokio::time::advance(Duration::from_secs(life_s)).await;
+            delays.push(past.delay(ExitStatus::from_raw(wait_status)).map(|delay| delay.as_millis()));
+        }
+        delays
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_keeps_dying_is_started_again_ever_later_until_it_lives_for_long() {
+        let delays = delays(&[0, 0, 0, 0, 0, 0, 0, 0, 61], 9).await;
+        let expected = [100, 200, 400, 800, 1600, 3200, 5000, 5000, 100];
+        assert_eq!(delays, expected.map(Some));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_got_up_or_was_told_to_stop_is_not_started_again() {
+        assert_eq!(delays(&[0, 1], 1 << 8).await, [None, None]);
+        assert_eq!(delays(&[10], 0).await, [None]);
+        assert_eq!(delays(&[10, 0], 1 << 8).await, [Some(100), Some(200)]);
     }
 
     #[test]

@@ -60,7 +60,7 @@ EXAMPLES:
     herd up Goloman Hands                    these two only
     herd up --topology topologies/hill.json  another herd
 
-A server that dies is named, and the others go on. Ctrl-C or SIGTERM stops all of them; a second one does
+A server that dies is named and started again, and the others go on. Ctrl-C or SIGTERM stops all of them; a second one does
 so at once. No server outlives the launcher, not even when it is killed.")]
     Up(Up),
     /// Run one server in the foreground

@@ -1,7 +1,7 @@
 //! `herd up`: starts the servers of a topology, says when they are ready and which of them end, stops them.
 
 use crate::failure::Failure;
-use crate::launcher::{Launcher, Recipe, Running};
+use crate::launcher::{Ending, Launcher, Recipe, Running, Turn};
 use crate::options::{self, Up};
 use crate::signals::Signals;
 use crate::status::{Answer, ask_all, links_up};
@@ -73,12 +73,9 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
     loop {
         tokio::select! {
             _ = signals.next() => return Ok(()),
-            ended = launcher.next_ending() => match ended {
-                Some(ending) if launcher.running().borrow().is_empty() => {
-                    return Err(Failure::Undone(format!("{ending}; no server is left")));
-                }
-                Some(ending) => terminal::complain(&format!("{ending}; the others go on")),
-                None => return Err(Failure::Undone("no server was started".to_owned())),
+            turn = launcher.next() => match turn {
+                Turn::Ended(ending) => mourn(&ending, launcher)?,
+                Turn::Returns(name) => launcher.start(&name)?,
             },
             answers = &mut ready, if !announced => {
                 announced = true;
@@ -86,6 +83,19 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
             }
         }
     }
+}
+
+/// Says which server ended and what follows; a failure when none is left.
+fn mourn(ending: &Ending, launcher: &mut Launcher) -> Result<(), Failure> {
+    if let Some(delay) = launcher.revive(ending) {
+        let ms = delay.as_millis();
+        terminal::complain(&format!("{ending}; the others go on, and it is started again in {ms} ms"));
+    } else if launcher.is_alone() {
+        return Err(Failure::Undone(format!("{ending}; no server is left")));
+    } else {
+        terminal::complain(&format!("{ending}; the others go on"));
+    }
+    Ok(())
 }
 
 /// Stops what still runs; a second signal kills it at once.
