@@ -1,5 +1,5 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs bench bench-quick bench-check bench-tools
+.PHONY: help herd test check fmt clippy docs fuzz kills bench bench-quick bench-check bench-tools
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +26,20 @@ clippy:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# What must hold for any bytes. A failure is kept in fuzz/artifacts; copied to core/tests/corpus it is replayed for ever.
+FUZZ_SECONDS ?= 60
+
+fuzz: ## fuzz each target for FUZZ_SECONDS (needs cargo-fuzz and a nightly compiler)
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
+	{ echo "skipped: install with 'rustup toolchain install nightly' and 'cargo install cargo-fuzz'"; exit 0; }; \
+	for target in client_lines peer_frames log_recovery topology; do \
+	mkdir -p fuzz/corpus/$$target && \
+	cargo +nightly fuzz run $$target fuzz/corpus/$$target core/tests/corpus/$$target -- \
+	-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
+
+kills: ## kill a server under load HERD_KILLS times and look for what it acknowledged
+	HERD_KILLS=$${HERD_KILLS:-200} cargo test --release --test memory killed -- --nocapture
 
 # Rows and lengths: `make bench BENCH="--rows 1,3,5 --runs 9"`. The figures go to docs/bench.json and docs/bench.svg.
 BENCH ?=

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod decimal;
 pub mod faults;
 pub mod flood;
+pub mod fuzz;
 pub mod handshake;
 pub mod journal;
 pub mod limits;

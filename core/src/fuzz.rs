@@ -1,0 +1,142 @@
+//! What must hold for any bytes at all: the bodies of the fuzz targets, which plain tests replay.
+//!
+//! Each returns normally whatever it is given, or panics because a rule was broken. `fuzz/` feeds them with what
+//! libFuzzer thinks of; `core/tests/corpus.rs` feeds them with what once failed.
+
+#![allow(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says that a rule was broken")]
+
+use crate::batch::{Batch, Pause};
+use crate::journal::{Recovery, Summary, print_entries};
+use crate::limits::Limits;
+use crate::line::{Command, fields};
+use crate::link::{Frame, Inbox};
+use crate::replica::Replica;
+use crate::session::Session;
+use crate::topology::{Server, Topology};
+use uuid::Uuid;
+
+/// A body, by the name of its target.
+pub type Body = (&'static str, fn(&[u8]));
+
+/// Every body.
+pub const BODIES: [Body; 4] = [
+    ("client_lines", client_lines),
+    ("peer_frames", peer_frames),
+    ("log_recovery", log_recovery),
+    ("topology", topology),
+];
+
+/// The time at which everything is received.
+const NOW: u64 = 1_520_023_935_182_837_383;
+
+/// Short enough that a fuzzer finds the edge.
+const LINE_MAX: usize = 64;
+
+/// However a client's bytes are cut into reads, the answers are the same, one to each line that is not blank.
+pub fn client_lines(bytes: &[u8]) {
+    let Some((&piece, bytes)) = bytes.split_first() else { return };
+    let whole = answers(&[bytes]);
+    let pieces: Vec<&[u8]> = bytes.chunks(usize::from(piece).max(1)).collect();
+    assert_eq!(answers(&pieces), whole, "the answers depend on how the bytes came");
+    let said = |line: &&[u8]| line.len() > LINE_MAX + 1 || Command::parse(line) != Command::Blank;
+    let at_most = bytes.split(|&byte| byte == b'\n').filter(said).count();
+    assert!(whole.split(|&byte| byte == b'\n').count() <= at_most + 1, "more answers than lines");
+}
+
+fn answers(reads: &[&[u8]]) -> Vec<u8> {
+    let mut replica = Replica::new("Goloman", &Limits::default());
+    let mut session = Session::new(LINE_MAX);
+    let mut out = Vec::new();
+    for read in reads {
+        session.buffer().extend_from_slice(read);
+        while let Some(batch) = session.batch() {
+            session.reuse(executed(&mut replica, batch, &mut out));
+        }
+    }
+    if let Some(batch) = session.finish() {
+        executed(&mut replica, batch, &mut out);
+    }
+    out
+}
+
+/// Executes a batch to its end; nobody is found and nothing is near.
+fn executed(replica: &mut Replica, mut batch: Batch, out: &mut Vec<u8>) -> Batch {
+    while replica.execute(&mut batch, NOW, 0, Uuid::nil()) != Pause::Done {}
+    out.append(&mut batch.output);
+    batch
+}
+
+/// Whatever a neighbour says, frames print as they were read, and what is known is only ever replaced by newer.
+pub fn peer_frames(bytes: &[u8]) {
+    let mut replica = Replica::new("Goloman", &Limits::default());
+    replica.link_up("Hands");
+    let mut inbox = Inbox::new(bytes.to_vec());
+    while let Ok(Some(frame)) = inbox.next(1 << 16) {
+        let mut again = Inbox::new(frame.to_bytes());
+        assert_eq!(again.next(1 << 17), Ok(Some(frame.clone())), "a frame is read as it is printed");
+        replica.hear("Hands", frame, 0, Uuid::nil());
+    }
+    let mut chunk = Vec::new();
+    replica.take("Hands", Uuid::max(), &mut chunk);
+    let mut told = Inbox::new(chunk);
+    while let Some(frame) = told.next(1 << 24).expect("what is said to a neighbour is frames") {
+        assert!(!matches!(frame, Frame::Bye { .. }), "nobody said goodbye");
+    }
+}
+
+/// Whatever is on disk, the same entries are found however it is read, and they are found again when written anew.
+pub fn log_recovery(bytes: &[u8]) {
+    let Some((&piece, bytes)) = bytes.split_first() else { return };
+    let (lines, summary) = recovered(&[bytes]);
+    let pieces: Vec<&[u8]> = bytes.chunks(usize::from(piece).max(1)).collect();
+    assert_eq!(recovered(&pieces), (lines.clone(), summary));
+    assert!(summary.length <= bytes.len() as u64 && summary.entries == lines.len() as u64);
+    let mut written = Vec::new();
+    print_entries(
+        &lines.iter().flat_map(|line| [&line[..], b"\n"].concat()).collect::<Vec<u8>>(),
+        &mut written,
+    );
+    let (again, undamaged) = recovered(&[&written]);
+    assert_eq!((again, undamaged.damaged), (lines, 0));
+}
+
+fn recovered(reads: &[&[u8]]) -> (Vec<Vec<u8>>, Summary) {
+    let mut lines = Vec::new();
+    let mut recovery = Recovery::default();
+    let mut replica = Replica::new("Goloman", &Limits::default());
+    let mut each = |line: &[u8]| {
+        replica.restore(line);
+        lines.push(line.to_vec());
+    };
+    for read in reads {
+        recovery.feed(read, &mut each);
+    }
+    let summary = recovery.finish(&mut each);
+    (lines, summary)
+}
+
+/// Whatever servers and links are named, a topology is refused or can be drawn and walked.
+///
+/// A line of three words is a server, one of two a link.
+pub fn topology(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (mut servers, mut links) = (Vec::new(), Vec::new());
+    for line in text.lines().take(40) {
+        let words: Vec<String> =
+            fields(line.as_bytes()).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        match <[String; 3]>::try_from(words) {
+            Ok([name, clients, peers]) => servers.push(Server { name, clients, peers }),
+            Err(words) => {
+                if let Ok([one, other]) = <[String; 2]>::try_from(words) {
+                    links.push((one, other));
+                }
+            }
+        }
+    }
+    let count = servers.len();
+    if let Ok(topology) = Topology::new(servers, &links) {
+        assert!(topology.longest_route() < count.max(1));
+        assert_eq!(topology.islands().concat().len(), count);
+        assert_eq!(topology.drawing().is_empty(), count == 0);
+    }
+}
