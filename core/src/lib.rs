@@ -14,6 +14,7 @@ pub mod limits;
 pub mod line;
 pub mod link;
 pub mod location;
+pub mod places;
 pub mod record;
 pub mod redial;
 pub mod replica;
