@@ -13,6 +13,7 @@ pub mod flights;
 pub mod gate;
 pub mod gazetteer;
 pub mod google;
+pub mod import;
 pub mod index;
 pub mod key;
 pub mod legacy;
