@@ -7,8 +7,9 @@
 //!
 //! ```text
 //! attributions: count, strings      areas: count, strings      kinds: count, strings
-//! places: count, then column by column: latitude and longitude (as differences to the place before), whether
-//! the next area begins, kinds, length of name, length of identifier; at the end all text in one string
+//! places: count, unit of coordinates in ten-millionths of a degree, then column by column: latitude and
+//! longitude (as differences to the place before), whether the next area begins, kinds, length of name, length
+//! of identifier; at the end all text in one string
 //! ```
 
 use std::fmt;
@@ -21,11 +22,14 @@ use super::spot::Spot;
 
 const MAGIC: &[u8] = b"herd places 1\n";
 
-/// The longest body read, in bytes: some twenty million places.
-const BODY_MAX: u64 = 1 << 30;
+/// The longest body read, in bytes: more than a list of places can fill.
+const BODY_MAX: u64 = 1 << 33;
 
 /// The level of compression; over 9 nothing is gained but minutes.
 const LEVEL: u8 = 9;
+
+/// The coarsest unit of coordinates, in ten-millionths of a degree.
+const UNIT_MAX: i32 = 10_000;
 
 /// Why bytes are not an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +82,10 @@ fn body(list: &Gazetteer) -> Vec<u8> {
     write_strings(&mut body, order.iter().map(|&area| &list.areas.words[area as usize]));
     write_strings(&mut body, &list.kinds.words);
     write_number(&mut body, entries.len() as u64);
-    write_differences(&mut body, entries.iter().map(|entry| i64::from(entry.spot.latitude_e7)));
-    write_differences(&mut body, entries.iter().map(|entry| i64::from(entry.spot.longitude_e7)));
+    let unit = unit(&entries);
+    write_number(&mut body, unit.unsigned_abs().into());
+    write_differences(&mut body, entries.iter().map(|entry| i64::from(entry.spot.latitude_e7 / unit)));
+    write_differences(&mut body, entries.iter().map(|entry| i64::from(entry.spot.longitude_e7 / unit)));
     let changes = entries.windows(2).map(|pair| u64::from(pair[0].area != pair[1].area));
     let changes = std::iter::once(0).chain(changes).take(entries.len());
     changes.for_each(|change| write_number(&mut body, change));
@@ -91,6 +97,14 @@ fn body(list: &Gazetteer) -> Vec<u8> {
         body.extend_from_slice(list.id(entry).as_bytes());
     }
     body
+}
+
+/// Returns the greatest power of ten that all coordinates are whole multiples of: few are given to the centimetre.
+fn unit(entries: &[Entry]) -> i32 {
+    let fits = |unit: i32| {
+        entries.iter().all(|entry| entry.spot.latitude_e7 % unit == 0 && entry.spot.longitude_e7 % unit == 0)
+    };
+    [UNIT_MAX, 1000, 100, 10].into_iter().find(|&unit| fits(unit)).unwrap_or(1)
 }
 
 fn write_strings<'a>(body: &mut Vec<u8>, strings: impl IntoIterator<Item = &'a String>) {
@@ -164,8 +178,10 @@ impl<'a> Reader<'a> {
 
     fn rows(&mut self) -> Result<Vec<Entry>, Damage> {
         let count = self.count()?;
-        let latitudes = self.differences(count)?;
-        let longitudes = self.differences(count)?;
+        let unit =
+            Some(self.small::<i32>()?).filter(|unit| (1..=UNIT_MAX).contains(unit)).ok_or(Damage::Number)?;
+        let latitudes = self.coordinates(count, unit)?;
+        let longitudes = self.coordinates(count, unit)?;
         let mut area = 0;
         let mut rows = Vec::with_capacity(count);
         for (latitude_e7, longitude_e7) in latitudes.into_iter().zip(longitudes) {
@@ -208,14 +224,15 @@ impl<'a> Reader<'a> {
         if count > self.rest.len() { Err(Damage::Short) } else { Ok(count) }
     }
 
-    fn differences(&mut self, count: usize) -> Result<Vec<i32>, Damage> {
+    fn coordinates(&mut self, count: usize, unit: i32) -> Result<Vec<i32>, Damage> {
         let mut before = 0_i64;
         let mut numbers = Vec::with_capacity(count);
         for _ in 0..count {
             let folded = self.number()?;
             let difference = (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed();
             before = before.checked_add(difference).ok_or(Damage::Number)?;
-            numbers.push(i32::try_from(before).map_err(|_| Damage::Number)?);
+            let coordinate = i32::try_from(before).ok().and_then(|number| number.checked_mul(unit));
+            numbers.push(coordinate.ok_or(Damage::Number)?);
         }
         Ok(numbers)
     }
@@ -301,7 +318,7 @@ mod tests {
     #[test]
     fn a_body_that_lies_about_its_counts_is_refused_without_taking_memory() {
         let bodies: [&[u8]; 4] =
-            [&[0xff; 12], &[0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x7f], &[1, 9, b'x'], &[0, 0, 0, 1]];
+            [&[0xff; 12], &[0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 1], &[1, 9, b'x'], &[0, 0, 0, 1, 1]];
         for body in bodies {
             assert!(Reader { rest: body }.list().is_err(), "{body:?}");
         }

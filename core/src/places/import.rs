@@ -245,7 +245,7 @@ mod tests {
     /// Returns all places of an import, in order of distance from nought.
     fn results(importer: Importer) -> Vec<Value> {
         let everything = Query { latitude: 0.0, longitude: 0.0, radius_m: 3e7, bound: 100 };
-        let answer = Index::new(&[importer.finish().0]).answer(&everything);
+        let answer = Index::new(vec![importer.finish().0]).answer(&everything);
         let mut json: Value = serde_json::from_slice(&answer).unwrap();
         json["results"].as_array_mut().unwrap().drain(..).collect()
     }

@@ -3,8 +3,8 @@
 //! A result is mostly text that never changes, so that text is kept as JSON strings, made when the index
 //! is loaded; answering is then a search and a copy.
 
+use rstar::RTree;
 use rstar::primitives::GeomWithData;
-use rstar::{RStarInsertionStrategy, RTree, RTreeParams};
 
 use super::Query;
 use super::envelope::{self, Status};
@@ -14,19 +14,9 @@ use super::spot::{Point, chord_2, on_sphere, write_degrees};
 
 type Leaf = GeomWithData<Point, Entry>;
 
-/// Nodes of the tree a little larger than rstar's, which saves a tenth of the memory at the same speed.
-struct Wide;
-
-impl RTreeParams for Wide {
-    const MIN_SIZE: usize = 4;
-    const MAX_SIZE: usize = 8;
-    const REINSERTION_COUNT: usize = 2;
-    type DefaultInsertionStrategy = RStarInsertionStrategy;
-}
-
 /// Places that can be searched.
 pub struct Index {
-    tree: RTree<Leaf, Wide>,
+    tree: RTree<Leaf>,
     /// The names and identifiers of all places, escaped as JSON strings are but without quotes.
     text: Vec<u8>,
     areas: Vec<Box<[u8]>>,
@@ -42,20 +32,20 @@ struct Kinds {
 
 impl Index {
     /// Builds an index of all places of some lists.
-    pub fn new(lists: &[Gazetteer]) -> Index {
+    pub fn new(lists: Vec<Gazetteer>) -> Index {
         let mut index = Index {
-            tree: RTree::new_with_params(),
+            tree: RTree::new(),
             text: Vec::new(),
             areas: Vec::new(),
             kinds: Vec::new(),
-            attributions: attributions(lists),
+            attributions: attributions(&lists),
         };
         let mut leaves = Vec::with_capacity(lists.iter().map(Gazetteer::len).sum());
         for list in lists {
-            index.take(list, &mut leaves);
+            index.take(&list, &mut leaves);
         }
         index.text.shrink_to_fit();
-        index.tree = RTree::bulk_load_with_params(leaves);
+        index.tree = RTree::bulk_load(leaves);
         index
     }
 
@@ -200,7 +190,7 @@ mod tests {
     #[test]
     fn the_nearest_come_first_and_no_more_than_wanted() {
         let towns = [(1.0, 1.0, "C", "", TOWN), (0.1, 0.1, "A", "", TOWN), (0.2, 0.2, "B", "", TOWN)];
-        let index = Index::new(&[list(&towns)]);
+        let index = Index::new(vec![list(&towns)]);
         assert_eq!(names(&answer(&index, 0.0, 0.0, 50_000.0, 20)), ["A", "B"]);
         assert_eq!(names(&answer(&index, 0.0, 0.0, 50_000.0, 1)), ["A"]);
     }
@@ -209,7 +199,7 @@ mod tests {
     fn a_result_has_all_that_users_of_the_legacy_form_read() {
         let mut places = list(&[(34.01945, -118.49119, "Santa \"Mo\" Monica", "California, US", TOWN)]);
         places.attribute("<b>GeoNames</b>");
-        let answer = answer(&Index::new(&[places]), 34.0, -118.4, 50_000.0, 5);
+        let answer = answer(&Index::new(vec![places]), 34.0, -118.4, 50_000.0, 5);
         let wanted = json!({
             "html_attributions": ["<b>GeoNames</b>"],
             "results": [{
@@ -227,7 +217,7 @@ mod tests {
     #[test]
     fn lists_are_searched_as_one_and_keep_their_own_areas_and_types() {
         let hotel = list(&[(0.0, 0.2, "Hotel", "Main St", &["lodging"])]);
-        let index = Index::new(&[list(&[(0.0, 0.1, "Town", "X, US", TOWN)]), hotel]);
+        let index = Index::new(vec![list(&[(0.0, 0.1, "Town", "X, US", TOWN)]), hotel]);
         let answer = answer(&index, 0.0, 0.0, 50_000.0, 5);
         assert_eq!(answer["results"][0]["vicinity"], "Town, X, US");
         assert_eq!(answer["results"][1]["vicinity"], "Main St");
@@ -236,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_radius_of_nothing_finds_what_is_on_the_very_spot() {
-        let index = Index::new(&[list(&[
+        let index = Index::new(vec![list(&[
             (34.01945, -118.49119, "Here", "", TOWN),
             (34.01946, -118.49119, "There", "", TOWN),
         ])]);
@@ -250,7 +240,7 @@ mod tests {
             (0.0, -179.9, "East", "", TOWN),
             (89.9, 10.0, "North", "", TOWN),
         ];
-        let index = Index::new(&[list(&places)]);
+        let index = Index::new(vec![list(&places)]);
         assert_eq!(names(&answer(&index, 0.0, 179.95, 20_000.0, 5)), ["Line", "East"]);
         assert_eq!(names(&answer(&index, 0.0, -180.0, 0.0, 5)), ["Line"]);
         assert_eq!(names(&answer(&index, 89.9, -170.0, 50_000.0, 5)), ["North"]);
@@ -258,14 +248,14 @@ mod tests {
 
     #[test]
     fn over_the_sea_there_is_nothing_and_that_is_no_error() {
-        let index = Index::new(&[list(&[(0.0, 0.0, "Buoy", "", TOWN)])]);
+        let index = Index::new(vec![list(&[(0.0, 0.0, "Buoy", "", TOWN)])]);
         assert_eq!(answer(&index, 30.0, -40.0, 50_000.0, 20)["status"], "ZERO_RESULTS");
-        assert_eq!(answer(&Index::new(&[]), 0.0, 0.0, 50_000.0, 20)["status"], "ZERO_RESULTS");
+        assert_eq!(answer(&Index::new(vec![]), 0.0, 0.0, 50_000.0, 20)["status"], "ZERO_RESULTS");
     }
 
     #[test]
     fn numbers_that_are_no_position_find_nothing() {
-        let index = Index::new(&[list(&[(0.0, 0.0, "Null", "", TOWN)])]);
+        let index = Index::new(vec![list(&[(0.0, 0.0, "Null", "", TOWN)])]);
         for (latitude, radius_m) in [(f64::NAN, 1.0), (0.0, f64::NAN), (0.0, -1.0), (f64::INFINITY, 1.0)] {
             assert_eq!(answer(&index, latitude, 0.0, radius_m, 5)["status"], "ZERO_RESULTS");
         }
@@ -297,7 +287,7 @@ mod tests {
         ) {
             let rows: Vec<_> = places.iter().map(|&(latitude, longitude)| (latitude, longitude, "X", "", TOWN)).collect();
             let radius_m = f64::from(radius_km) * 1000.0;
-            let answer = answer(&Index::new(&[list(&rows)]), middle.0, middle.1, radius_m, bound);
+            let answer = answer(&Index::new(vec![list(&rows)]), middle.0, middle.1, radius_m, bound);
             let found: Vec<f64> = answer["results"].as_array().unwrap().iter().map(|place| {
                 let location = &place["geometry"]["location"];
                 haversine_m(middle, (location["lat"].as_f64().unwrap(), location["lng"].as_f64().unwrap()))
