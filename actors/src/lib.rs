@@ -9,6 +9,7 @@ pub mod messages;
 pub mod net;
 pub mod node;
 pub mod peer;
+pub mod places;
 pub mod session;
 pub mod store;
 

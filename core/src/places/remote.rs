@@ -110,6 +110,10 @@ pub fn request(provider: Provider, access: &Access, query: &Query) -> Result<Req
             Status::RequestDenied,
             "this server has no key: set GOOGLE_PLACES_API_KEY or give --places-key-file",
         )),
+        (Provider::Overpass, _) if access.base_url.is_empty() => Err(Failure::unasked(
+            Status::RequestDenied,
+            "this server does not know where it is: give --places-overpass-url",
+        )),
         (Provider::Overpass, _) => Ok(overpass::request(access, query)),
         (Provider::None | Provider::Offline, _) => {
             Err(Failure::unasked(Status::RequestDenied, "places are turned off on this server"))

@@ -1,0 +1,83 @@
+//! A provider behind the network, with the gate and the lanes that stand before it.
+
+use super::Settings;
+use super::web::Web;
+use herd_core::places::gate::Gate;
+use herd_core::places::remote::{Access, answer, request};
+use herd_core::places::{Failure, Limits, Provider, Query, Status};
+use log::warn;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+
+/// A provider that is asked over HTTP.
+pub(super) struct Remote {
+    pub(super) provider: Provider,
+    access: Access,
+    web: Rc<Web>,
+    gate: RefCell<Gate>,
+    lanes: Lanes,
+}
+
+impl Remote {
+    pub(super) fn new(provider: Provider, settings: &Settings, web: Rc<Web>) -> Self {
+        let base_url = match provider {
+            Provider::GoogleLegacy => settings.google_legacy_url.clone(),
+            Provider::Overpass => settings.overpass_url.clone().unwrap_or_default(),
+            _ => settings.google_url.clone(),
+        };
+        let access = Access { base_url, key: settings.key.clone(), field_mask: settings.field_mask.clone() };
+        let gate = RefCell::new(Gate::new(&settings.limits));
+        Self { provider, access, web, gate, lanes: Lanes::new(&settings.limits) }
+    }
+
+    /// Asks, if the gate and the lanes let us. Times are counted from `began`.
+    pub(super) async fn ask(&self, query: &Query, began: Instant) -> Result<Vec<u8>, Failure> {
+        let request = request(self.provider, &self.access, query)?;
+        let _lane = self.lanes.enter().await?;
+        self.gate.borrow_mut().admit(began.elapsed())?;
+        let page = self.web.fetch(&request).await;
+        let outcome = page
+            .and_then(|page| answer(self.provider, query, &page.reply()))
+            .map_err(|failure| failure.scrubbed(self.access.key.as_ref()));
+        let rest = self.gate.borrow_mut().note(&outcome, began.elapsed());
+        if let (Some(rest), Err(failure)) = (rest, &outcome) {
+            warn!("places provider={} rests s={}: {:?}", self.provider, rest.as_secs(), failure.message);
+        }
+        outcome
+    }
+}
+
+/// How many requests are under way at once, and how many wait for how long.
+struct Lanes {
+    free: Semaphore,
+    waiting: Cell<usize>,
+    queue_max: usize,
+    queue_wait: Duration,
+}
+
+impl Lanes {
+    fn new(limits: &Limits) -> Self {
+        let free = Semaphore::new(limits.in_flight_max);
+        Self { free, waiting: Cell::new(0), queue_max: limits.queue_max, queue_wait: limits.queue_wait }
+    }
+
+    async fn enter(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        if let Ok(lane) = self.free.try_acquire() {
+            return Ok(lane);
+        }
+        if self.waiting.get() >= self.queue_max {
+            return Err(busy());
+        }
+        self.waiting.set(self.waiting.get() + 1);
+        let lane = timeout(self.queue_wait, self.free.acquire()).await;
+        self.waiting.set(self.waiting.get() - 1);
+        lane.ok().and_then(Result::ok).ok_or_else(busy)
+    }
+}
+
+fn busy() -> Failure {
+    Failure::unasked(Status::OverQueryLimit, "too many requests to it are under way on this server")
+}

@@ -1,0 +1,126 @@
+//! One HTTP request and its whole reply, within a deadline and a length.
+
+use awc::error::{ConnectError, PayloadError, SendRequestError};
+use awc::http::Version;
+use awc::http::header::{HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use awc::{Client, ClientRequest, ClientResponse, Connector};
+use herd_core::places::{Failure, Limits, Reply, Request};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How servers of providers see us; Overpass wants to know whom it serves.
+const OUR_NAME: &str =
+    concat!("herd/", env!("CARGO_PKG_VERSION"), " (places near a client; ask its operator)");
+
+/// Sends requests. Redirects are not followed: they would carry a key to another host.
+pub(super) struct Web {
+    client: Client,
+    deadline: Duration,
+    body_max: usize,
+}
+
+/// A reply that came within the limits.
+pub(super) struct Page {
+    code: u16,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Page {
+    /// Returns the reply as the core takes it.
+    pub(super) fn reply(&self) -> Reply<'_> {
+        Reply { code: self.code, retry_after: self.retry_after, body: &self.body }
+    }
+}
+
+impl Web {
+    pub(super) fn new(limits: &Limits, authorities: &[CertificateDer<'static>]) -> Self {
+        // awc panics where no provider is installed; one that is installed already is what is wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // The connection is within the one deadline, and HTTP/2 is not spoken because awc logs its heads, key and all.
+        let mut connector = Connector::new()
+            .timeout(limits.deadline)
+            .handshake_timeout(limits.deadline)
+            .max_http_version(Version::HTTP_11);
+        if !authorities.is_empty() {
+            connector = connector.rustls_0_23(Arc::new(believing(authorities)));
+        }
+        let client = Client::builder()
+            .connector(connector)
+            .disable_redirects()
+            .disable_timeout()
+            .add_default_header((USER_AGENT, OUR_NAME))
+            .finish();
+        Self { client, deadline: limits.deadline, body_max: limits.body_max }
+    }
+
+    /// Sends a request and reads the reply to its end.
+    pub(super) async fn fetch(&self, request: &Request) -> Result<Page, Failure> {
+        let late = |_| Failure::broken(format!("no whole answer within {} ms", self.deadline.as_millis()));
+        timeout(self.deadline, self.exchange(request)).await.map_err(late)?
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Page, Failure> {
+        let sending = match &request.body {
+            Some(body) => self.prepare(request, true)?.send_body(body.clone()),
+            None => self.prepare(request, false)?.send(),
+        };
+        let mut response = sending.await.map_err(|error| unsent(&error))?;
+        let (code, retry_after) = (response.status().as_u16(), retry_after(&response));
+        let body = response.body().limit(self.body_max).await.map_err(|error| self.unread(&error))?;
+        Ok(Page { code, retry_after, body: body.to_vec() })
+    }
+
+    fn prepare(&self, request: &Request, is_post: bool) -> Result<ClientRequest, Failure> {
+        let mut prepared =
+            if is_post { self.client.post(&request.url) } else { self.client.get(&request.url) };
+        for (name, value) in &request.headers {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_str(value)) else {
+                return Err(Failure::broken("a header of the request is malformed"));
+            };
+            // Whoever logs headers then does not log this one.
+            value.set_sensitive(true);
+            prepared = prepared.insert_header((name, value));
+        }
+        Ok(prepared)
+    }
+
+    fn unread<E: std::fmt::Display>(&self, error: &E) -> Failure {
+        let said = error.to_string();
+        if said == PayloadError::Overflow.to_string() {
+            return Failure::broken(format!("the answer is over {} bytes long", self.body_max));
+        }
+        Failure::broken(format!("the answer broke off: {said}"))
+    }
+}
+
+/// Returns a configuration that believes these authorities and no others.
+fn believing(authorities: &[CertificateDer<'static>]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    // Those that are no certificates are left out; nothing is believed that should not be.
+    roots.add_parsable_certificates(authorities.iter().cloned());
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+}
+
+fn unsent(error: &SendRequestError) -> Failure {
+    match error {
+        SendRequestError::Url(_) => {
+            Failure::broken("its address is malformed; look at the --places-…-url options")
+        }
+        SendRequestError::Connect(ConnectError::Resolver(_) | ConnectError::NoRecords) => {
+            Failure::broken("the name of its host is unknown")
+        }
+        SendRequestError::Connect(error) => Failure::broken(format!("it cannot be connected to: {error}")),
+        error => Failure::broken(format!("the request failed: {error}")),
+    }
+}
+
+/// Reads how long to wait, where it is said in seconds; a date would need a clock, and is left to the breaker.
+fn retry_after<S>(response: &ClientResponse<S>) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u32>().ok()?;
+    Some(Duration::from_secs(seconds.into()))
+}
