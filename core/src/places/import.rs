@@ -1,4 +1,4 @@
-//! Making a list of places out of files that people have: `GeoNames` dumps, CSV and `GeoJSON`.
+//! Making a list of places out of files that people have: GeoNames dumps, CSV and GeoJSON.
 //!
 //! A bad row is counted and the first few are named; it never ends an import.
 
@@ -22,13 +22,13 @@ const ROW_MAX: usize = 1 << 20;
 /// A form in which files of places come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A dump of `GeoNames`: 19 columns between tabs.
+    /// A dump of GeoNames: 19 columns between tabs.
     GeoNames,
     /// Columns between commas, semicolons or tabs, named in the first row.
     Csv,
-    /// One `GeoJSON` document with a collection of features.
+    /// One GeoJSON document with a collection of features.
     GeoJson,
-    /// One `GeoJSON` feature a line, as `osmium export -f geojsonseq` writes them.
+    /// One GeoJSON feature a line, as `osmium export -f geojsonseq` writes them.
     GeoJsonLines,
 }
 
@@ -75,7 +75,7 @@ impl FromStr for Format {
 /// What an import is told besides the files.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// The feature classes (`P`) and codes (`HTL`) of `GeoNames` that are wanted; none means all.
+    /// The feature classes (`P`) and codes (`HTL`) of GeoNames that are wanted; none means all.
     pub features: Vec<String>,
     /// What a place is where its row does not say.
     pub types: Vec<String>,
@@ -127,7 +127,7 @@ impl Importer {
         Importer { wishes, ..Importer::default() }
     }
 
-    /// Takes names of first-level regions from the text of `GeoNames`' `admin1CodesASCII.txt`.
+    /// Takes names of first-level regions from the text of GeoNames' `admin1CodesASCII.txt`.
     pub fn name_regions(&mut self, text: &str) {
         let columns = text.lines().filter_map(|line| line.split_once('\t'));
         for (code, rest) in columns {
@@ -175,7 +175,7 @@ impl Importer {
         }
     }
 
-    /// Takes a whole file of `GeoJSON`.
+    /// Takes a whole file of GeoJSON.
     pub fn document(&mut self, text: &[u8]) {
         geojson::document(self, text);
     }

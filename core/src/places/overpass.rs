@@ -1,4 +1,4 @@
-//! `OpenStreetMap`, asked through an Overpass server.
+//! OpenStreetMap, asked through an Overpass server.
 //!
 //! Overpass cannot order by distance, so everything in reach comes and is ordered here. That is why only
 //! towns are asked for farther out: all named things within 50 km of a city would be tens of megabytes.
@@ -14,7 +14,7 @@ use super::remote::{Access, Blame, Failure, Reply, Request, shortened};
 use super::spot::on_sphere;
 use super::{Query, Status};
 
-/// What `OpenStreetMap` wants to be said of its data.
+/// What OpenStreetMap wants to be said of its data.
 pub const ATTRIBUTION: &str =
     "Data © <a href=\"https://www.openstreetmap.org/copyright\">OpenStreetMap</a> contributors, ODbL";
 
@@ -128,7 +128,7 @@ fn entry(position: Position, element: &Element) -> Entry<'_> {
         .vicinity(address(tag))
 }
 
-/// Returns the address that tags of `OpenStreetMap` spell.
+/// Returns the address that tags of OpenStreetMap spell.
 pub(super) fn address<'a>(tag: impl Fn(&str) -> Option<&'a str>) -> String {
     let door = [tag("addr:housenumber"), tag("addr:street")];
     let door = door.into_iter().flatten().collect::<Vec<_>>().join(" ");

@@ -14,7 +14,7 @@ pub enum Provider {
     Google,
     /// Google's legacy Nearby Search.
     GoogleLegacy,
-    /// An Overpass server of `OpenStreetMap`.
+    /// An Overpass server of OpenStreetMap.
     Overpass,
 }
 

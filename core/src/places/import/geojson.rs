@@ -1,4 +1,4 @@
-//! `GeoJSON`: a document with a collection of features, or one feature a line.
+//! GeoJSON: a document with a collection of features, or one feature a line.
 //!
 //! A document is read feature by feature, so that a bad feature is one bad feature, and what comes before
 //! the damage in a file is kept.
@@ -13,7 +13,7 @@ use super::super::overpass::{ATTRIBUTION, address as osm_address};
 use super::super::spot::on_sphere;
 use super::{Importer, Place, Reject, Spot};
 
-/// The tags of `OpenStreetMap`, and the usual words of others, that say what a thing is.
+/// The tags of OpenStreetMap, and the usual words of others, that say what a thing is.
 const KINDS: [&str; 12] = [
     "amenity", "shop", "tourism", "leisure", "historic", "railway", "place", "natural", "types", "type",
     "category", "kind",
@@ -133,7 +133,7 @@ fn own_id(feature: &Value) -> String {
     }
 }
 
-/// Returns the identifier of an object of `OpenStreetMap`, as osmium (`n5`) or Overpass (`node/5`) writes it.
+/// Returns the identifier of an object of OpenStreetMap, as osmium (`n5`) or Overpass (`node/5`) writes it.
 fn osm_id(feature: &Value) -> Option<String> {
     let id = feature["id"].as_str().or_else(|| feature["properties"]["@id"].as_str())?;
     if let Some((kind @ ("node" | "way" | "relation"), number)) = id.split_once('/') {

@@ -1,8 +1,8 @@
-//! Rows of a `GeoNames` dump, as <https://download.geonames.org/export/dump/> describes them.
+//! Rows of a GeoNames dump, as <https://download.geonames.org/export/dump/> describes them.
 
 use super::{Importer, Place, Reject, area, spot};
 
-/// What `GeoNames` wants to be said of its data.
+/// What GeoNames wants to be said of its data.
 pub(super) const ATTRIBUTION: &str = "Places from <a href=\"https://www.geonames.org/\">GeoNames</a>, \
      <a href=\"https://creativecommons.org/licenses/by/4.0/\">CC BY 4.0</a>";
 
