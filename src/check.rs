@@ -8,8 +8,11 @@ use herd_core::topology::Topology;
 /// Prints the drawing of a file that was read, which is nearly all there is to validate.
 pub fn run(file: &File) -> Result<(), Failure> {
     let path = file.path.display();
-    // The limits are part of the file, so an impossible one is refused here too.
-    file.settings.limits().map_err(|failure| Failure::Undone(format!("{path}: settings: {failure}")))?;
+    // The limits and places are part of the file, so impossible ones are refused here too.
+    file.settings
+        .limits()
+        .and_then(|_| file.settings.places.settings())
+        .map_err(|failure| Failure::Undone(format!("{path}: settings: {failure}")))?;
     terminal::show(&format!("{path}: {}", picture(&file.topology)))
 }
 

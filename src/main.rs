@@ -5,6 +5,7 @@ mod failure;
 mod launcher;
 mod logging;
 mod options;
+mod places;
 mod send;
 mod serve;
 mod signals;
@@ -42,6 +43,7 @@ async fn run(options: Options) -> Result<(), Failure> {
         Command::Send(send) => send::run(&file()?, send).await,
         Command::Status(status) => status::run(&file()?.topology, &status).await,
         Command::Check(check) => check::run(&warned(topology::read(check.file.as_ref().unwrap_or(&path))?)),
+        Command::Places(places::Command::Import(import)) => places::import::run(import),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Secrets come from the environment only: a flag would show them to everybody who may list processes.
 
 use crate::failure::{Failure, reason};
+use crate::places;
 use herd_actors::journal::Durability;
 use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
@@ -31,6 +32,7 @@ EXAMPLES:
     herd send Welsh 'WHATSAT kiwi.cs.ucla.edu 10 5'
     herd serve Goloman               run one server in the foreground
     herd check topologies/hill.json  validate a topology and draw it
+    herd places import US.txt -o us.index   make an index of places of your own
 
 ENVIRONMENT:
     HERD_SECRET            servers link only with those that have the same secret
@@ -96,6 +98,8 @@ EXAMPLES:
     herd check topologies/hill.json
     herd check                       the one that herd up would take")]
     Check(Check),
+    /// Make an index of places of your own
+    Places(places::Command),
 }
 
 /// What `herd up` is asked.
@@ -173,9 +177,9 @@ macro_rules! flags {
             #[structopt(long, value_name = "WHEN", env = "HERD_DURABILITY")]
             #[serde(deserialize_with = "from_text")]
             pub durability: Option<Durability>,
-            /// Where places are asked for instead of Google
-            #[structopt(long, value_name = "URL", env = "GOOGLE_PLACES_URL", hidden_short_help = true)]
-            pub places_url: Option<String>,
+            /// How places are found.
+            #[structopt(flatten)]
+            pub places: places::Flags,
             $(
                 #[doc = $help]
                 #[structopt(
@@ -196,7 +200,7 @@ macro_rules! flags {
                     data_dir: self.data_dir.or(file.data_dir),
                     memory_only: self.memory_only || file.memory_only,
                     durability: self.durability.or(file.durability),
-                    places_url: self.places_url.or(file.places_url),
+                    places: self.places.or(file.places),
                     $($name: self.$name.or(file.$name),)*
                 }
             }
@@ -224,7 +228,7 @@ macro_rules! flags {
                 give(&mut arguments, "log_dir", self.log_dir.as_ref());
                 give(&mut arguments, "data_dir", self.data_dir.as_ref());
                 give(&mut arguments, "durability", self.durability.map(|when| when.to_string()).as_ref());
-                give(&mut arguments, "places_url", self.places_url.as_ref());
+                self.places.arguments(&mut arguments);
                 $(give(&mut arguments, stringify!($name), self.$name.map(|limit| limit.to_string()).as_ref());)*
                 arguments
             }
@@ -290,7 +294,7 @@ fn nothing(limit: &str) -> Failure {
 
 /// Adds a flag with its value: as two words if the value begins with `=`, which clap would take off, otherwise as
 /// one, so that a value that begins with a dash is still a value.
-fn give(arguments: &mut Vec<OsString>, name: &str, value: Option<&impl AsRef<OsStr>>) {
+pub fn give(arguments: &mut Vec<OsString>, name: &str, value: Option<&impl AsRef<OsStr>>) {
     let Some(value) = value.map(AsRef::as_ref) else { return };
     let mut flag = OsString::from(format!("--{}", name.replace('_', "-")));
     if value.as_encoded_bytes().starts_with(b"=") {
@@ -308,7 +312,6 @@ pub fn secret() -> Result<Option<Secret>, Failure> {
 }
 
 /// Reads the key for places, from the environment.
-#[expect(dead_code, reason = "there are no places yet that want a key")]
 pub fn places_key() -> Result<Option<String>, Failure> {
     hidden("GOOGLE_PLACES_API_KEY")?
         .map(String::from_utf8)
@@ -498,12 +501,13 @@ mod tests {
         fn flags_survive_the_command_line_to_a_child(
             open: bool,
             log_dir in proptest::option::of("[^\0]{1,12}"),
-            places_url in proptest::option::of("[^\0]{1,12}"),
+            url in proptest::option::of("[^\0]{1,12}"),
             line_max: Option<usize>,
             redial_max_ms: Option<u64>,
         ) {
             let log_dir = log_dir.map(PathBuf::from);
-            let flags = Flags { open, log_dir, places_url, line_max, redial_max_ms, ..Flags::default() };
+            let places = places::Flags { url, ..places::Flags::default() };
+            let flags = Flags { open, log_dir, places, line_max, redial_max_ms, ..Flags::default() };
             prop_assert_eq!(serve(&flags.arguments()), flags);
         }
 

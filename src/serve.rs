@@ -5,12 +5,12 @@ use crate::logging;
 use crate::options::{self, Flags, Serve};
 use crate::signals::Signals;
 use crate::topology::File;
-use actix::{Actor, Context, Handler};
+use actix::Actor;
 use herd_actors::disk::Directory;
 use herd_actors::journal::Keep;
-use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
+use herd_actors::places::PlacesActor;
 use std::io::Read;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -20,12 +20,13 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     let Serve { name, until_stdin_ends, flags } = serve;
     let flags = flags.or(file.settings.clone());
     let settings = settings(&file, &name, &flags)?;
+    let places = flags.places.settings()?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
     if let Some(warning) = file.warning() {
         log::warn!("{warning}");
     }
     let mut signals = Signals::new()?;
-    let near = NoPlaces.start().recipient();
+    let near = PlacesActor::new(places).start().recipient();
     let node =
         Node::start(settings, near, Seams::real()).await.map_err(|error| cannot_start(&name, &error))?;
     let reason = tokio::select! {
@@ -91,20 +92,4 @@ async fn end_of_stdin() {
     });
     // The sender is only ever dropped, which is what is waited for.
     let _ = end.await;
-}
-
-/// Stands in for places until there are some.
-struct NoPlaces;
-
-impl Actor for NoPlaces {
-    type Context = Context<Self>;
-}
-
-impl Handler<Near> for NoPlaces {
-    type Result = Vec<u8>;
-
-    fn handle(&mut self, _: Near, _: &mut Context<Self>) -> Vec<u8> {
-        br#"{"html_attributions":[],"results":[],"status":"REQUEST_DENIED","error_message":"no places yet"}"#
-            .to_vec()
-    }
 }

@@ -31,7 +31,10 @@ const ASK_EVERY: Duration = Duration::from_millis(25);
 pub async fn run(file: File, up: Up) -> Result<(), Failure> {
     let Up { names, flags } = up;
     let herd = Herd { servers: chosen(&file, &names)?, topology: file.topology, secret: options::secret()? };
-    let limits = flags.clone().or(file.settings).limits()?;
+    let settings = flags.clone().or(file.settings);
+    let limits = settings.limits()?;
+    // What is wrong with places is said once here, and not by every server.
+    settings.places.settings()?;
     let stop_limit = Duration::from_millis(limits.stop_ms).saturating_add(STOP_MARGIN);
     let mut signals = Signals::new()?;
     let mut launcher = Launcher::new(recipe(&file.path, flags.arguments())?, stop_limit);
