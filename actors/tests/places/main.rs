@@ -1,5 +1,6 @@
 //! `PlacesActor` as a session knows it, with a stand-in for each provider.
 
+#[allow(dead_code, reason = "the tests of the whole program use the rest")]
 mod stand_in;
 
 use actix::{Actor, Recipient};

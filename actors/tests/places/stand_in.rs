@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -21,6 +21,8 @@ const KEY: &[u8] = include_bytes!("server.key.der");
 pub enum Answer {
     /// Says this and closes the connection.
     Say(Vec<u8>),
+    /// Says this when the test comes to the barrier too.
+    SayAt(Arc<Barrier>, Vec<u8>),
     /// Says this, and nothing more until the asker gives up.
     SayAndHang(Vec<u8>),
     /// Says this, and then the same letter as long as somebody listens.
@@ -124,6 +126,10 @@ impl State {
     fn answer(&self, stream: &mut (impl Read + Write)) -> std::io::Result<()> {
         match self.next() {
             Answer::Say(bytes) => stream.write_all(&bytes)?,
+            Answer::SayAt(barrier, bytes) => {
+                barrier.wait();
+                stream.write_all(&bytes)?;
+            }
             Answer::SayAndHang(bytes) => {
                 stream.write_all(&bytes)?;
                 stream.flush()?;

@@ -1,0 +1,163 @@
+//! `WHATSAT` through the real program: offline, through a stand-in for Google, and with an index of one's own.
+
+mod harness;
+#[path = "../actors/tests/places/stand_in.rs"]
+#[allow(dead_code, reason = "only some of what the stand-in can do is needed here")]
+mod stand_in;
+
+use harness::{Client, Herd, eventually};
+use serde_json::Value;
+use stand_in::{Answer, StandIn, head, http};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Barrier};
+
+const KIWI: &str = "kiwi.cs.ucla.edu";
+const HERE: &str = "+34.068930-118.445127";
+const KEY: &str = "AIza-very-s3cret";
+
+const LEGACY: &str = "{\n   \"html_attributions\" : [],\n\n\n   \"results\" : [\n      { \"name\" : \"caf\\u00e9\" },\n      {\n         \"name\" : \"B\"\n      }\n   ],\n   \"status\" : \"OK\"\n}\n\n";
+
+fn started(options: &[&str]) -> Herd {
+    let mut herd = Herd::one();
+    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
+    herd.start("Goloman");
+    herd
+}
+
+/// Asks for places and returns the bytes between the AT line and the two newlines.
+fn places(client: &mut Client, command: &str) -> String {
+    assert!(client.ask(command).starts_with("AT Goloman "));
+    let mut json = client.until(b"\n\n").expect("places");
+    json.truncate(json.len() - 2);
+    String::from_utf8(json).expect("text")
+}
+
+fn names(json: &str) -> Vec<String> {
+    let answer: Value = serde_json::from_str(json).expect("JSON");
+    let results = answer["results"].as_array().expect("a list");
+    results.iter().map(|place| place["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// A file for one test, removed when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, text: &[u8]) -> Self {
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("places-{}-{name}", std::process::id()));
+        fs::write(&path, text).expect("a file");
+        Scratch(path)
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().expect("a path that is text")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left behind is litter under the target directory.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_herd_without_a_key_or_a_network_finds_real_places() {
+    let herd = started(&["--places", "offline"]);
+    let mut client = herd.connect("Goloman");
+    client.tell(KIWI, HERE, "1520023934.918963997");
+    let near = places(&mut client, &format!("WHATSAT {KIWI} 10 5"));
+    let wanted = ["Westwood, Los Angeles", "Century City", "Beverly Hills", "Santa Monica", "Culver City"];
+    assert_eq!(names(&near), wanted);
+    assert!(near.contains("Santa Monica, California, US") && near.contains("geonames.org"));
+    client.tell("ship", "+30.0-040.0", "1");
+    assert!(places(&mut client, "WHATSAT ship 50 20").contains("ZERO_RESULTS"));
+    assert_eq!(names(&places(&mut client, &format!("WHATSAT {KIWI} 10 0"))).len(), 0);
+    client.tell("spot", "+34.01945-118.49119", "1");
+    assert_eq!(names(&places(&mut client, "WHATSAT spot 0 20")), ["Santa Monica"]);
+}
+
+#[test]
+fn what_the_legacy_search_says_comes_through_byte_for_byte() {
+    let stand_in = StandIn::start([http(200, LEGACY)]);
+    let key = Scratch::new("key", format!("{KEY}\n").as_bytes());
+    let url = stand_in.url();
+    let herd = started(&["--places", "google-legacy", "--places-key-file", key.name(), "--places-url", &url]);
+    let mut client = herd.connect("Goloman");
+    client.tell(KIWI, HERE, "1");
+    let near = places(&mut client, &format!("WHATSAT {KIWI} 10 1"));
+    let wanted = "{\n   \"html_attributions\" : [\"Google Maps\"],\n   \"results\" : [\n      { \"name\" : \"caf\\u00e9\" }\n   ],\n   \"status\" : \"OK\", \"source\" : \"google-legacy\"\n}";
+    assert_eq!(near, wanted);
+    assert!(stand_in.requests()[0].contains(&format!("radius=10000&key={KEY} ")));
+    assert!(!herd.log("Goloman").contains(KEY));
+}
+
+#[test]
+fn who_waits_for_google_delays_no_other_session_and_no_earlier_answer() {
+    let barrier = Arc::new(Barrier::new(2));
+    let reply = [head(200, "", LEGACY.len()), LEGACY.into()].concat();
+    let stand_in = StandIn::start([Answer::SayAt(Arc::clone(&barrier), reply)]);
+    let key = Scratch::new("waiting-key", KEY.as_bytes());
+    let url = stand_in.url();
+    let options = ["--places", "google-legacy", "--places-key-file", key.name(), "--places-url", &url];
+    let herd = started(&[&options[..], &["--places-deadline-ms", "60000"]].concat());
+    let mut waiting = herd.connect("Goloman");
+    let commands = format!("IAMAT {KIWI} {HERE} 1\nWHATSAT {KIWI} 10 5\nIAMAT later {HERE} 2\n");
+    waiting.say(commands).expect("commands");
+    assert!(waiting.line().contains(KIWI));
+    eventually("Google is asked", || (stand_in.requests().len() == 1).then_some(()));
+    let mut other = herd.connect("Goloman");
+    for time in 0..100 {
+        other.tell("other", HERE, &time.to_string());
+    }
+    barrier.wait();
+    assert!(waiting.line().contains(KIWI));
+    assert!(String::from_utf8_lossy(&waiting.until(b"\n\n").expect("places")).contains("google-legacy"));
+    assert!(waiting.line().contains("later"));
+}
+
+fn herd_program(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
+    command.env_remove("GOOGLE_PLACES_API_KEY").env_remove("HERD_PLACES").args(arguments);
+    command.output().expect("the program starts")
+}
+
+#[test]
+fn an_index_of_ones_own_is_imported_and_searched() {
+    let table = Scratch::new("stops.csv", b"name,lat,lon\nStop,34.06893,-118.445127\nbad,north,0\n");
+    let index = Scratch::new("stops.index", b"");
+    let import = herd_program(&["places", "import", table.name(), "-o", index.name(), "--types", "bus_stop"]);
+    let said = String::from_utf8_lossy(&import.stdout).into_owned();
+    assert!(import.status.success() && import.stderr.is_empty(), "{import:?}");
+    assert!(said.starts_with("1 places, 0 rows left out (no name, or a feature not wanted), 1 bad rows\n"));
+    assert!(said.contains("line 3: the latitude \"north\" is no number"), "{said}");
+    let herd = started(&["--places", "offline", "--places-file", index.name(), "--places-file-only"]);
+    let mut client = herd.connect("Goloman");
+    client.tell(KIWI, HERE, "1");
+    let near = places(&mut client, &format!("WHATSAT {KIWI} 10 5"));
+    assert_eq!(names(&near), ["Stop"]);
+    assert!(near.contains("\"types\":[\"bus_stop\"]"));
+}
+
+#[test]
+fn an_import_that_cannot_be_done_says_why_in_one_line() {
+    let missing = herd_program(&["places", "import", "/nowhere/US.txt", "-o", "/nowhere/x"]);
+    assert_eq!(missing.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert_eq!(said, "herd: cannot read /nowhere/US.txt: no such file or directory\n");
+    let usage = herd_program(&["places", "import", "x.csv"]);
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn a_server_told_nonsense_about_places_does_not_start() {
+    let mut herd = Herd::one();
+    for (option, value) in [("--places", "goggle"), ("--places", "overpass"), ("--places-field-mask", "*")] {
+        herd.server_mut("Goloman").options = vec![option.to_owned(), value.to_owned()];
+        let output = herd.run("Goloman");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with(&format!("herd: {option}")));
+    }
+}
