@@ -3,8 +3,8 @@
 //! A result is mostly text that never changes, so that text is kept as JSON strings, made when the index
 //! is loaded; answering is then a search and a copy.
 
-use rstar::RTree;
 use rstar::primitives::GeomWithData;
+use rstar::{ParentNode, PointDistance, RTree, RTreeNode};
 
 use super::Query;
 use super::envelope::{self, Status};
@@ -84,7 +84,7 @@ impl Index {
         let mut out = Vec::with_capacity(256 + 192 * query.bound.min(20));
         envelope::open(&mut out, &self.attributions);
         let mut found = 0;
-        for entry in self.near(query) {
+        for (_, entry) in self.near(query) {
             envelope::separate(&mut out, found);
             self.render(&mut out, entry);
             found += 1;
@@ -94,14 +94,15 @@ impl Index {
         out
     }
 
-    fn near<'a>(&'a self, query: &Query) -> impl Iterator<Item = &'a Entry> {
+    fn near(&self, query: &Query) -> Vec<(f64, &Entry)> {
         let bound = if query.is_sane() { query.bound } else { 0 };
-        let farthest = chord_2(query.radius_m);
-        self.tree
-            .nearest_neighbor_iter_with_distance_2(on_sphere(query.latitude, query.longitude))
-            .take(bound)
-            .take_while(move |(_, chord_2)| *chord_2 <= farthest)
-            .map(|(leaf, _)| &leaf.data)
+        let middle = on_sphere(query.latitude, query.longitude);
+        let found = Vec::with_capacity(bound.min(20) + 1);
+        let mut search = Search { middle, bound, farthest: chord_2(query.radius_m), found };
+        if bound > 0 {
+            search.visit(self.tree.root());
+        }
+        search.found
     }
 
     fn render(&self, out: &mut Vec<u8>, entry: &Entry) {
@@ -124,6 +125,57 @@ impl Index {
         out.extend_from_slice(b",\"vicinity\":\"");
         render_vicinity(out, name, &self.areas[entry.area as usize], kinds.is_settled);
         out.extend_from_slice(b"\"}");
+    }
+}
+
+/// A search for the nearest. rstar's own iterator knows no radius, and looks for the nearest place however far it is;
+/// this one leaves out whatever is farther than the radius or than enough places that were found.
+struct Search<'a> {
+    middle: Point,
+    bound: usize,
+    /// How far a place may be to be of interest, as a squared chord.
+    farthest: f64,
+    /// The places found, by distance.
+    found: Vec<(f64, &'a Entry)>,
+}
+
+impl<'a> Search<'a> {
+    /// Looks into the nearest child first, because what is found there makes the others uninteresting.
+    fn visit(&mut self, node: &'a ParentNode<Leaf>) {
+        let children = node.children();
+        let by_distance =
+            |a: &usize, b: &usize| self.distance_2(&children[*a]).total_cmp(&self.distance_2(&children[*b]));
+        let Some(first) = (0..children.len()).min_by(by_distance) else { return };
+        self.look_at(&children[first]);
+        let others = children.iter().enumerate().filter(|(number, _)| *number != first);
+        others.for_each(|(_, child)| self.look_at(child));
+    }
+
+    fn look_at(&mut self, node: &'a RTreeNode<Leaf>) {
+        let distance_2 = self.distance_2(node);
+        if distance_2 > self.farthest {
+            return;
+        }
+        match node {
+            RTreeNode::Parent(parent) => self.visit(parent),
+            RTreeNode::Leaf(leaf) => self.keep(distance_2, &leaf.data),
+        }
+    }
+
+    fn distance_2(&self, node: &RTreeNode<Leaf>) -> f64 {
+        match node {
+            RTreeNode::Parent(parent) => parent.envelope().distance_2(&self.middle),
+            RTreeNode::Leaf(leaf) => leaf.distance_2(&self.middle),
+        }
+    }
+
+    fn keep(&mut self, distance_2: f64, entry: &'a Entry) {
+        let at = self.found.partition_point(|(before, _)| *before <= distance_2);
+        self.found.insert(at, (distance_2, entry));
+        self.found.truncate(self.bound);
+        if let (true, Some((last, _))) = (self.found.len() == self.bound, self.found.last()) {
+            self.farthest = *last;
+        }
     }
 }
 
