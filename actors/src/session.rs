@@ -16,11 +16,13 @@ use herd_core::decimal::Nanos;
 use herd_core::limits::Limits;
 use herd_core::session::Session;
 use log::{info, log_enabled, trace};
+use std::cell::Cell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -32,8 +34,7 @@ pub struct SessionActor {
     talk: Option<Talk>,
     /// Who the client is, for the log.
     client: Rc<str>,
-    /// Set off once: finish and end.
-    stop: Rc<Notify>,
+    stop: Rc<StopSign>,
     /// Its place among the sessions of the server.
     _seat: Seat,
 }
@@ -90,7 +91,21 @@ impl Handler<Stop> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, Stop: Stop, _: &mut Self::Context) {
-        self.stop.notify_one();
+        self.stop.set();
+    }
+}
+
+/// Set once: finish and end.
+#[derive(Default)]
+struct StopSign {
+    is_set: Cell<bool>,
+    rung: Notify,
+}
+
+impl StopSign {
+    fn set(&self) {
+        self.is_set.set(true);
+        self.rung.notify_one();
     }
 }
 
@@ -159,18 +174,20 @@ struct Talk {
 }
 
 impl Talk {
-    async fn run(&mut self, stop: &Notify) -> End {
+    async fn run(&mut self, stop: &StopSign) -> End {
         match self.converse(stop).await {
             Ok(end) | Err(end) => end,
         }
     }
 
-    async fn converse(&mut self, stop: &Notify) -> Result<End, End> {
-        loop {
+    async fn converse(&mut self, stop: &StopSign) -> Result<End, End> {
+        // One waiting for the sign serves all reads, and is asked only by those that have to wait.
+        let mut stopped = pin!(stop.rung.notified());
+        while !stop.is_set.get() {
             let read = tokio::select! {
                 biased;
-                () = stop.notified() => return self.hang_up(End::Stopped).await,
                 read = read(&mut self.socket, self.session.buffer(), self.read_size) => read?,
+                () = &mut stopped => break,
             };
             if read == self.read_size {
                 self.read_size = (self.read_size * 2).min(READ_MAX);
@@ -186,6 +203,7 @@ impl Talk {
                 return self.hang_up(End::Eof).await;
             }
         }
+        self.hang_up(End::Stopped).await
     }
 
     /// Has a batch executed and writes its answers, in their order.
@@ -237,7 +255,13 @@ impl Talk {
             return Ok(());
         }
         trace_lines(&self.client, '<', output);
-        timeout(self.write_stall, self.socket.write_all(output)).await.map_err(|_| End::Stalled)??;
+        let mut written = pin!(self.socket.write_all(output));
+        // Nearly always the socket takes all of it at once, and no timer is needed.
+        let at_once = poll_fn(|context| Poll::Ready(written.as_mut().poll(context))).await;
+        match at_once {
+            Poll::Ready(result) => result?,
+            Poll::Pending => timeout(self.write_stall, written).await.map_err(|_| End::Stalled)??,
+        }
         output.clear();
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The commands of one read from a client on their way through the store, and their answers on the way back.
 
 use crate::line::print_invalid;
+use memchr::memchr;
 
 /// Whole lines of one client, and the answers to those that are done.
 ///
@@ -67,15 +68,16 @@ impl Batch {
         Self { input, line_max, ..Self::default() }
     }
 
-    /// Takes new lines into the buffers of a batch that is done; the old lines' buffer is returned.
-    pub(crate) fn refill(&mut self, input: Vec<u8>, line_max: usize) -> Vec<u8> {
+    /// Takes the first `length` of some bytes into a batch that is done. The others stay, in the batch's old buffer.
+    pub(crate) fn refill(&mut self, bytes: &mut Vec<u8>, length: usize, line_max: usize) {
         self.next = 0;
         self.lines = 0;
         self.line_max = line_max;
         self.searched = false;
-        let mut spare = std::mem::replace(&mut self.input, input);
-        spare.clear();
-        spare
+        self.input.clear();
+        self.input.extend_from_slice(&bytes[length..]);
+        bytes.truncate(length);
+        std::mem::swap(&mut self.input, bytes);
     }
 
     /// The lines as they came.
@@ -122,7 +124,7 @@ impl Batch {
 /// The line that begins somewhere, without its LF or CR LF, and where the next one begins.
 fn line_at(input: &[u8], start: usize) -> (&[u8], usize) {
     let rest = &input[start..];
-    let Some(length) = rest.iter().position(|&byte| byte == b'\n') else { return (rest, input.len()) };
+    let Some(length) = memchr(b'\n', rest) else { return (rest, input.len()) };
     let line = &rest[..length];
     (line.strip_suffix(b"\r").unwrap_or(line), start + length + 1)
 }

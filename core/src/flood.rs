@@ -72,9 +72,19 @@ impl Flood {
         self.links.insert(name.to_owned(), link);
     }
 
-    /// Forgets a neighbour that cannot be told.
+    /// Forgets a neighbour that cannot be told, and with the last of them what there was to tell.
     pub fn link_down(&mut self, name: &str) {
         self.links.remove(name);
+        if self.links.is_empty() {
+            self.first = self.end();
+            self.ring_length = 0;
+            self.ring.clear();
+        }
+    }
+
+    /// True if there is anybody to tell.
+    pub fn has_links(&self) -> bool {
+        !self.links.is_empty()
     }
 
     /// The neighbours that are told, by name.
@@ -84,7 +94,7 @@ impl Flood {
 
     /// Puts an update on its way to every neighbour but the one it came from.
     pub fn push(&mut self, from: Option<&str>, update: Update) {
-        if faults::is_on(Fault::NoFlood) {
+        if self.links.is_empty() || faults::is_on(Fault::NoFlood) {
             return;
         }
         let frame = update.into_bytes();

@@ -15,6 +15,7 @@
 
 use crate::decimal::{parse_number, print_number};
 use crate::line::fields;
+use memchr::{memchr, memchr_iter};
 use uuid::Uuid;
 
 /// One thing said over a link.
@@ -73,13 +74,24 @@ impl Update {
 
     /// The record lines without their ends.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes[self.lines_at..].split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+        lines(&self.bytes[self.lines_at..])
     }
 
     /// The whole frame.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+/// Splits record lines at their ends.
+pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    let lines = memchr_iter(b'\n', bytes).chain([bytes.len()]).map(move |end| {
+        let line = &bytes[start..end];
+        start = end + 1;
+        line
+    });
+    lines.filter(|line| !line.is_empty())
 }
 
 /// Word, UUID and length fit in this.
@@ -189,7 +201,7 @@ impl Inbox {
 
 /// Reads the frame that some bytes begin with, and its length; `None` while it is not complete.
 fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malformed> {
-    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+    let Some(end) = memchr(b'\n', bytes) else {
         return if bytes.len() > frame_max { Err(Malformed::TooLong) } else { Ok(None) };
     };
     let malformed = || Malformed::Header(bytes[..end.min(HEADER_EXTRA)].to_vec());

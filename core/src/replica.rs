@@ -8,7 +8,7 @@ use crate::decimal::Nanos;
 use crate::flood::Flood;
 use crate::limits::Limits;
 use crate::line::{Command, print_invalid};
-use crate::link::{Frame, Update};
+use crate::link::{self, Frame, Update};
 use crate::record::Record;
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
@@ -29,6 +29,8 @@ pub struct Replica {
     /// Record lines that were applied and are not on disk yet, if they are to be.
     applied: Option<Vec<u8>>,
     counts: Counts,
+    /// A buffer for the record lines that a batch brings.
+    news: Vec<u8>,
     search_ms: u64,
     searches_max: usize,
 }
@@ -79,6 +81,7 @@ impl Replica {
             ended: Vec::new(),
             applied: None,
             counts: Counts::default(),
+            news: Vec::new(),
             search_ms: limits.search_ms,
             searches_max: limits.searches_max,
         }
@@ -86,7 +89,7 @@ impl Replica {
 
     /// Executes a client's lines, heard at `received`, until one asks for a pause.
     pub fn execute(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, fresh: Uuid) -> Pause {
-        let mut news = Vec::new();
+        let mut news = std::mem::take(&mut self.news);
         let pause = batch.run(|line, searched, out| match Command::parse(line) {
             Command::Iamat { client, location, time } => {
                 let record = Record { client, location, time, received, server: self.name.as_bytes() };
@@ -112,8 +115,10 @@ impl Replica {
         });
         if !news.is_empty() {
             self.note_applied(&news);
-            self.spread(None, Update::new(fresh, &news), now_ms);
+            self.spread(&news, now_ms, fresh);
         }
+        news.clear();
+        self.news = news;
         pause
     }
 
@@ -260,13 +265,13 @@ impl Replica {
         }
     }
 
-    /// Puts an update of this server's own on its way.
-    fn spread(&mut self, from: Option<&str>, update: Update, now_ms: u64) {
-        let _ = self.seen.insert(update.uuid, now_ms); // It is fresh, and remembered for when it comes round.
-        for line in update.lines() {
-            self.end_searches(line);
+    /// Puts record lines of this server's own on their way, if there is anybody to tell.
+    fn spread(&mut self, news: &[u8], now_ms: u64, fresh: Uuid) {
+        self.end_searches(news);
+        if self.flood.has_links() {
+            let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
+            self.flood.push(None, Update::new(fresh, news));
         }
-        self.flood.push(from, update);
     }
 
     /// Ends the searches for the clients of some record lines.
@@ -274,7 +279,7 @@ impl Replica {
         if self.searches.is_empty() {
             return;
         }
-        for record in lines.split(|&byte| byte == b'\n').filter_map(Record::parse) {
+        for record in link::lines(lines).filter_map(Record::parse) {
             let ended = self.searches.found(record.client);
             self.answer(ended);
         }

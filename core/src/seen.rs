@@ -1,7 +1,7 @@
 //! The UUIDs of updates and searches that came by already, so that each is handled once.
 
 use crate::faults::{self, Fault};
-use std::collections::HashSet;
+use hashbrown::HashSet;
 use uuid::Uuid;
 
 /// A bounded set that forgets: two generations, the older dropped when the younger is full or has had its time.

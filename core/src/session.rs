@@ -1,6 +1,7 @@
 //! One client's conversation, as bytes: what was read becomes batches of whole lines.
 
 use crate::batch::Batch;
+use memchr::{memchr, memrchr};
 
 /// The bytes that a client has sent and that no batch carries yet. Bounded by the longest line and one read.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl Session {
             self.skip();
         }
         let unscanned = &self.pending[self.scanned..];
-        if let Some(last) = unscanned.iter().rposition(|&byte| byte == b'\n') {
+        if let Some(last) = memrchr(b'\n', unscanned) {
             return Some(self.cut(self.scanned + last + 1));
         }
         self.scanned = self.pending.len();
@@ -58,11 +59,8 @@ impl Session {
     /// Makes a batch of the first bytes; the others stay.
     fn cut(&mut self, length: usize) -> Batch {
         let mut batch = std::mem::take(&mut self.spare);
-        let mut lines = std::mem::take(&mut self.pending);
-        let rest = lines.split_off(length.min(lines.len()));
-        let mut spare = batch.refill(lines, self.line_max);
-        spare.extend_from_slice(&rest);
-        self.pending = spare;
+        let length = length.min(self.pending.len());
+        batch.refill(&mut self.pending, length, self.line_max);
         self.scanned = 0;
         batch
     }
@@ -75,7 +73,7 @@ impl Session {
 
     /// Drops the rest of a line over the limit, as far as it has come.
     fn skip(&mut self) {
-        let end = self.pending.iter().position(|&byte| byte == b'\n');
+        let end = memchr(b'\n', &self.pending);
         self.skipping = end.is_none();
         self.pending.drain(..end.map_or(self.pending.len(), |at| at + 1));
         self.scanned = 0;
