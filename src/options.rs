@@ -167,7 +167,7 @@ macro_rules! flags {
             /// Where servers append their logs, each to a file of its name [default: logs]
             #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(from_os_str))]
             pub log_dir: Option<PathBuf>,
-            /// Where servers keep what they know, in a directory <NAME> each [default: data]
+            /// Where servers keep what they know, each in a directory of its name [default: data]
             #[structopt(long, value_name = "DIR", env = "HERD_DATA_DIR", parse(from_os_str))]
             pub data_dir: Option<PathBuf>,
             /// Keep everything in memory alone: a server that ends forgets, and asks its neighbours

@@ -101,8 +101,9 @@ impl std::error::Error for StartError {}
 impl Node {
     /// Takes both addresses and starts all actors on the current thread.
     pub async fn start(settings: Settings, near: Recipient<Near>, seams: Seams) -> Result<Self, StartError> {
-        let for_clients = bind(&seams, "clients", &settings.clients).await?;
+        // Peers first: whoever finds the address for clients open finds the other open too.
         let for_peers = bind(&seams, "peers", &settings.peers).await?;
+        let for_clients = bind(&seams, "clients", &settings.clients).await?;
         let (clients, peers) = (address_of(&*for_clients), address_of(&*for_peers));
         let (replica, journal) = recall(&settings).await.map_err(StartError::Disk)?;
         let store =
