@@ -217,11 +217,13 @@ impl Talk {
                 Pause::Done => break,
                 Pause::Search { client } => {
                     let found = self.desk.find.send(Find { client });
-                    self.meanwhile(&mut batch.output, found).await??;
+                    let owes = !batch.output.is_empty();
+                    self.meanwhile(&mut batch.output, owes, found).await??;
                 }
                 Pause::Places(nearby) => {
                     let places = self.desk.near.send(near(nearby));
-                    let json = self.meanwhile(&mut batch.output, places).await??;
+                    let owes = has_more_than_a_line(&batch.output);
+                    let json = self.meanwhile(&mut batch.output, owes, places).await??;
                     batch.add_places(&json);
                 }
             }
@@ -235,12 +237,16 @@ impl Talk {
         Ok(())
     }
 
-    /// Waits for an answer; if it is not there at once, the client gets those before it first.
+    /// Waits for an answer; if it is not there at once and the client is owed others, it gets those first.
     async fn meanwhile<T>(
         &mut self,
         output: &mut Vec<u8>,
+        owes: bool,
         answer: impl Future<Output = T>,
     ) -> Result<T, End> {
+        if !owes {
+            return Ok(answer.await);
+        }
         let mut answer = pin!(answer);
         if let Ok(ready) = timeout(PATIENCE, &mut answer).await {
             return Ok(ready);
@@ -271,6 +277,11 @@ impl Talk {
         self.socket.shutdown().await?;
         Ok(end)
     }
+}
+
+/// Whether there is anything before the last line, which is the beginning of the answer that is waited for.
+fn has_more_than_a_line(output: &[u8]) -> bool {
+    output.iter().position(|&byte| byte == b'\n').is_some_and(|end| end + 1 < output.len())
 }
 
 /// Reads some bytes behind those that a buffer holds, at most `size`; 0 is the end of the input.
