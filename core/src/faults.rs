@@ -1,6 +1,6 @@
 //! Rules broken on purpose, to see whether the tests would notice.
 //!
-//! What heals a herd is redundant: what the flood loses, the exchange on the next link brings. A simulation that
+//! What heals a herd is redundant: what the flood loses, the next comparison of digests brings. A simulation that
 //! always has both proves neither, so each of its seeds may switch some rule off. Every switch is also a bug
 //! that somebody could write; that the simulation catches each of them is the simulation's own test.
 //!
@@ -9,9 +9,9 @@
 /// One rule that can be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Updates are not passed on: only new links bring news.
+    /// Updates are not passed on: only comparing digests brings news.
     NoFlood,
-    /// A new link begins with what is news from then on, not with what is known.
+    /// A new link begins without comparing digests.
     NoCatchUp,
     /// A link that fell out of the ring goes on where the ring begins.
     NoResync,
@@ -29,6 +29,10 @@ pub enum Fault {
     SearchesForEver,
     /// The ring keeps everything.
     EndlessRing,
+    /// Nobody compares digests but when a link begins or fell out of the ring.
+    NoRegularDigests,
+    /// A record that replaces another leaves the digest as it was.
+    DigestMissesChanges,
 }
 
 #[cfg(feature = "faults")]

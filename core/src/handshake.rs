@@ -12,6 +12,7 @@
 //! where there is no secret. Both sides prove that they know the secret, and neither proof can be used as the other
 //! or again, because each covers both nonces. The secret says who may talk; it does not hide what is said.
 
+use crate::digest;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
@@ -30,6 +31,16 @@ impl Secret {
     /// A secret of any bytes; `None` if there are none.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (!bytes.is_empty()).then(|| Self(bytes.into()))
+    }
+
+    /// The key that the servers who share this secret hash their records with; it does not tell the secret.
+    pub fn digest_key(&self) -> digest::Key {
+        let mut bytes = [0; 16];
+        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) {
+            mac.update(b"herd digest");
+            bytes.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        }
+        digest::Key::new(bytes)
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod decimal;
+pub mod digest;
 pub mod faults;
 pub mod flood;
 pub mod fuzz;

@@ -1,5 +1,6 @@
 //! Where every client was last seen: one record per client, the newest.
 
+use crate::digest::{Digest, Key, Node, Pass, Sums};
 use crate::faults::{self, Fault};
 use crate::record::Record;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -29,6 +30,8 @@ pub struct Store {
     /// Slots by client ID.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    /// What the lines sum up to.
+    digest: Digest,
 }
 
 /// A record line without its end, and where its first field ends.
@@ -59,6 +62,11 @@ impl Line {
 const LINE_GUESS: usize = 128;
 
 impl Store {
+    /// An empty store of a herd that hashes with a key of its own.
+    pub fn keyed(key: Key) -> Self {
+        Self { digest: Digest::new(key), ..Self::default() }
+    }
+
     /// Takes a record if it is newer than what is known of its client.
     pub fn learn(&mut self, record: &Record<'_>) -> Learned {
         if let Some(slot) = self.find(record.client) {
@@ -67,6 +75,7 @@ impl Store {
         let Ok(slot) = u32::try_from(self.lines.len()) else { return Learned::Stale };
         let hash = self.hasher.hash_one(record.client);
         self.lines.push(Line::new(record));
+        self.digest.add(record.client);
         let (lines, hasher) = (&self.lines, &self.hasher);
         self.index.insert_unique(hash, slot, |&slot| hasher.hash_one(lines[slot as usize].client()));
         Learned::News
@@ -78,6 +87,9 @@ impl Store {
             Some(Ordering::Equal) => Learned::Known,
             Some(Ordering::Less | Ordering::Greater) | None => {
                 self.lines[slot] = Line::new(record);
+                if !faults::is_on(Fault::DigestMissesChanges) {
+                    self.digest.change(record.client);
+                }
                 Learned::News
             }
         }
@@ -117,6 +129,51 @@ impl Store {
             }
         }
         None
+    }
+
+    /// Appends the record lines of a bucket, or what is left of them from a slot on, until `bytes_max` is reached, at
+    /// least one of them if there is any; tells the slot to go on with, or `None` at the end.
+    pub fn print_bucket(
+        &self,
+        bucket: u16,
+        from: Option<Slot>,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Slot> {
+        let start = out.len();
+        let mut slots = self.digest.slots(bucket, from);
+        while let Some(line) = slots.next().and_then(|slot| self.lines.get(slot)) {
+            out.extend_from_slice(&line.text);
+            out.push(b'\n');
+            if out.len() - start >= bytes_max {
+                return slots.next();
+            }
+        }
+        None
+    }
+
+    /// What the lines sum up to, as far as they have been summed.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Asks for sums that cover everything that is known now.
+    pub fn want_sums(&mut self) -> Pass {
+        self.digest.want()
+    }
+
+    /// Sums on for whoever wants sums, about so many records.
+    pub fn sum_some(&mut self, records: usize) {
+        let (key, lines) = (self.digest.key(), &self.lines);
+        self.digest.step(records, |slot| lines.get(slot).map_or(0, |line| key.sum(&line.text)));
+    }
+
+    /// The sums of the children of a node, renewed as far as `records_max` records allow; and how many that took.
+    pub fn sums(&mut self, node: Node, records_max: usize) -> (Box<Sums>, usize) {
+        let (key, lines) = (self.digest.key(), &self.lines);
+        let sum = |slot: Slot| lines.get(slot).map_or(0, |line| key.sum(&line.text));
+        let records = self.digest.renew_node(node, records_max, sum);
+        (self.digest.sums(node), records)
     }
 
     /// Every record line, sorted: equal for two stores that know the same.
@@ -165,7 +222,58 @@ mod tests {
         assert_eq!(store.print_from(3, 1000, &mut out), None);
     }
 
+    #[test]
+    fn the_lines_of_a_bucket_come_out_in_pieces_and_those_of_all_buckets_are_all() {
+        let mut store = Store::default();
+        // So many clients that some buckets have more than one.
+        for client in 0..2000 {
+            assert_eq!(learn(&mut store, &format!("k{client} +1-2 5 6 A")), Learned::News);
+        }
+        let mut out = Vec::new();
+        for bucket in 0..=u16::MAX {
+            let mut from = store.print_bucket(bucket, None, 1, &mut out);
+            while from.is_some() {
+                from = store.print_bucket(bucket, from, 1, &mut out);
+            }
+        }
+        let mut lines: Vec<&[u8]> =
+            out.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, store.dump());
+    }
+
+    /// What the lines of a store sum up to if nobody kept it up.
+    fn sums_afresh(store: &Store) -> (u128, Vec<Sums>) {
+        let mut afresh = Store::default();
+        for line in store.dump() {
+            let _ = afresh.learn(&Record::parse(line).unwrap());
+        }
+        sums(&mut afresh)
+    }
+
+    fn sums(store: &mut Store) -> (u128, Vec<Sums>) {
+        let pass = store.want_sums();
+        store.sum_some(usize::MAX);
+        assert!(store.digest().covers(pass));
+        let nodes = std::iter::once(Node::Root).chain((0..=255).map(Node::Inner));
+        (store.digest().root(), nodes.map(|node| *store.digest().sums(node)).collect())
+    }
+
     proptest! {
+        #[test]
+        fn the_digest_of_a_store_is_that_of_its_lines(
+            updates in prop::collection::vec((0..9_u8, 0..9_u8, 0..4_usize), 1..40),
+        ) {
+            let mut store = Store::default();
+            for (client, time, records) in updates {
+                let _ = learn(&mut store, &format!("c{client} +1-2 {time} 5 A"));
+                let _ = store.want_sums();
+                store.sum_some(records);
+            }
+            let afresh = sums_afresh(&store);
+            prop_assert!(sums(&mut store) == afresh);
+        }
+
         #[test]
         fn the_store_is_the_same_for_any_order_and_repetition(
             mut updates in prop::collection::vec((0..3_u8, 0..4_u8, 0..3_u8, 0..2_u8), 1..20),

@@ -1,0 +1,370 @@
+//! What a whole store sums up to, so that two stores can be compared by a few bytes.
+//!
+//! Every client falls into one of 65,536 buckets, by a hash that is the same on all servers of a herd. A bucket sums up
+//! to the keyed hashes of its record lines, added; 256 buckets make a node, 256 nodes the root. Sums do not depend on
+//! the order in which records came, and a bucket that changed changes its node and the root by the difference.
+//!
+//! To hash a record costs more than to take it, so a change only marks its bucket; what is marked is summed when
+//! somebody asks, a bounded piece at a time ([`Digest::step`]). A [`Pass`] over all buckets is what somebody waits for
+//! who wants sums that cover what is known now. Sums that were not renewed are those of an earlier store, and
+//! a store only ever learns: a neighbour whose old sums equal one's own knows at least that much.
+
+use siphasher::sip::SipHasher13;
+use siphasher::sip128::{self, Hasher128};
+use std::fmt;
+use std::hash::Hasher;
+
+/// How many children a node of the tree has.
+pub const FAN_OUT: usize = 256;
+
+/// How many buckets there are.
+pub const BUCKETS: usize = FAN_OUT * FAN_OUT;
+
+/// What everything sums up to.
+pub type Root = u128;
+
+/// What the children of one node sum up to: as much of it as is sent.
+pub type Sums = [u64; FAN_OUT];
+
+/// A place in the tree whose children have sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// The root; its children are the 256 nodes.
+    Root,
+    /// One of the nodes; its children are 256 buckets.
+    Inner(u8),
+}
+
+/// What all servers of a herd hash with. Who does not know it cannot choose records whose sums deceive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key([u8; 16]);
+
+impl Key {
+    /// A key of any bytes that the herd shares.
+    pub fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bucket of a client.
+    pub fn bucket(&self, client: &[u8]) -> u16 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(client);
+        let [high, low, ..] = hasher.finish().to_be_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// What a record line adds to the sum of its bucket.
+    pub fn sum(&self, line: &[u8]) -> u128 {
+        let mut hasher = sip128::SipHasher13::new_with_key(&self.0);
+        hasher.write(line);
+        hasher.finish128().as_u128()
+    }
+}
+
+impl Default for Key {
+    /// The key of herds that share no secret: everybody knows it.
+    fn default() -> Self {
+        Self(*b"herds are public")
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// When somebody can be told sums: after the pass of this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pass(u64);
+
+/// The sums over one store, and which of its records are in which bucket.
+///
+/// The store names its records by slots, numbered from 0 without gaps.
+pub struct Digest {
+    key: Key,
+    /// The newest slot of each bucket, plus 1; 0 if it has none.
+    heads: Vec<u32>,
+    /// For each slot the next older one of its bucket, plus 1; 0 if there is none.
+    next: Vec<u32>,
+    buckets: Vec<u128>,
+    nodes: Vec<u128>,
+    root: u128,
+    /// A bit for each bucket that changed since it was summed.
+    marks: Vec<u64>,
+    marked: usize,
+    /// The next word of `marks` that the pass under way looks at.
+    at: usize,
+    /// How many passes are over.
+    passes: u64,
+    /// The number of the last pass that somebody waits for.
+    wanted: u64,
+}
+
+/// How many buckets one word of marks is for.
+const WORD: usize = u64::BITS as usize;
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self::new(Key::default())
+    }
+}
+
+impl Digest {
+    /// The sums over nothing.
+    pub fn new(key: Key) -> Self {
+        Self {
+            key,
+            heads: vec![0; BUCKETS],
+            next: Vec::new(),
+            buckets: vec![0; BUCKETS],
+            nodes: vec![0; FAN_OUT],
+            root: 0,
+            marks: vec![0; BUCKETS / WORD],
+            marked: 0,
+            at: 0,
+            passes: 0,
+            wanted: 0,
+        }
+    }
+
+    /// What it hashes with.
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Notes that the next slot was taken, for a client that is new.
+    pub fn add(&mut self, client: &[u8]) {
+        let bucket = usize::from(self.key.bucket(client));
+        self.next.push(self.heads[bucket]);
+        // The store numbers its slots with 32 bits, and leaves out the last.
+        self.heads[bucket] = u32::try_from(self.next.len()).unwrap_or_default();
+        self.mark(bucket);
+    }
+
+    /// Notes that a client that is known has another record.
+    pub fn change(&mut self, client: &[u8]) {
+        self.mark(usize::from(self.key.bucket(client)));
+    }
+
+    fn mark(&mut self, bucket: usize) {
+        let (word, bit) = (&mut self.marks[bucket / WORD], 1 << (bucket % WORD));
+        self.marked += usize::from(*word & bit == 0);
+        *word |= bit;
+    }
+
+    /// The slots of a bucket, or what is left of them from one on.
+    pub fn slots(&self, bucket: u16, from: Option<usize>) -> impl Iterator<Item = usize> {
+        let first = from.map_or(self.heads[usize::from(bucket)] as usize, |slot| slot + 1);
+        let next = |&link: &usize| self.next.get(link.checked_sub(1)?).map(|&next| next as usize);
+        std::iter::successors(Some(first), next).take_while(|&link| link > 0).map(|link| link - 1)
+    }
+
+    /// Asks for sums that cover everything there is now; [`Digest::covers`] tells when that is so.
+    pub fn want(&mut self) -> Pass {
+        let is_under_way = self.passes < self.wanted && self.at > 0;
+        let pass = self.passes + 1 + u64::from(is_under_way);
+        self.wanted = self.wanted.max(pass);
+        Pass(pass)
+    }
+
+    /// Whether the sums cover all that was known when somebody wanted them.
+    pub fn covers(&self, Pass(pass): Pass) -> bool {
+        self.passes >= pass || self.marked == 0
+    }
+
+    /// Goes on with the passes that are wanted until about so many records were summed; `sum` tells what one adds.
+    pub fn step(&mut self, records: usize, sum: impl Fn(usize) -> u128) {
+        let mut left = records;
+        while self.passes < self.wanted {
+            if self.marked == 0 {
+                self.passes = self.wanted;
+                self.at = 0;
+                return;
+            }
+            while self.at < self.marks.len() {
+                while self.marks[self.at] != 0 {
+                    if left == 0 {
+                        return;
+                    }
+                    let bucket = self.at * WORD + self.marks[self.at].trailing_zeros() as usize;
+                    left = left.saturating_sub(1 + self.renew(bucket, &sum));
+                }
+                self.at += 1;
+            }
+            self.passes += 1;
+            self.at = 0;
+        }
+    }
+
+    /// Renews the sums of the children of a node that changed, until about so many records were summed; tells how
+    /// many were.
+    ///
+    /// The children of the root are left as they are: only a pass renews so much.
+    pub fn renew_node(&mut self, node: Node, records_max: usize, sum: impl Fn(usize) -> u128) -> usize {
+        let Node::Inner(node) = node else { return 0 };
+        let first = usize::from(node) * FAN_OUT;
+        let mut records = 0;
+        for word in first / WORD..(first + FAN_OUT) / WORD {
+            while self.marks[word] != 0 && records < records_max {
+                let bucket = word * WORD + self.marks[word].trailing_zeros() as usize;
+                records += 1 + self.renew(bucket, &sum);
+            }
+        }
+        records
+    }
+
+    /// Sums a bucket anew; tells how many records it has.
+    fn renew(&mut self, bucket: usize, sum: impl Fn(usize) -> u128) -> usize {
+        let (mut total, mut records) = (0_u128, 0);
+        for slot in self.slots(u16::try_from(bucket).unwrap_or_default(), None) {
+            total = total.wrapping_add(sum(slot));
+            records += 1;
+        }
+        let difference = total.wrapping_sub(self.buckets[bucket]);
+        self.buckets[bucket] = total;
+        let node = &mut self.nodes[bucket / FAN_OUT];
+        *node = node.wrapping_add(difference);
+        self.root = self.root.wrapping_add(difference);
+        self.marks[bucket / WORD] &= !(1 << (bucket % WORD));
+        self.marked -= 1;
+        records
+    }
+
+    /// What everything summed up to when it was last summed.
+    pub fn root(&self) -> Root {
+        self.root
+    }
+
+    /// What the children of a node summed up to when they were last summed.
+    pub fn sums(&self, node: Node) -> Box<Sums> {
+        let children = match node {
+            Node::Root => &self.nodes[..],
+            Node::Inner(node) => &self.buckets[usize::from(node) * FAN_OUT..][..FAN_OUT],
+        };
+        let mut sums = Box::new([0; FAN_OUT]);
+        for (sum, child) in sums.iter_mut().zip(children) {
+            *sum = folded(*child);
+        }
+        sums
+    }
+}
+
+/// As much of a sum as is sent: its lower half, and never 0 but for 0, which says that there is nothing.
+fn folded(sum: u128) -> u64 {
+    let half = u64::try_from(sum & u128::from(u64::MAX)).unwrap_or_default();
+    if sum == 0 { 0 } else { half.max(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ALL: usize = usize::MAX;
+
+    /// A store that is as simple as can be: the client is a number, the record another.
+    #[derive(Default)]
+    struct Simple {
+        digest: Digest,
+        records: Vec<(u16, u64)>,
+    }
+
+    impl Simple {
+        fn learn(&mut self, client: u16, record: u64) {
+            if let Some(known) = self.records.iter_mut().find(|(known, _)| *known == client) {
+                known.1 = record;
+                self.digest.change(&client.to_be_bytes());
+            } else {
+                self.records.push((client, record));
+                self.digest.add(&client.to_be_bytes());
+            }
+        }
+
+        fn step(&mut self, records: usize) {
+            let (key, known) = (self.digest.key(), &self.records);
+            self.digest.step(records, |slot| key.sum(&known[slot].1.to_be_bytes()));
+        }
+
+        fn root(&mut self) -> Root {
+            let wanted = self.digest.want();
+            self.step(ALL);
+            assert!(self.digest.covers(wanted));
+            self.digest.root()
+        }
+    }
+
+    #[test]
+    fn nothing_sums_up_to_nothing() {
+        let mut digest = Digest::default();
+        let wanted = digest.want();
+        assert!(digest.covers(wanted));
+        assert_eq!((digest.root(), digest.sums(Node::Root)), (0, Box::new([0; FAN_OUT])));
+    }
+
+    #[test]
+    fn a_sum_that_is_sent_is_0_only_for_nothing() {
+        assert_eq!([0, 1, 1 << 64, (1 << 64) + 7].map(folded), [0, 1, 1, 7]);
+    }
+
+    #[test]
+    fn what_changes_during_a_pass_waits_for_the_next_one() {
+        let mut simple = Simple::default();
+        (0..1000).for_each(|client| simple.learn(client, 1));
+        let first = simple.digest.want();
+        simple.step(300);
+        simple.learn(0, 2);
+        let second = simple.digest.want();
+        assert!(first < second && !simple.digest.covers(first));
+        while !simple.digest.covers(first) {
+            simple.step(300);
+        }
+        let mut steps = 0;
+        while !simple.digest.covers(second) {
+            simple.step(300);
+            steps += 1;
+        }
+        assert!(steps <= 1);
+        assert_eq!(simple.digest.marked, 0);
+    }
+
+    #[test]
+    fn a_herd_with_another_key_has_other_buckets_and_sums() {
+        let (own, other) = (Key::default(), Key::new([7; 16]));
+        assert_ne!(own.sum(b"kiwi"), other.sum(b"kiwi"));
+        assert!((0..9_u8).any(|client| own.bucket(&[client]) != other.bucket(&[client])));
+    }
+
+    proptest! {
+        #[test]
+        fn sums_that_were_kept_up_equal_sums_made_afresh(
+            updates in prop::collection::vec((0..40_u16, any::<u64>(), 0..6_usize), 0..80),
+        ) {
+            let mut kept_up = Simple::default();
+            for &(client, record, records) in &updates {
+                kept_up.learn(client, record);
+                let _ = kept_up.digest.want();
+                kept_up.step(records);
+            }
+            let mut afresh = Simple::default();
+            for &(client, record) in kept_up.records.iter().rev() {
+                afresh.learn(client, record);
+            }
+            prop_assert_eq!(kept_up.root(), afresh.root());
+            for node in std::iter::once(Node::Root).chain((0..=255).map(Node::Inner)) {
+                prop_assert_eq!(kept_up.digest.sums(node), afresh.digest.sums(node));
+            }
+        }
+
+        #[test]
+        fn one_other_record_is_another_root(records in prop::collection::btree_map(0..40_u16, any::<u64>(), 1..40)) {
+            let mut one = Simple::default();
+            let mut other = Simple::default();
+            for (at, (&client, &record)) in records.iter().enumerate() {
+                one.learn(client, record);
+                other.learn(client, record ^ u64::from(at == 0));
+            }
+            prop_assert_ne!(one.root(), other.root());
+        }
+    }
+}
