@@ -257,6 +257,7 @@ flags! {
     handshakes_max: usize = 64, "N", "HERD_HANDSHAKES_MAX", "Handshakes of callers under way at once";
     heartbeat_ms: u64 = 1_000, "MS", "HERD_HEARTBEAT_MS", "How often an idle link shows that it lives";
     silent_ms: u64 = 5_000, "MS", "HERD_SILENT_MS", "How long a neighbour may be silent";
+    digest_ms: u64 = 30_000, "MS", "HERD_DIGEST_MS", "How often neighbours compare all they know";
     redial_min_ms: u64 = 100, "MS", "HERD_REDIAL_MIN_MS", "First delay before a lost link is dialled again";
     redial_max_ms: u64 = 5_000, "MS", "HERD_REDIAL_MAX_MS", "Longest delay before a lost link is dialled again";
     stop_ms: u64 = 5_000, "MS", "HERD_STOP_MS", "How long a stopping server lets clients finish";

@@ -87,7 +87,7 @@ fn an_update_heard_twice_is_passed_on_once() {
 }
 
 #[test]
-fn a_neighbour_that_arrives_is_told_everything() {
+fn a_neighbour_that_arrives_is_told_all_it_asks_for() {
     let herd = goloman(&[]);
     let mut connection = herd.connect("Goloman");
     let names: Vec<String> = (0..500).map(|number| format!("client-{number:03}")).collect();
@@ -95,13 +95,34 @@ fn a_neighbour_that_arrives_is_told_everything() {
         connection.tell(name, HERE, SAID);
     }
     let mut hands = Neighbour::dial(&herd, "Hands", "Goloman");
+    assert_eq!(hands.hear_any().words[0], "DIGEST");
+    hands.say("RECORDS? 0-65535\n");
     let mut told: Vec<String> = Vec::new();
     while told.len() < names.len() {
-        let (_, records) = hands.hear_update();
-        told.extend(records.lines().filter_map(|record| record.split(' ').next()).map(str::to_owned));
+        let records = hands.hear();
+        assert_eq!(records.words[0], "RECORDS");
+        told.extend(records.payload.lines().filter_map(|record| record.split(' ').next()).map(str::to_owned));
     }
     told.sort();
     assert_eq!(told, names);
+}
+
+#[test]
+fn a_neighbour_whose_digest_differs_is_asked_for_what_differs() {
+    let herd = goloman(&[]);
+    herd.connect("Goloman").tell("weka", HERE, SAID);
+    let mut hands = Neighbour::dial(&herd, "Hands", "Goloman");
+    let digest = hands.hear_any().words;
+    assert!(digest[0] == "DIGEST" && digest[1].len() == 32, "{digest:?}");
+    hands.say(&format!("DIGEST {}\n", digest[1]));
+    hands.say("DIGEST 00000000000000000000000000000007\n");
+    assert_eq!(hands.hear().words, ["SUMS?", "-"]);
+    // The last node has something, and Goloman most likely has nothing there.
+    hands.say_sums("-", 1);
+    assert_eq!(hands.hear().words, ["RECORDS?", "65280-65535"]);
+    hands.say(&format!("RECORDS 256 {}\n{}", record("kiwi").len(), record("kiwi")));
+    let mut connection = herd.connect("Goloman");
+    eventually("the record is heard", || connection.find("kiwi"));
 }
 
 #[test]
@@ -245,6 +266,7 @@ fn a_search_that_comes_round_again_ends_there() {
 fn an_idle_link_shows_that_it_lives() {
     let herd = goloman(&["--heartbeat-ms=50"]);
     let mut hands = Neighbour::dial(&herd, "Hands", "Goloman");
+    assert_eq!(hands.hear_any().words[0], "DIGEST");
     for _ in 0..3 {
         assert_eq!(hands.hear_any().words, ["PING"]);
     }

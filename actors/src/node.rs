@@ -138,7 +138,8 @@ impl Node {
 
 /// Reads what the server knew when it ended last.
 async fn recall(settings: &Settings) -> io::Result<(Replica, Option<Journal>)> {
-    let mut replica = Replica::new(&settings.name, &settings.limits);
+    let key = settings.secret.as_ref().map(Secret::digest_key).unwrap_or_default();
+    let mut replica = Replica::keyed(&settings.name, &settings.limits, key);
     let Some(keep) = settings.keep.clone() else { return Ok((replica, None)) };
     let mut foreign: u64 = 0;
     let (journal, read) = Journal::open(keep, |line| foreign += u64::from(!replica.restore(line))).await?;

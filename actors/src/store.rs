@@ -30,6 +30,8 @@ pub struct StoreActor {
     waiting: HashMap<Uuid, Vec<oneshot::Sender<()>>>,
     /// True while a timer runs for the next search to be given up.
     timed: bool,
+    /// True while a timer runs for the next piece of the replica's work.
+    works: bool,
     /// Where the replica's milliseconds count from.
     began: Instant,
     dice: Dice,
@@ -49,6 +51,7 @@ impl StoreActor {
             doorbells: BTreeMap::new(),
             waiting: HashMap::new(),
             timed: false,
+            works: false,
             began: Instant::now(),
             dice,
             keeper: journal.map(|journal| Keeper::new(journal, Arc::clone(&abort))),
@@ -66,6 +69,7 @@ impl StoreActor {
 
     /// Does what follows from whatever the replica was just told.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
+        self.work(ctx);
         for link in self.replica.bells() {
             if let Some(flood) = self.doorbells.get(link.as_str()) {
                 // A doorbell that nobody hears belongs to a peer that is gone and takes nothing any more.
@@ -78,6 +82,31 @@ impl StoreActor {
             }
         }
         self.time_searches(ctx);
+    }
+
+    /// Works for the healing a little at a time, and lets everybody else have a turn in between.
+    fn work(&mut self, ctx: &mut Context<Self>) {
+        if self.works {
+            return;
+        }
+        self.replica.work(self.now_ms());
+        if self.replica.has_work() {
+            self.works = true;
+            ctx.run_later(PAUSE, |store, ctx| {
+                store.works = false;
+                store.follow_up(ctx);
+            });
+        }
+    }
+
+    /// Compares with all neighbours every now and then.
+    fn compare_later(&mut self, ctx: &mut Context<Self>) {
+        let dice = u64::try_from((self.dice)() & u128::from(u64::MAX)).unwrap_or_default();
+        ctx.run_later(Duration::from_millis(self.replica.compare_in_ms(dice)), |store, ctx| {
+            store.replica.compare(store.now_ms());
+            store.follow_up(ctx);
+            store.compare_later(ctx);
+        });
     }
 
     fn time_searches(&mut self, ctx: &mut Context<Self>) {
@@ -94,6 +123,10 @@ impl StoreActor {
 
 impl Actor for StoreActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.compare_later(ctx);
+    }
 }
 
 impl Drop for StoreActor {
@@ -104,6 +137,9 @@ impl Drop for StoreActor {
         }
     }
 }
+
+/// How long everybody else has between two pieces of work: as short as a timer can be.
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Handler<Execute> for StoreActor {
     type Result = Response<Executed>;
@@ -188,9 +224,9 @@ impl Handler<Hear> for StoreActor {
 impl Handler<Take> for StoreActor {
     type Result = Vec<u8>;
 
-    fn handle(&mut self, Take { link, mut chunk }: Take, _: &mut Self::Context) -> Vec<u8> {
-        let fresh = self.fresh();
-        self.replica.take(&link, fresh, &mut chunk);
+    fn handle(&mut self, Take { link, mut chunk }: Take, ctx: &mut Self::Context) -> Vec<u8> {
+        self.replica.take(&link, &mut chunk);
+        self.work(ctx);
         chunk
     }
 }
@@ -229,7 +265,7 @@ mod tests {
     use actix::Addr;
     use herd_core::batch::{Batch, Pause};
     use herd_core::limits::Limits;
-    use herd_core::link::{Frame, Inbox, Update};
+    use herd_core::link::{Frame, Inbox, Span, Update};
     use tokio::sync::mpsc::UnboundedReceiver;
 
     fn store() -> Addr<StoreActor> {
@@ -311,12 +347,37 @@ mod tests {
     }
 
     #[actix::test]
-    async fn a_new_link_is_told_everything() {
+    async fn a_new_link_hears_a_digest_and_is_told_what_it_asks_for() {
         let store = store();
         let _ = execute(&store, "IAMAT kiwi +1-2 3\nIAMAT plum +1-2 3\n").await;
-        let (flood, _bell) = recording();
+        let (flood, mut bell) = recording();
         store.send(LinkUp { link: "Hands".into(), flood }).await.unwrap();
-        assert_eq!(lines(&take(&store, "Hands").await).len(), 2);
+        assert!(matches!(take(&store, "Hands").await[..], [Frame::Digest { root: 1.. }]));
+        assert_eq!(take(&store, "Hands").await, []);
+        hear(&store, "Hands", Frame::AskRecords { spans: vec![Span::ALL] }).await;
+        assert_eq!(bell.recv().await, Some(Flood));
+        let mut told = String::new();
+        loop {
+            let frames = take(&store, "Hands").await;
+            let [Frame::Records { lines, .. }] = &frames[..] else { break };
+            told.extend(String::from_utf8_lossy(lines).chars());
+        }
+        assert_eq!(told.lines().count(), 2);
+    }
+
+    #[actix::test]
+    async fn neighbours_compare_every_now_and_then() {
+        tokio::time::pause();
+        let store = store();
+        let mut bell = link(&store, "Hands").await;
+        let began = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(bell.recv().await, Some(Flood));
+            assert_eq!(take(&store, "Hands").await, [Frame::Digest { root: 0 }]);
+            assert_eq!(take(&store, "Hands").await, []);
+        }
+        let limit = Duration::from_millis(Limits::default().digest_ms);
+        assert!(began.elapsed() > limit * 2 && began.elapsed() < limit * 4, "{:?}", began.elapsed());
     }
 
     #[actix::test]

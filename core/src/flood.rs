@@ -1,14 +1,12 @@
 //! Telling the neighbours: one ring of recent updates that all links share, with a cursor for each.
 //!
 //! A link takes what it can write when it can write it. A slow neighbour therefore costs a cursor and no queue;
-//! one that falls out of the ring is sent the whole store again instead, piece by piece.
+//! with one that falls out of the ring digests are compared again ([`crate::healing`]).
 
 use crate::faults::{self, Fault};
 use crate::limits::Limits;
 use crate::link::{Frame, Update};
-use crate::store::{Slot, Store};
 use std::collections::{BTreeMap, VecDeque};
-use uuid::Uuid;
 
 /// What is on its way to the neighbours.
 #[derive(Debug)]
@@ -21,7 +19,6 @@ pub struct Flood {
     links: BTreeMap<String, Link>,
     ring_bytes: usize,
     outbox_bytes: usize,
-    chunk_bytes: usize,
 }
 
 /// One update in the ring.
@@ -32,13 +29,21 @@ struct Entry {
     frame: Vec<u8>,
 }
 
+/// Whether what a link took is all that was for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Taken {
+    /// It is.
+    AllOfIt,
+    /// It fell out of the ring: nobody knows what it missed.
+    NotAll,
+}
+
 /// What one link is still to be sent.
 #[derive(Debug)]
 struct Link {
     /// The number of the next entry of the ring.
     cursor: u64,
-    /// The next slot of the store, while it is being sent whole.
-    catching_up: Option<Slot>,
     /// Searches and answers for this link alone.
     outbox: VecDeque<Vec<u8>>,
     outbox_length: usize,
@@ -56,19 +61,12 @@ impl Flood {
             links: BTreeMap::new(),
             ring_bytes: limits.ring_bytes,
             outbox_bytes: limits.outbox_bytes,
-            chunk_bytes: limits.chunk_bytes,
         }
     }
 
-    /// Begins to tell a neighbour: first everything that is known, since nobody knows what it missed.
+    /// Begins to tell a neighbour what is news from now on.
     pub fn link_up(&mut self, name: &str) {
-        let link = Link {
-            cursor: self.end(),
-            catching_up: if faults::is_on(Fault::NoCatchUp) { None } else { Some(0) },
-            outbox: VecDeque::new(),
-            outbox_length: 0,
-            waits: false,
-        };
+        let link = Link { cursor: self.end(), outbox: VecDeque::new(), outbox_length: 0, waits: false };
         self.links.insert(name.to_owned(), link);
     }
 
@@ -120,22 +118,18 @@ impl Flood {
         true
     }
 
-    /// Appends what a link is to write next, about one chunk of it. Nothing means that it will be told when there is more.
-    ///
-    /// `fresh` is a UUID that nobody has used.
-    pub fn take(&mut self, name: &str, store: &Store, fresh: Uuid, out: &mut Vec<u8>) {
+    /// Appends what a link is to write next, until there are about `bytes_max` bytes.
+    pub fn take(&mut self, name: &str, bytes_max: usize, out: &mut Vec<u8>) -> Taken {
         let end = self.end();
-        let Some(link) = self.links.get_mut(name) else { return };
+        let Some(link) = self.links.get_mut(name) else { return Taken::AllOfIt };
+        let mut taken = Taken::AllOfIt;
         if link.cursor < self.first {
-            if faults::is_on(Fault::NoResync) {
-                link.cursor = self.first;
-            } else {
-                link.cursor = end;
-                link.catching_up = Some(0);
-            }
+            let is_mended = !faults::is_on(Fault::NoResync);
+            link.cursor = if is_mended { end } else { self.first };
+            taken = if is_mended { Taken::NotAll } else { Taken::AllOfIt };
         }
-        link.take_outbox(self.chunk_bytes, out);
-        while link.cursor < end && out.len() < self.chunk_bytes {
+        link.take_outbox(bytes_max, out);
+        while link.cursor < end && out.len() < bytes_max {
             let at = usize::try_from(link.cursor - self.first).unwrap_or(usize::MAX);
             link.cursor += 1;
             match self.ring.get(at) {
@@ -143,15 +137,23 @@ impl Flood {
                 _ => {}
             }
         }
-        link.catch_up(store, fresh, self.chunk_bytes, out);
-        link.waits = out.is_empty();
+        taken
     }
 
-    /// The neighbours that took everything and now have more to take; each is named once, until it takes again.
-    pub fn bells(&mut self) -> Vec<String> {
+    /// Notes whether a link took everything there was, and is to be told when there is more.
+    pub fn wait(&mut self, name: &str, waits: bool) {
+        if let Some(link) = self.links.get_mut(name) {
+            link.waits = waits;
+        }
+    }
+
+    /// The neighbours that took everything and now have more to take, also of what others say there is; each is
+    /// named once, until it takes again.
+    pub fn bells(&mut self, has_more: impl Fn(&str) -> bool) -> Vec<String> {
         let end = self.end();
-        let rings = |link: &Link| link.waits && (link.cursor < end || !link.outbox.is_empty());
-        let named = self.links.iter_mut().filter(|(_, link)| rings(link));
+        let rings = |link: &Link| link.cursor < end || !link.outbox.is_empty();
+        let named =
+            self.links.iter_mut().filter(|(name, link)| link.waits && (rings(link) || has_more(name)));
         named
             .map(|(name, link)| {
                 link.waits = false;
@@ -192,31 +194,21 @@ impl Link {
             out.extend_from_slice(&frame);
         }
     }
-
-    fn catch_up(&mut self, store: &Store, fresh: Uuid, bytes_max: usize, out: &mut Vec<u8>) {
-        let Some(slot) = self.catching_up else { return };
-        if out.len() >= bytes_max {
-            return;
-        }
-        let mut lines = Vec::new();
-        self.catching_up = store.print_from(slot, bytes_max - out.len(), &mut lines);
-        if !lines.is_empty() {
-            out.extend_from_slice(&Update::new(fresh, &lines).into_bytes());
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Record;
+    use uuid::Uuid;
+
+    const CHUNK: usize = 120;
 
     fn flood(ring_bytes: usize, links: &[&str]) -> Flood {
-        let limits = Limits { ring_bytes, outbox_bytes: 100, chunk_bytes: 120, ..Limits::default() };
+        let limits = Limits { ring_bytes, outbox_bytes: 100, ..Limits::default() };
         let mut flood = Flood::new(&limits);
         for link in links {
             flood.link_up(link);
-            assert_eq!(taken(&mut flood, link, &Store::default()), "");
+            assert_eq!(taken(&mut flood, link), "");
         }
         flood
     }
@@ -225,9 +217,10 @@ mod tests {
         Update::new(Uuid::from_u128(number), format!("k{number} +1-2 3 4 A\n").as_bytes())
     }
 
-    fn taken(flood: &mut Flood, link: &str, store: &Store) -> String {
+    fn taken(flood: &mut Flood, link: &str) -> String {
         let mut out = Vec::new();
-        flood.take(link, store, Uuid::nil(), &mut out);
+        let _ = flood.take(link, CHUNK, &mut out);
+        flood.wait(link, out.is_empty());
         String::from_utf8(out).unwrap()
     }
 
@@ -235,47 +228,43 @@ mod tests {
     fn an_update_goes_to_every_neighbour_but_the_one_it_came_by() {
         let mut flood = flood(1000, &["a", "b", "c"]);
         flood.push(Some("b"), update(1));
-        assert!(taken(&mut flood, "a", &Store::default()).ends_with("k1 +1-2 3 4 A\n"));
-        assert_eq!(taken(&mut flood, "b", &Store::default()), "");
-        assert!(taken(&mut flood, "c", &Store::default()).ends_with("k1 +1-2 3 4 A\n"));
-        assert_eq!(taken(&mut flood, "a", &Store::default()), "");
+        assert!(taken(&mut flood, "a").ends_with("k1 +1-2 3 4 A\n"));
+        assert_eq!(taken(&mut flood, "b"), "");
+        assert!(taken(&mut flood, "c").ends_with("k1 +1-2 3 4 A\n"));
+        assert_eq!(taken(&mut flood, "a"), "");
     }
 
     #[test]
     fn a_neighbour_that_took_everything_is_called_once_when_there_is_more() {
         let mut flood = flood(1000, &["a"]);
-        assert!(flood.bells().is_empty());
+        assert!(flood.bells(|_| false).is_empty());
         flood.push(None, update(1));
-        assert_eq!(flood.bells(), ["a"]);
+        assert_eq!(flood.bells(|_| false), ["a"]);
         flood.push(None, update(2));
-        assert!(flood.bells().is_empty());
-        assert_ne!(taken(&mut flood, "a", &Store::default()), "");
-        assert!(flood.bells().is_empty());
+        assert!(flood.bells(|_| false).is_empty());
+        assert_ne!(taken(&mut flood, "a"), "");
+        assert!(flood.bells(|_| false).is_empty());
     }
 
     #[test]
-    fn a_neighbour_that_falls_out_of_the_ring_is_sent_the_store_instead() {
-        let mut store = Store::default();
+    fn a_neighbour_is_called_for_what_others_have_for_it() {
+        let mut flood = flood(1000, &["a", "b"]);
+        assert_eq!(flood.bells(|name| name == "b"), ["b"]);
+        assert!(flood.bells(|name| name == "b").is_empty());
+    }
+
+    #[test]
+    fn a_neighbour_that_falls_out_of_the_ring_goes_on_at_its_end() {
         let mut flood = flood(200, &["slow"]);
         for number in 0..100 {
-            let update = update(number);
-            for line in update.lines() {
-                let _ = store.learn(&Record::parse(line).unwrap());
-            }
-            flood.push(None, update);
+            flood.push(None, update(number));
             assert!(flood.ring_length <= 200);
         }
-        let mut all = String::new();
-        loop {
-            let chunk = taken(&mut flood, "slow", &store);
-            if chunk.is_empty() {
-                break;
-            }
-            all += &chunk;
-        }
-        for number in 0..100 {
-            assert!(all.contains(&format!("\nk{number} ")), "{number}");
-        }
+        let mut out = Vec::new();
+        assert_eq!(flood.take("slow", CHUNK, &mut out), Taken::NotAll);
+        flood.push(None, update(100));
+        assert_eq!(flood.take("slow", CHUNK, &mut out), Taken::AllOfIt);
+        assert_eq!(out, update(100).into_bytes());
     }
 
     #[test]
@@ -286,7 +275,7 @@ mod tests {
         assert!(flood.tell("a", &question));
         assert!(!flood.tell("a", &question));
         assert!(!flood.tell("nobody", &question));
-        assert_eq!(taken(&mut flood, "a", &Store::default()).lines().count(), 2);
+        assert_eq!(taken(&mut flood, "a").lines().count(), 2);
         assert!(flood.tell("a", &question));
     }
 }

@@ -77,7 +77,7 @@ pub fn peer_frames(bytes: &[u8]) {
         replica.hear("Hands", frame, 0, Uuid::nil());
     }
     let mut chunk = Vec::new();
-    replica.take("Hands", Uuid::max(), &mut chunk);
+    replica.take("Hands", &mut chunk);
     let mut told = Inbox::new(chunk);
     while let Some(frame) = told.next(1 << 24).expect("what is said to a neighbour is frames") {
         assert!(!matches!(frame, Frame::Bye { .. }), "nobody said goodbye");

@@ -10,6 +10,7 @@ pub mod faults;
 pub mod flood;
 pub mod fuzz;
 pub mod handshake;
+pub mod healing;
 pub mod journal;
 pub mod limits;
 pub mod line;

@@ -17,7 +17,7 @@ pub struct Limits {
     pub seen_max: usize,
     /// How long a generation of seen UUIDs grows before the next begins.
     pub seen_ms: u64,
-    /// Recent updates kept for links to take, in bytes. A link that falls behind them is sent everything again.
+    /// Recent updates kept for links to take, in bytes. A link that falls behind them compares digests again.
     pub ring_bytes: usize,
     /// Questions and answers waiting for one link, in bytes. What does not fit is not sent.
     pub outbox_bytes: usize,
@@ -37,6 +37,8 @@ pub struct Limits {
     pub heartbeat_ms: u64,
     /// How long a neighbour may say nothing, or take nothing, before its link is given up.
     pub silent_ms: u64,
+    /// How often neighbours compare what all they know sums up to, give or take a fifth.
+    pub digest_ms: u64,
     /// The first delay before a lost link is dialled again; it doubles with each failure.
     pub redial_min_ms: u64,
     /// The longest delay before a lost link is dialled again.
@@ -65,6 +67,7 @@ impl Default for Limits {
             handshakes_max: 64,
             heartbeat_ms: 1_000,
             silent_ms: 5_000,
+            digest_ms: 30_000,
             redial_min_ms: 100,
             redial_max_ms: 5_000,
             stop_ms: 5_000,

@@ -8,12 +8,18 @@
 //! WHICHCLIENT <uuid> <client>    a search
 //! FOUND <uuid> <length>          then one record line: the answer to a search
 //! NOTFOUND <uuid>                the other answer
+//! DIGEST <root>                  what all I know sums up to, in hexadecimal
+//! SUMS? <node>                   what do its 256 children sum up to? `-` is the root, of which the nodes are children
+//! SUMS <node> <length>           then so many sums of 8 bytes, the most significant first
+//! RECORDS? <buckets> …           what do you know of these? A bucket, or the first and the last of many: 7 12-300
+//! RECORDS <done> <length>        then record lines; with them so many more of the buckets asked for are done
 //! BYE <reason>
 //! ```
 //!
-//! `CLIENTAT` and `WHICHCLIENT` are the prototypes' words. A record line is what [`crate::record::Record`] prints.
+//! Digest, sums and buckets are what [`crate::digest`] and [`crate::healing`] are about. `CLIENTAT` and `WHICHCLIENT` are the prototypes' words. A record line is what [`crate::record::Record`] prints.
 
 use crate::decimal::{parse_number, print_number};
+use crate::digest::{FAN_OUT, Node, Root, Sums};
 use crate::line::fields;
 use memchr::{memchr, memchr_iter};
 use uuid::Uuid;
@@ -44,11 +50,82 @@ pub enum Frame {
         /// The search.
         uuid: Uuid,
     },
+    /// What everything sums up to that the sender knows.
+    Digest {
+        /// The sum.
+        root: Root,
+    },
+    /// What do the children of a node sum up to?
+    AskSums {
+        /// The node.
+        node: Node,
+    },
+    /// The answer to that.
+    Sums {
+        /// The node.
+        node: Node,
+        /// The sums of its children.
+        sums: Box<Sums>,
+    },
+    /// What is known of the clients in some buckets?
+    AskRecords {
+        /// The buckets, no more than [`SPANS_MAX`] spans of them.
+        spans: Vec<Span>,
+    },
+    /// A part of the answer to that.
+    Records {
+        /// How many of the buckets asked for are done with this.
+        done: usize,
+        /// Record lines.
+        lines: Vec<u8>,
+    },
     /// The sender closes the link.
     Bye {
         /// Why.
         reason: String,
     },
+}
+
+/// The buckets from one to another, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first bucket.
+    pub first: u16,
+    /// The last bucket, which is not before the first.
+    pub last: u16,
+}
+
+/// The most spans of buckets that one frame asks for.
+pub const SPANS_MAX: usize = 64;
+
+impl Span {
+    /// All buckets there are.
+    pub const ALL: Self = Self { first: 0, last: u16::MAX };
+
+    /// How many buckets it is.
+    pub fn len(self) -> usize {
+        usize::from(self.last - self.first) + 1
+    }
+
+    /// False: a span has a first bucket.
+    pub fn is_empty(self) -> bool {
+        false
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut ends = text.splitn(2, |&byte| byte == b'-');
+        let first = u16::try_from(parse_number(ends.next()?)?).ok()?;
+        let last = ends.next().map_or(Some(first), |last| u16::try_from(parse_number(last)?).ok())?;
+        (first <= last).then_some(Self { first, last })
+    }
+
+    fn print(self, out: &mut Vec<u8>) {
+        print_number(u64::from(self.first), out);
+        if self.last > self.first {
+            out.push(b'-');
+            print_number(u64::from(self.last), out);
+        }
+    }
 }
 
 /// Record lines under one UUID, in the bytes that came, so that they can be passed on as they are.
@@ -100,6 +177,12 @@ const HEADER_GUESS: usize = 64;
 /// The longest header line: a search for the longest client ID that a line of `line_max` bytes can carry.
 const HEADER_EXTRA: usize = 128;
 
+/// The bytes of one sum.
+const SUM_LENGTH: usize = 8;
+
+/// The bytes of the sums of one node.
+const SUMS_LENGTH: usize = FAN_OUT * SUM_LENGTH;
+
 /// Appends `<word> <uuid> <length>` and a line feed.
 fn print_header(word: &[u8], uuid: Uuid, length: usize, out: &mut Vec<u8>) {
     print_words(word, uuid, out);
@@ -133,6 +216,30 @@ impl Frame {
             Self::NotFound { uuid } => {
                 print_words(b"NOTFOUND", *uuid, out);
                 out.push(b'\n');
+            }
+            Self::Digest { root } => out.extend(format!("DIGEST {root:032x}\n").bytes()),
+            Self::AskSums { node } => {
+                out.extend_from_slice(b"SUMS? ");
+                print_node(*node, out);
+                out.push(b'\n');
+            }
+            Self::Sums { node, sums } => {
+                out.extend_from_slice(b"SUMS ");
+                print_node(*node, out);
+                out.extend(format!(" {SUMS_LENGTH}\n").bytes());
+                out.extend(sums.iter().flat_map(|sum| sum.to_be_bytes()));
+            }
+            Self::AskRecords { spans } => {
+                out.extend_from_slice(b"RECORDS?");
+                for span in spans {
+                    out.push(b' ');
+                    span.print(out);
+                }
+                out.push(b'\n');
+            }
+            Self::Records { done, lines } => {
+                out.extend(format!("RECORDS {done} {}\n", lines.len()).bytes());
+                out.extend_from_slice(lines);
             }
             Self::Bye { reason } => {
                 out.extend_from_slice(b"BYE ");
@@ -217,6 +324,8 @@ fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malfo
             Frame::Update(Update { uuid, bytes: bytes[..length].to_vec(), lines_at: end + 1 })
         }
         Header::Found { uuid, .. } => Frame::Found { uuid, line: bytes[end + 1..length].to_vec() },
+        Header::Sums { node } => Frame::Sums { node, sums: sums(&bytes[end + 1..length]) },
+        Header::Records { done, .. } => Frame::Records { done, lines: bytes[end + 1..length].to_vec() },
     };
     Ok(Some((frame, length)))
 }
@@ -226,6 +335,8 @@ enum Header {
     Alone(Frame),
     Update { uuid: Uuid, length: usize },
     Found { uuid: Uuid, length: usize },
+    Sums { node: Node },
+    Records { done: usize, length: usize },
 }
 
 impl Header {
@@ -242,6 +353,15 @@ impl Header {
             b"WHICHCLIENT" => {
                 Self::Alone(Frame::Which { uuid: uuid(fields.next()?)?, client: fields.next()?.to_vec() })
             }
+            b"DIGEST" => Self::Alone(Frame::Digest { root: root(fields.next()?)? }),
+            b"SUMS?" => Self::Alone(Frame::AskSums { node: node(fields.next()?)? }),
+            b"SUMS" => {
+                let node = node(fields.next()?)?;
+                length(fields.next()?).filter(|&length| length == SUMS_LENGTH)?;
+                Self::Sums { node }
+            }
+            b"RECORDS?" => Self::Alone(Frame::AskRecords { spans: spans(&mut fields)? }),
+            b"RECORDS" => Self::Records { done: length(fields.next()?)?, length: length(fields.next()?)? },
             _ => return None,
         };
         fields.next().is_none().then_some(header)
@@ -250,13 +370,49 @@ impl Header {
     fn payload_length(&self) -> usize {
         match self {
             Self::Alone(_) => 0,
-            Self::Update { length, .. } | Self::Found { length, .. } => *length,
+            Self::Sums { .. } => SUMS_LENGTH,
+            Self::Update { length, .. } | Self::Found { length, .. } | Self::Records { length, .. } => {
+                *length
+            }
         }
     }
 }
 
 fn uuid(text: &[u8]) -> Option<Uuid> {
     Uuid::try_parse_ascii(text).ok()
+}
+
+fn print_node(node: Node, out: &mut Vec<u8>) {
+    match node {
+        Node::Root => out.push(b'-'),
+        Node::Inner(number) => print_number(u64::from(number), out),
+    }
+}
+
+fn node(text: &[u8]) -> Option<Node> {
+    if text == b"-" {
+        return Some(Node::Root);
+    }
+    Some(Node::Inner(u8::try_from(parse_number(text)?).ok()?))
+}
+
+fn root(text: &[u8]) -> Option<Root> {
+    let is_hexadecimal = text.iter().all(u8::is_ascii_hexdigit);
+    Root::from_str_radix(std::str::from_utf8(text).ok().filter(|_| is_hexadecimal)?, 16).ok()
+}
+
+/// The sums in some bytes; those that are missing are 0.
+fn sums(bytes: &[u8]) -> Box<Sums> {
+    let mut sums = Box::new([0; FAN_OUT]);
+    for (sum, bytes) in sums.iter_mut().zip(bytes.as_chunks::<SUM_LENGTH>().0) {
+        *sum = u64::from_be_bytes(*bytes);
+    }
+    sums
+}
+
+fn spans<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Vec<Span>> {
+    let spans: Vec<Span> = fields.take(SPANS_MAX + 1).map(Span::parse).collect::<Option<_>>()?;
+    (1..=SPANS_MAX).contains(&spans.len()).then_some(spans)
 }
 
 fn length(text: &[u8]) -> Option<usize> {
@@ -284,8 +440,23 @@ mod tests {
             (uuid.clone(), client).prop_map(|(uuid, client)| Frame::Which { uuid, client }),
             (uuid.clone(), bytes).prop_map(|(uuid, line)| Frame::Found { uuid, line }),
             uuid.prop_map(|uuid| Frame::NotFound { uuid }),
+            any::<u128>().prop_map(|root| Frame::Digest { root }),
+            any_node().prop_map(|node| Frame::AskSums { node }),
+            (any_node(), any::<u64>())
+                .prop_map(|(node, sum)| Frame::Sums { node, sums: Box::new([sum; FAN_OUT]) }),
+            prop::collection::vec(any_span(), 1..=SPANS_MAX).prop_map(|spans| Frame::AskRecords { spans }),
+            (any::<u16>(), prop::collection::vec(any::<u8>(), 0..50))
+                .prop_map(|(done, lines)| Frame::Records { done: done.into(), lines }),
             "[ -~]{0,40}".prop_map(|reason| Frame::Bye { reason }),
         ]
+    }
+
+    fn any_node() -> impl Strategy<Value = Node> {
+        prop::option::of(any::<u8>()).prop_map(|number| number.map_or(Node::Root, Node::Inner))
+    }
+
+    fn any_span() -> impl Strategy<Value = Span> {
+        any::<(u16, u16)>().prop_map(|(a, b)| Span { first: a.min(b), last: a.max(b) })
     }
 
     #[test]
@@ -308,10 +479,22 @@ mod tests {
             "CLIENTAT 00000000000000000000000000000abc -1",
             "WHICHCLIENT 00000000000000000000000000000abc",
             "WHICHCLIENT 00000000000000000000000000000abc a b",
+            "DIGEST",
+            "DIGEST +1",
+            "DIGEST 100000000000000000000000000000000",
+            "SUMS? 256",
+            "SUMS - 2047",
+            "RECORDS?",
+            "RECORDS? 65536",
+            "RECORDS? 2-1",
+            "RECORDS? 1-2-3",
+            "RECORDS -1 5",
+            &format!("RECORDS?{}", " 1".repeat(SPANS_MAX + 1)),
         ] {
             let mut inbox = Inbox::default();
             inbox.buffer().extend_from_slice(format!("{line}\n").as_bytes());
-            assert_eq!(inbox.next(FRAME_MAX), Err(Malformed::Header(line.into())), "{line}");
+            let start = line.bytes().take(HEADER_EXTRA).collect();
+            assert_eq!(inbox.next(FRAME_MAX), Err(Malformed::Header(start)), "{line}");
         }
     }
 

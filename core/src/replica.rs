@@ -5,7 +5,10 @@
 
 use crate::batch::{Batch, Nearby, Pause, Step};
 use crate::decimal::Nanos;
-use crate::flood::Flood;
+use crate::digest::Key;
+use crate::faults::{self, Fault};
+use crate::flood::{Flood, Taken};
+use crate::healing::Healing;
 use crate::limits::Limits;
 use crate::line::{Command, print_invalid};
 use crate::link::{self, Frame, Update};
@@ -23,6 +26,7 @@ pub struct Replica {
     store: Store,
     seen: Seen,
     flood: Flood,
+    healing: Healing,
     searches: Searches,
     /// Own searches that ended and that nobody was told of yet.
     ended: Vec<Uuid>,
@@ -33,6 +37,8 @@ pub struct Replica {
     news: Vec<u8>,
     search_ms: u64,
     searches_max: usize,
+    chunk_bytes: usize,
+    digest_ms: u64,
 }
 
 /// What a replica has done since it began.
@@ -57,6 +63,8 @@ pub struct Load {
     pub seen: usize,
     /// Searches under way.
     pub searches: usize,
+    /// Questions about what is known here that wait for an answer, of the neighbour of which most do.
+    pub questions: usize,
 }
 
 /// What follows from the wish to find a client.
@@ -77,6 +85,7 @@ impl Replica {
             store: Store::default(),
             seen: Seen::new(limits.seen_max, limits.seen_ms),
             flood: Flood::new(limits),
+            healing: Healing::new(limits),
             searches: Searches::default(),
             ended: Vec::new(),
             applied: None,
@@ -84,7 +93,14 @@ impl Replica {
             news: Vec::new(),
             search_ms: limits.search_ms,
             searches_max: limits.searches_max,
+            chunk_bytes: limits.chunk_bytes,
+            digest_ms: limits.digest_ms,
         }
+    }
+
+    /// The memory of a server that has just begun, in a herd that hashes with a key of its own.
+    pub fn keyed(name: &str, limits: &Limits, key: Key) -> Self {
+        Self { store: Store::keyed(key), ..Self::new(name, limits) }
     }
 
     /// Executes a client's lines, heard at `received`, until one asks for a pause.
@@ -122,14 +138,19 @@ impl Replica {
         pause
     }
 
-    /// Begins to talk to a neighbour.
+    /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.
     pub fn link_up(&mut self, link: &str) {
         self.flood.link_up(link);
+        self.healing.link_up(link);
+        if !faults::is_on(Fault::NoCatchUp) {
+            self.healing.offer(link, &mut self.store);
+        }
     }
 
     /// Notes that a neighbour can no longer be talked to.
     pub fn link_down(&mut self, link: &str) {
         self.flood.link_down(link);
+        self.healing.link_down(link);
         let ended = self.searches.link_down(link);
         self.answer(ended);
     }
@@ -148,6 +169,17 @@ impl Replica {
                 self.hear_answer(link, uuid);
             }
             Frame::NotFound { uuid } => self.hear_answer(link, uuid),
+            Frame::Digest { root } => self.healing.hear_digest(link, root, &mut self.store),
+            Frame::AskSums { node } => self.healing.hear_sums_question(link, node),
+            Frame::Sums { node, sums } => {
+                self.healing.hear_sums(link, node, &sums, &mut self.store, now_ms);
+            }
+            Frame::AskRecords { spans } => self.healing.hear_records_question(link, &spans),
+            Frame::Records { done, lines } => {
+                let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
+                self.hear_update(link, Update::new(fresh, &lines), now_ms, fresh);
+                self.healing.hear_records(link, done, now_ms);
+            }
             Frame::Ping | Frame::Bye { .. } => {}
         }
     }
@@ -176,14 +208,48 @@ impl Replica {
     }
 
     /// Appends what a link is to write next; nothing means that [`Replica::bells`] will name it when there is more.
-    pub fn take(&mut self, link: &str, fresh: Uuid, out: &mut Vec<u8>) {
-        self.flood.take(link, &self.store, fresh, out);
+    pub fn take(&mut self, link: &str, out: &mut Vec<u8>) {
+        // A flood without end leaves half of each write to the healing.
+        let share = if self.healing.answers(link) { self.chunk_bytes / 2 } else { self.chunk_bytes };
+        if self.flood.take(link, share, out) == Taken::NotAll {
+            self.healing.offer(link, &mut self.store);
+        }
+        self.healing.take(link, &mut self.store, self.chunk_bytes, out);
+        self.flood.wait(link, out.is_empty());
     }
 
     /// The links that took everything and now have more to take.
     #[must_use]
     pub fn bells(&mut self) -> Vec<String> {
-        self.flood.bells()
+        self.flood.bells(|link| self.healing.has_more(link))
+    }
+
+    /// Lets all neighbours compare what they know with what is known here. To be done every now and then.
+    pub fn compare(&mut self, now_ms: u64) {
+        if !faults::is_on(Fault::NoRegularDigests) {
+            self.healing.offer_all(&mut self.store, now_ms);
+        }
+    }
+
+    /// When to compare next, if that was done just now; the dice spread the servers of a herd over time.
+    pub fn compare_in_ms(&self, dice: u64) -> u64 {
+        let fifth = self.digest_ms / 5;
+        self.digest_ms - fifth + dice % (2 * fifth + 1)
+    }
+
+    /// True if [`Replica::work`] has something to do.
+    pub fn has_work(&self) -> bool {
+        self.healing.has_work()
+    }
+
+    /// Does a little of the work that healing takes.
+    pub fn work(&mut self, now_ms: u64) {
+        self.healing.work(&mut self.store, now_ms);
+    }
+
+    /// When a neighbour was last found to know the same, in milliseconds.
+    pub fn equal_ms(&self, link: &str) -> Option<u64> {
+        self.healing.equal_ms(link)
     }
 
     /// This server's own searches that ended since this was last asked.
@@ -229,6 +295,7 @@ impl Replica {
             outbox_bytes: self.flood.outbox_length(),
             seen: self.seen.len(),
             searches: self.searches.len(),
+            questions: self.healing.questions(),
         }
     }
 

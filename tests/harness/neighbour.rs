@@ -32,6 +32,12 @@ impl Neighbour {
         self.link.say(frames).expect("a server that listens");
     }
 
+    /// Says sums of a node: 0 for all its children but the last.
+    pub fn say_sums(&mut self, node: &str, last: u64) {
+        self.say(&format!("SUMS {node} 2048\n"));
+        self.link.say([[0; 2040].as_slice(), &last.to_be_bytes()].concat()).expect("a server that listens");
+    }
+
     /// Says something for which the server may close the link before it has read it all.
     pub fn say_what_may_be_cut_short(&mut self, frames: &str) {
         // That it was cut short shows when the end of the link is waited for.
@@ -52,18 +58,18 @@ impl Neighbour {
     pub fn hear_any(&mut self) -> Frame {
         let words: Vec<String> = self.link.line().split(' ').map(str::to_owned).collect();
         let length = match words[0].as_str() {
-            "CLIENTAT" | "FOUND" => words[2].parse().expect("a length"),
+            "CLIENTAT" | "FOUND" | "RECORDS" => words[2].parse().expect("a length"),
             _ => 0,
         };
         let payload = self.link.exactly(length).expect("as much as was announced");
         Frame { words, payload: String::from_utf8(payload).expect("records in UTF-8") }
     }
 
-    /// Hears the next frame that is more than a sign of life.
+    /// Hears the next frame that is more than a sign of life or a digest, which only those answer who want to.
     pub fn hear(&mut self) -> Frame {
         loop {
             let frame = self.hear_any();
-            if frame.words[0] != "PING" {
+            if !["PING", "DIGEST"].contains(&frame.words[0].as_str()) {
                 return frame;
             }
         }

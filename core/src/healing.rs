@@ -1,0 +1,399 @@
+//! Healing: neighbours compare what they know, and each asks the other for what differs.
+//!
+//! When a link begins, when it fell out of the ring of recent updates, and every now and then, each side says its
+//! DIGEST. Who hears one that is not its own asks down the tree: which nodes differ, which of their buckets, and what
+//! records are in those. Both sides do, each for itself; the records go the way of every record from a neighbour. Since
+//! the state itself is compared, this also heals what a bug, a lost tail or a full queue left behind.
+//!
+//! The side that asks has a bounded number of questions on their way, and asks one neighbour at a time: what one
+//! has told, the others need not be asked for. The side that answers remembers no more than what it was asked,
+//! and makes answers when the link can take them. Sums are renewed a piece at a time ([`Healing::work`]).
+
+use crate::digest::{Node, Pass, Root, Sums};
+use crate::limits::Limits;
+use crate::link::{Frame, SPANS_MAX, Span};
+use crate::store::{Slot, Store};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many nodes are asked about at once.
+const NODES_WINDOW: usize = 16;
+
+/// How many buckets are asked for at once: with a million records, 15,000 of these.
+const BUCKETS_WINDOW: usize = 1024;
+
+/// How many records are summed without letting anybody else have a turn: about a millisecond of work.
+const STEP_RECORDS: usize = 2048;
+
+/// Comparing and asking, with all neighbours of one server.
+#[derive(Debug)]
+pub struct Healing {
+    links: BTreeMap<String, Link>,
+    /// The links that have said a digest which was not yet compared, in the order in which they did.
+    heard: VecDeque<String>,
+    /// The link that is asked now.
+    turn: Option<Turn>,
+    turn_ms: u64,
+}
+
+/// The time in which one neighbour is asked.
+#[derive(Debug)]
+struct Turn {
+    link: String,
+    root: Root,
+    began_ms: u64,
+    /// When the neighbour last answered.
+    answered_ms: u64,
+}
+
+/// What is to be said and heard over one link.
+#[derive(Debug, Default)]
+struct Link {
+    offer: Offer,
+    /// What the neighbour's digest was, until it is compared, and the sums that it is to be compared with.
+    heard: Option<(Root, Pass)>,
+    asking: Asking,
+    answering: Answering,
+    equal_ms: Option<u64>,
+}
+
+/// How far one's own digest is.
+#[derive(Debug, Default)]
+struct Offer {
+    /// It is to be said once the sums are these.
+    wanted: Option<Pass>,
+    /// And another after it, since meanwhile something else was lost.
+    is_wanted_again: bool,
+    /// It is to be said when the link takes next.
+    is_due: bool,
+}
+
+/// What one side wants to know.
+#[derive(Debug, Default)]
+struct Asking {
+    /// Nodes to ask about.
+    nodes: VecDeque<Node>,
+    /// Buckets to ask for.
+    spans: VecDeque<Span>,
+    /// Nodes that were asked about; they are answered in this order.
+    nodes_awaited: VecDeque<Node>,
+    /// How many buckets were asked for.
+    buckets_awaited: usize,
+}
+
+/// What the other side wants to know.
+#[derive(Debug, Default)]
+struct Answering {
+    nodes: VecDeque<Node>,
+    spans: VecDeque<Span>,
+    /// Where to go on in the first bucket.
+    from: Option<Slot>,
+}
+
+impl Healing {
+    /// No neighbours yet.
+    pub fn new(limits: &Limits) -> Self {
+        Self { links: BTreeMap::new(), heard: VecDeque::new(), turn: None, turn_ms: limits.digest_ms / 2 }
+    }
+
+    /// Notes a link that can be talked over.
+    pub fn link_up(&mut self, name: &str) {
+        self.link_down(name);
+        self.links.insert(name.to_owned(), Link::default());
+    }
+
+    /// Forgets a link.
+    pub fn link_down(&mut self, name: &str) {
+        self.links.remove(name);
+        self.heard.retain(|link| link != name);
+        self.turn.take_if(|turn| turn.link == name);
+    }
+
+    /// Lets a neighbour compare: it is to hear a digest that covers all that is known now.
+    pub fn offer(&mut self, name: &str, store: &mut Store) {
+        let Some(Link { offer, .. }) = self.links.get_mut(name) else { return };
+        if offer.wanted.is_some() {
+            offer.is_wanted_again = true;
+        } else {
+            offer.wanted = Some(store.want_sums());
+        }
+    }
+
+    /// Lets all neighbours compare, and takes the turn from one that does not answer or keeps others waiting.
+    pub fn offer_all(&mut self, store: &mut Store, now_ms: u64) {
+        for name in self.links.keys().cloned().collect::<Vec<_>>() {
+            self.offer(&name, store);
+        }
+        let (turn_ms, are_others_waiting) = (self.turn_ms, !self.heard.is_empty());
+        let has_passed = |since: u64| now_ms.saturating_sub(since) >= turn_ms;
+        let is_over =
+            |turn: &mut Turn| has_passed(turn.answered_ms) || are_others_waiting && has_passed(turn.began_ms);
+        if let Some(Turn { link, root, .. }) = self.turn.take_if(is_over) {
+            if let Some(Link { asking, .. }) = self.links.get_mut(&link) {
+                asking.nodes.clear();
+                asking.spans.clear();
+            }
+            self.hear_digest(&link, root, store);
+        }
+    }
+
+    /// Hears what a neighbour's store sums up to.
+    pub fn hear_digest(&mut self, name: &str, root: Root, store: &mut Store) {
+        let Some(link) = self.links.get_mut(name) else { return };
+        // One's own sums may be older than the neighbour's: it costs at most questions that were not needed.
+        let pass = link.heard.map_or_else(|| store.want_sums(), |(_, pass)| pass);
+        link.heard = Some((root, pass));
+        if !self.heard.iter().any(|heard| heard == name) {
+            self.heard.push_back(name.to_owned());
+        }
+    }
+
+    /// Hears that a neighbour wants to know sums. A question too many is not answered.
+    pub fn hear_sums_question(&mut self, name: &str, node: Node) {
+        if let Some(Link { answering, .. }) = self.links.get_mut(name)
+            && answering.nodes.len() < NODES_WINDOW
+        {
+            answering.nodes.push_back(node);
+        }
+    }
+
+    /// Hears that a neighbour wants to know records. A question too many is not answered.
+    pub fn hear_records_question(&mut self, name: &str, spans: &[Span]) {
+        if let Some(Link { answering, .. }) = self.links.get_mut(name)
+            && answering.spans.len() + spans.len() <= BUCKETS_WINDOW
+        {
+            answering.spans.extend(spans);
+        }
+    }
+
+    /// Hears a neighbour's sums, and finds out what to ask next.
+    pub fn hear_sums(&mut self, name: &str, node: Node, theirs: &Sums, store: &mut Store, now_ms: u64) {
+        let Some(link) = self.links.get_mut(name) else { return };
+        if link.asking.nodes_awaited.front() != Some(&node) {
+            return;
+        }
+        link.asking.nodes_awaited.pop_front();
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
+            turn.answered_ms = now_ms;
+            let (ours, _) = store.sums(node, STEP_RECORDS);
+            link.asking.compare(node, &ours, theirs);
+        }
+        self.end_turn();
+    }
+
+    /// Hears that a neighbour has told all it knows of some more buckets.
+    pub fn hear_records(&mut self, name: &str, done: usize, now_ms: u64) {
+        let Some(Link { asking, .. }) = self.links.get_mut(name) else { return };
+        asking.buckets_awaited = asking.buckets_awaited.saturating_sub(done);
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
+            turn.answered_ms = now_ms;
+        }
+        self.end_turn();
+    }
+
+    fn end_turn(&mut self) {
+        let links = &self.links;
+        self.turn.take_if(|turn| links.get(&turn.link).is_none_or(|link| link.asking.is_over()));
+    }
+
+    /// True if [`Healing::work`] has something to do.
+    pub fn has_work(&self) -> bool {
+        let compares = self.turn.is_none() && !self.heard.is_empty();
+        compares || self.links.values().any(|link| link.offer.wanted.is_some())
+    }
+
+    /// Renews some sums, and does what can be done once they are there. Brief: call it again while there is work.
+    pub fn work(&mut self, store: &mut Store, now_ms: u64) {
+        if !self.has_work() {
+            return;
+        }
+        store.sum_some(STEP_RECORDS);
+        for Link { offer, .. } in self.links.values_mut() {
+            offer.is_due |= offer.wanted.take_if(|pass| store.digest().covers(*pass)).is_some();
+            if offer.wanted.is_none() && std::mem::take(&mut offer.is_wanted_again) {
+                offer.wanted = Some(store.want_sums());
+            }
+        }
+        while self.turn.is_none() && self.compare_next(store, now_ms) {}
+    }
+
+    /// Compares the digest that was heard first; false if there is none, or one's own sums are not ready.
+    fn compare_next(&mut self, store: &Store, now_ms: u64) -> bool {
+        let Some(name) = self.heard.front() else { return false };
+        let Some(link) = self.links.get_mut(name) else { return self.heard.pop_front().is_some() };
+        let Some((root, _)) = link.heard.take_if(|(_, pass)| store.digest().covers(*pass)) else {
+            return false;
+        };
+        let Some(name) = self.heard.pop_front() else { return false };
+        if root == store.digest().root() {
+            link.equal_ms = Some(now_ms);
+        } else {
+            link.asking.nodes.push_back(Node::Root);
+            self.turn = Some(Turn { link: name, root, began_ms: now_ms, answered_ms: now_ms });
+        }
+        true
+    }
+
+    /// True if a link has something to take.
+    pub fn has_more(&self, name: &str) -> bool {
+        self.links.get(name).is_some_and(|link| link.offer.is_due || link.asking.has_more() || link.answers())
+    }
+
+    /// True if a neighbour waits for answers.
+    pub fn answers(&self, name: &str) -> bool {
+        self.links.get(name).is_some_and(Link::answers)
+    }
+
+    /// Appends what a link is to write next: questions, then answers until there are about `bytes_max` bytes.
+    pub fn take(&mut self, name: &str, store: &mut Store, bytes_max: usize, out: &mut Vec<u8>) {
+        let Some(link) = self.links.get_mut(name) else { return };
+        if std::mem::take(&mut link.offer.is_due) {
+            Frame::Digest { root: store.digest().root() }.print(out);
+        }
+        link.asking.ask(out);
+        link.answering.tell_sums(store, bytes_max, out);
+        link.answering.tell_records(store, bytes_max, out);
+    }
+
+    /// When a neighbour's digest was last heard that equalled one's own, in milliseconds.
+    pub fn equal_ms(&self, name: &str) -> Option<u64> {
+        self.links.get(name)?.equal_ms
+    }
+
+    /// How many questions of one neighbour wait for an answer, where most do.
+    pub fn questions(&self) -> usize {
+        let questions = |link: &Link| link.answering.nodes.len() + link.answering.spans.len();
+        self.links.values().map(questions).max().unwrap_or_default()
+    }
+}
+
+impl Link {
+    fn answers(&self) -> bool {
+        !(self.answering.nodes.is_empty() && self.answering.spans.is_empty())
+    }
+}
+
+impl Asking {
+    /// Notes what is to be asked of the children of a node: nothing where the neighbour has nothing, or the same.
+    fn compare(&mut self, node: Node, ours: &Sums, theirs: &Sums) {
+        for (child, (ours, theirs)) in (0..=u8::MAX).zip(ours.iter().zip(theirs)) {
+            if ours == theirs || *theirs == 0 {
+                continue;
+            }
+            match node {
+                Node::Root if *ours != 0 => self.nodes.push_back(Node::Inner(child)),
+                // Of a node that is empty here, all is wanted.
+                Node::Root => self.want(Span {
+                    first: u16::from_be_bytes([child, 0]),
+                    last: u16::from_be_bytes([child, u8::MAX]),
+                }),
+                Node::Inner(node) => {
+                    let bucket = u16::from_be_bytes([node, child]);
+                    self.want(Span { first: bucket, last: bucket });
+                }
+            }
+        }
+    }
+
+    fn want(&mut self, span: Span) {
+        match self.spans.back_mut() {
+            Some(last) if last.last.checked_add(1) == Some(span.first) => last.last = span.last,
+            _ => self.spans.push_back(span),
+        }
+    }
+
+    /// True if everything was asked and answered.
+    fn is_over(&self) -> bool {
+        self.nodes.is_empty()
+            && self.spans.is_empty()
+            && self.nodes_awaited.is_empty()
+            && self.buckets_awaited == 0
+    }
+
+    /// True if there is something that may be asked now.
+    fn has_more(&self) -> bool {
+        self.may_ask_node() || self.may_ask_bucket()
+    }
+
+    /// No more is asked about nodes while there are so many buckets to ask for.
+    fn may_ask_node(&self) -> bool {
+        let has_room = self.nodes_awaited.len() < NODES_WINDOW && self.spans.len() < BUCKETS_WINDOW;
+        has_room && !self.nodes.is_empty()
+    }
+
+    fn may_ask_bucket(&self) -> bool {
+        self.buckets_awaited < BUCKETS_WINDOW && !self.spans.is_empty()
+    }
+
+    fn ask(&mut self, out: &mut Vec<u8>) {
+        while self.may_ask_node()
+            && let Some(node) = self.nodes.pop_front()
+        {
+            Frame::AskSums { node }.print(out);
+            self.nodes_awaited.push_back(node);
+        }
+        while self.may_ask_bucket() {
+            let mut spans = Vec::new();
+            while self.may_ask_bucket() && spans.len() < SPANS_MAX {
+                spans.extend(self.next_span());
+            }
+            Frame::AskRecords { spans }.print(out);
+        }
+    }
+
+    /// The next span to ask for, as much of it as there is room for.
+    fn next_span(&mut self) -> Option<Span> {
+        let room = BUCKETS_WINDOW.saturating_sub(self.buckets_awaited);
+        let span = self.spans.pop_front()?;
+        let last = u16::try_from(usize::from(span.first) + room - 1).unwrap_or(u16::MAX).min(span.last);
+        if last < span.last {
+            self.spans.push_front(Span { first: last + 1, last: span.last });
+        }
+        let asked = Span { first: span.first, last };
+        self.buckets_awaited += asked.len();
+        Some(asked)
+    }
+}
+
+impl Answering {
+    fn tell_sums(&mut self, store: &mut Store, bytes_max: usize, out: &mut Vec<u8>) {
+        let mut summed = 0;
+        while out.len() < bytes_max
+            && summed < STEP_RECORDS
+            && let Some(node) = self.nodes.pop_front()
+        {
+            let (sums, records) = store.sums(node, STEP_RECORDS - summed);
+            summed += records;
+            Frame::Sums { node, sums }.print(out);
+        }
+    }
+
+    fn tell_records(&mut self, store: &Store, bytes_max: usize, out: &mut Vec<u8>) {
+        if self.spans.is_empty() || out.len() >= bytes_max {
+            return;
+        }
+        let bytes_max = bytes_max - out.len();
+        let (mut lines, mut done) = (Vec::with_capacity(bytes_max + LINE_GUESS), 0);
+        while lines.len() < bytes_max
+            && done < STEP_RECORDS
+            && let Some(span) = self.spans.front().copied()
+        {
+            self.from = store.print_bucket(span.first, self.from, bytes_max - lines.len(), &mut lines);
+            if self.from.is_none() {
+                done += 1;
+                self.leave_bucket(span);
+            }
+        }
+        Frame::Records { done, lines }.print(out);
+    }
+
+    /// Goes on behind the first bucket of the first span.
+    fn leave_bucket(&mut self, span: Span) {
+        match self.spans.front_mut() {
+            Some(rest) if span.first < span.last => rest.first += 1,
+            _ => drop(self.spans.pop_front()),
+        }
+    }
+}
+
+/// The last line of an answer may go over its size by this much without moving it.
+const LINE_GUESS: usize = 256;

@@ -1,0 +1,320 @@
+//! Two servers that compare what they know: that each learns what it lacks, and how many bytes that takes.
+//!
+//! In release mode the stores hold a million records, and the figures are those of the budgets. Run it with
+//! `cargo test --release -p herd-core --test healing -- --nocapture` to see them.
+
+use herd_core::batch::{Batch, Pause};
+use herd_core::digest::Key;
+use herd_core::faults::{self, Fault};
+use herd_core::limits::Limits;
+use herd_core::link::{Frame, Inbox, Update};
+use herd_core::replica::{Counts, Replica};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+const NAMES: [&str; 2] = ["Goloman", "Hands"];
+
+/// How many records a full store holds.
+const RECORDS: u32 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
+
+/// More rounds than any healing takes.
+const ROUNDS_MAX: usize = 100_000;
+
+/// Two servers and a link that loses nothing.
+struct Pair {
+    replicas: [Replica; 2],
+    limits: Limits,
+    now_ms: u64,
+    /// The last UUID that was used.
+    last: u128,
+    /// How many bytes went over the link.
+    sent: usize,
+    /// How long it took to make what was sent, piece by piece.
+    steps: Vec<Duration>,
+    /// How long it took to hear it.
+    hearing: Duration,
+}
+
+impl Pair {
+    fn new(limits: Limits) -> Self {
+        Self {
+            replicas: NAMES.map(|name| Replica::new(name, &limits)),
+            limits,
+            now_ms: 0,
+            last: 0,
+            sent: 0,
+            steps: Vec::new(),
+            hearing: Duration::ZERO,
+        }
+    }
+
+    /// Both know the same.
+    fn equal(records: u32) -> Self {
+        let mut pair = Self::new(Limits::default());
+        pair.tell_both(0..records, 1);
+        pair
+    }
+
+    fn fresh(&mut self) -> Uuid {
+        self.last += 1;
+        Uuid::from_u128(self.last)
+    }
+
+    fn tell(&mut self, server: usize, clients: impl Iterator<Item = u32>, time: u32) {
+        let clients: Vec<u32> = clients.collect();
+        for clients in clients.chunks(500) {
+            let lines: Vec<String> = clients.iter().map(|&client| record(client, time)).collect();
+            let update = Frame::Update(Update::new(self.fresh(), lines.concat().as_bytes()));
+            let fresh = self.fresh();
+            self.replicas[server].hear("Welsh", update, self.now_ms, fresh);
+        }
+    }
+
+    fn tell_both(&mut self, clients: impl Iterator<Item = u32> + Clone, time: u32) {
+        self.tell(0, clients.clone(), time);
+        self.tell(1, clients, time);
+    }
+
+    fn link(&mut self) {
+        self.replicas[0].link_up(NAMES[1]);
+        self.replicas[1].link_up(NAMES[0]);
+    }
+
+    fn unlink(&mut self) {
+        self.replicas[0].link_down(NAMES[1]);
+        self.replicas[1].link_down(NAMES[0]);
+    }
+
+    /// Lets both talk until they have no more to say.
+    fn talk(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let is_silent = !(self.bring(0) | self.bring(1));
+            if is_silent && !self.replicas.iter().any(Replica::has_work) {
+                return;
+            }
+        }
+        panic!("they talk and talk");
+    }
+
+    /// Brings the next bytes of one server to the other; false if there are none.
+    fn bring(&mut self, from: usize) -> bool {
+        let (mut out, now_ms) = (Vec::new(), self.now_ms);
+        let began = Instant::now();
+        self.replicas[from].work(now_ms);
+        let worked = Instant::now();
+        self.replicas[from].take(NAMES[1 - from], &mut out);
+        self.steps.extend([worked - began, worked.elapsed()]);
+        self.sent += out.len();
+        let is_something = !out.is_empty();
+        let mut inbox = Inbox::new(out);
+        let began = Instant::now();
+        while let Some(frame) = inbox.next(self.limits.frame_bytes).unwrap() {
+            let fresh = self.fresh();
+            self.replicas[1 - from].hear(NAMES[from], frame, now_ms, fresh);
+        }
+        self.hearing += began.elapsed();
+        is_something
+    }
+
+    fn compare(&mut self) {
+        self.now_ms += self.limits.digest_ms;
+        self.replicas.iter_mut().for_each(|replica| replica.compare(self.now_ms));
+    }
+
+    fn counts(&self) -> [Counts; 2] {
+        self.replicas.each_ref().map(Replica::counts)
+    }
+
+    fn are_equal(&self) -> bool {
+        self.replicas[0].store().dump() == self.replicas[1].store().dump()
+    }
+
+    /// Links both, lets them talk, and tells the bytes that took.
+    fn reconnect(&mut self) -> usize {
+        self.link();
+        self.talk();
+        assert!(self.are_equal());
+        self.sent
+    }
+}
+
+/// A record line of some 75 bytes.
+fn record(client: u32, time: u32) -> String {
+    format!("client-{client:07} +34.068930-118.445127 {time}.918963997 1520023935182837383 Goloman\n")
+}
+
+fn report(what: &str, pair: &mut Pair) {
+    pair.steps.sort_unstable();
+    let (made, steps): (Duration, usize) = (pair.steps.iter().sum(), pair.steps.len());
+    println!(
+        "{RECORDS} records, {what}: {} bytes, made in {made:?}, heard in {:?}, steps of {:?} (p50), {:?} (p99)",
+        pair.sent,
+        pair.hearing,
+        pair.steps[steps / 2],
+        pair.steps[steps * 99 / 100],
+    );
+}
+
+#[test]
+fn equal_stores_find_that_out_by_one_message_each() {
+    let mut pair = Pair::equal(RECORDS);
+    let counts = pair.counts();
+    assert!(pair.reconnect() < 100);
+    report("nothing differs", &mut pair);
+    assert_eq!(pair.counts(), counts);
+    assert_eq!(
+        (pair.replicas[0].equal_ms("Hands"), pair.replicas[1].equal_ms("Goloman")),
+        (Some(0), Some(0))
+    );
+    pair.sent = 0;
+    pair.compare();
+    pair.talk();
+    assert!((1..100).contains(&pair.sent), "{}", pair.sent);
+}
+
+#[test]
+fn for_one_record_one_bucket_is_asked_for() {
+    let mut pair = Pair::equal(RECORDS);
+    pair.tell(0, 7..8, 2);
+    let counts = pair.counts();
+    assert!(pair.reconnect() < 25_000, "{}", pair.sent);
+    report("one record differs", &mut pair);
+    assert_eq!(pair.counts()[0].applied, counts[0].applied);
+    assert_eq!(pair.counts()[1].applied, counts[1].applied + 1);
+}
+
+#[test]
+fn for_a_thousand_records_no_more_than_their_buckets_are_asked_for() {
+    let mut pair = Pair::equal(RECORDS);
+    pair.tell(0, (0..500).map(|client| client * 17), 2);
+    pair.tell(1, (0..500).map(|client| client * 19 + 1), 2);
+    assert!(pair.reconnect() < 5_000_000, "{}", pair.sent);
+    report("a thousand records differ", &mut pair);
+}
+
+#[test]
+fn an_empty_server_is_told_everything_once() {
+    let mut pair = Pair::new(Limits::default());
+    pair.tell(0, 0..RECORDS, 1);
+    pair.reconnect();
+    report("one store is empty", &mut pair);
+    let lines = RECORDS as usize * record(0, 1).len();
+    assert!(pair.sent < lines + lines / 20 + 10_000, "{} for {lines}", pair.sent);
+    assert_eq!(pair.counts()[1], Counts { applied: RECORDS.into(), ..Counts::default() });
+}
+
+#[test]
+fn what_the_flood_loses_the_next_comparison_brings() {
+    let mut pair = Pair::equal(1000);
+    pair.reconnect();
+    faults::with(&[Fault::NoFlood], || {
+        pair.tell(0, 0..10, 2);
+        pair.tell(1, 990..1010, 2);
+    });
+    pair.talk();
+    assert!(!pair.are_equal());
+    pair.compare();
+    pair.talk();
+    assert!(pair.are_equal());
+}
+
+#[test]
+fn without_regular_comparisons_what_the_flood_loses_stays_lost() {
+    let mut pair = Pair::equal(10);
+    pair.reconnect();
+    faults::with(&[Fault::NoFlood, Fault::NoRegularDigests], || {
+        pair.tell(0, 0..10, 2);
+        pair.compare();
+        pair.talk();
+    });
+    assert!(!pair.are_equal());
+}
+
+#[test]
+fn a_digest_that_misses_a_change_hides_it() {
+    let mut pair = Pair::equal(10);
+    pair.reconnect();
+    faults::with(&[Fault::NoFlood, Fault::DigestMissesChanges], || pair.tell(0, 0..10, 2));
+    pair.compare();
+    pair.talk();
+    assert!(!pair.are_equal());
+}
+
+#[test]
+fn a_link_that_fell_out_of_the_ring_compares_again() {
+    let mut pair = Pair::new(Limits { ring_bytes: 2000, ..Limits::default() });
+    pair.reconnect();
+    for time in 1..50 {
+        pair.tell(0, 0..30, time);
+        pair.tell(1, 20..40, time);
+    }
+    pair.talk();
+    assert!(pair.are_equal());
+    pair.sent = 0;
+    pair.talk();
+    assert_eq!(pair.sent, 0);
+}
+
+#[test]
+fn records_that_come_while_a_store_is_told_come_too() {
+    let mut pair = Pair::new(Limits::default());
+    pair.tell(0, 0..5000, 1);
+    pair.link();
+    for round in 0..40 {
+        pair.tell(0, (0..100).map(|client| client * 50 + round), 2);
+        pair.tell(1, (0..100).map(|client| client * 60 + round), 3);
+        pair.bring(0);
+        pair.bring(1);
+    }
+    pair.talk();
+    assert!(pair.are_equal());
+}
+
+#[test]
+fn a_link_that_is_lost_while_a_store_is_told_begins_anew() {
+    let mut pair = Pair::new(Limits::default());
+    pair.tell(0, 0..5000, 1);
+    for _ in 0..3 {
+        pair.link();
+        for round in 0..16 {
+            pair.bring(round % 2);
+        }
+        pair.unlink();
+    }
+    assert!(!pair.replicas[1].store().is_empty() && !pair.are_equal());
+    pair.reconnect();
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_keeps_no_other_from_being_asked() {
+    let mut pair = Pair::new(Limits::default());
+    pair.tell(0, 0..100, 1);
+    pair.replicas[1].link_up("Silent");
+    let fresh = pair.fresh();
+    pair.replicas[1].hear("Silent", Frame::Digest { root: 5 }, 0, fresh);
+    pair.replicas[1].work(0);
+    pair.replicas[1].take("Silent", &mut Vec::new());
+    pair.link();
+    pair.talk();
+    assert!(!pair.are_equal());
+    pair.compare();
+    pair.talk();
+    assert!(pair.are_equal());
+}
+
+#[test]
+fn a_batch_of_a_client_is_part_of_the_digest_and_the_key_of_the_herd_too() {
+    let digest = |key: Key| {
+        let mut replica = Replica::keyed("Goloman", &Limits::default(), key);
+        let mut batch = Batch::new(b"IAMAT kiwi +1-2 3\n".to_vec(), 100);
+        assert_eq!(replica.execute(&mut batch, 4, 0, Uuid::nil()), Pause::Done);
+        replica.link_up("Hands");
+        replica.work(0);
+        let mut out = Vec::new();
+        replica.take("Hands", &mut out);
+        out
+    };
+    let with_default = digest(Key::default());
+    assert!(with_default.starts_with(b"DIGEST ") && with_default == digest(Key::default()));
+    assert_ne!(with_default, digest(Key::new([1; 16])));
+}
