@@ -42,6 +42,8 @@ enum Event {
     Restart { server: usize },
     /// Time passes.
     Wait { ms: u64 },
+    /// A server compares what it knows with its neighbours.
+    Compare { server: usize },
 }
 
 /// What a client says of itself. The domains are small, so that every rule of the order is reached.
@@ -80,6 +82,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => link.prop_map(|link| Event::Heal { link }),
         1 => (0..NAMES.len()).prop_map(|server| Event::Restart { server }),
         1 => (0..400_u64).prop_map(|ms| Event::Wait { ms }),
+        1 => (0..NAMES.len()).prop_map(|server| Event::Compare { server }),
     ]
 }
 
@@ -101,6 +104,8 @@ enum Mode {
     NoFlood,
     /// Only the flood does; nothing may be lost then.
     NoCatchUp,
+    /// Only digests compared every now and then do.
+    OnlyDigests,
 }
 
 impl Mode {
@@ -108,7 +113,8 @@ impl Mode {
         match self {
             Self::All => &[],
             Self::NoFlood => &[Fault::NoFlood],
-            Self::NoCatchUp => &[Fault::NoCatchUp],
+            Self::NoCatchUp => &[Fault::NoCatchUp, Fault::NoRegularDigests],
+            Self::OnlyDigests => &[Fault::NoFlood, Fault::NoCatchUp],
         }
     }
 
@@ -190,6 +196,7 @@ impl Herd {
             Event::Heal { link } => self.heal(*link),
             Event::Restart { server } => self.restart(*server),
             Event::Wait { ms } => self.wait(*ms),
+            Event::Compare { server } => self.replicas[*server].compare(self.now_ms),
         }
         self.check_limits()?;
         self.check_searches()
@@ -307,7 +314,8 @@ impl Herd {
             let is_within = load.ring_bytes <= self.limits.ring_bytes
                 && load.outbox_bytes <= self.limits.outbox_bytes
                 && load.seen <= 2 * self.limits.seen_max
-                && load.searches <= self.limits.searches_max;
+                && load.searches <= self.limits.searches_max
+                && load.questions <= QUESTIONS_MAX;
             ensure(is_within, || format!("{name} is over its limits: {load:?}"))?;
         }
         Ok(())
@@ -351,13 +359,19 @@ impl Herd {
             }
         }
         self.settle()?;
-        if mode == Mode::NoFlood {
-            self.heal_hop_by_hop(&left)?;
+        match mode {
+            Mode::All | Mode::NoCatchUp => {}
+            Mode::NoFlood => self.heal_hop_by_hop(&left)?,
+            Mode::OnlyDigests => self.compare_hop_by_hop()?,
         }
         self.wait(self.limits.search_ms);
         self.check_searches()?;
         self.settle()?;
         self.check_silence()?;
+        if !mode.faults().contains(&Fault::NoRegularDigests) {
+            self.check_equal_digests()?;
+            self.check_silence()?;
+        }
         self.check_memory()
     }
 
@@ -368,6 +382,34 @@ impl Herd {
                 self.heal(link);
             }
             self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// With nothing but digests, news goes one hop with every comparison.
+    fn compare_hop_by_hop(&mut self) -> Result<(), Broken> {
+        for _ in NAMES {
+            self.now_ms += self.limits.digest_ms;
+            self.replicas.iter_mut().for_each(|replica| replica.compare(self.now_ms));
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Once all is said, nobody speaks; and when digests are compared, they are equal and nothing else is said.
+    fn check_equal_digests(&mut self) -> Result<(), Broken> {
+        self.now_ms += self.limits.digest_ms;
+        self.replicas.iter_mut().for_each(|replica| replica.compare(self.now_ms));
+        for (link, back) in (0..LINKS.len()).flat_map(|link| [(link, false), (link, true)]) {
+            let (from, to) = ends(link, back);
+            let mut piece = Vec::new();
+            self.replicas[from].work(self.now_ms);
+            self.replicas[from].take(NAMES[to], &mut piece);
+            for frame in frames(&mut Inbox::new(piece))? {
+                ensure(matches!(frame, Frame::Digest { .. }), || format!("{frame:?} though all is said"))?;
+                let fresh = self.fresh(to);
+                self.replicas[to].hear(NAMES[from], frame, self.now_ms, fresh);
+            }
         }
         Ok(())
     }
@@ -399,6 +441,9 @@ impl Herd {
         Ok(())
     }
 }
+
+/// As many questions as one neighbour may have on their way: nodes and buckets.
+const QUESTIONS_MAX: usize = 16 + 1024;
 
 /// More rounds than any herd of these lives needs.
 const ROUNDS_MAX: usize = 2000;
@@ -462,6 +507,16 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn digests_alone_bring_everybody_everything(life in life()) {
+        let mode = Mode::OnlyDigests;
+        prop_assert_eq!(faults::with(mode.faults(), || live(&life, mode)), Ok(()));
+    }
+}
+
 /// A server that passed a part of an update on under the UUID of the whole, and then lost its link before the
 /// rest had gone over it, kept its neighbour from hearing the rest of anybody else: the neighbour had seen that UUID.
 #[test]
@@ -500,13 +555,19 @@ fn every_bug_that_is_put_in_is_caught() {
         Fault::SearchesForEver,
         Fault::EndlessRing,
     ] {
-        let mut dice = TestRunner::deterministic();
-        let mut lives = std::iter::repeat_with(|| life().new_tree(&mut dice).unwrap().current());
-        let is_caught = lives
-            .by_ref()
-            .take(LIVES_MAX)
-            .position(|life| faults::with(&[bug], || live(&life, Mode::All)).is_err());
-        println!("{bug:?} is caught in life {is_caught:?}");
-        assert!(is_caught.is_some(), "{bug:?} goes unnoticed");
+        assert_is_caught(bug, Mode::All);
     }
+    for bug in [Fault::NoRegularDigests, Fault::DigestMissesChanges] {
+        assert_is_caught(bug, Mode::OnlyDigests);
+    }
+}
+
+fn assert_is_caught(bug: Fault, mode: Mode) {
+    let mut dice = TestRunner::deterministic();
+    let lives = std::iter::repeat_with(|| life().new_tree(&mut dice).unwrap().current());
+    let faults = [mode.faults(), &[bug]].concat();
+    let is_caught =
+        lives.take(LIVES_MAX).position(|life| faults::with(&faults, || live(&life, mode)).is_err());
+    println!("{bug:?} is caught in life {is_caught:?}");
+    assert!(is_caught.is_some(), "{bug:?} goes unnoticed");
 }
