@@ -89,7 +89,10 @@ impl StoreActor {
         if self.works {
             return;
         }
-        self.replica.work(self.now_ms());
+        let began = Instant::now();
+        while self.replica.has_work() && began.elapsed() < WORK {
+            self.replica.work(self.now_ms());
+        }
         if self.replica.has_work() {
             self.works = true;
             ctx.run_later(PAUSE, |store, ctx| {
@@ -137,6 +140,9 @@ impl Drop for StoreActor {
         }
     }
 }
+
+/// How long everybody else waits for one piece of work.
+const WORK: Duration = Duration::from_millis(1);
 
 /// How long everybody else has between two pieces of work: as short as a timer can be.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -21,8 +21,14 @@ const NODES_WINDOW: usize = 16;
 /// How many buckets are asked for at once: with a million records, 15,000 of these.
 const BUCKETS_WINDOW: usize = 1024;
 
-/// How many records are summed without letting anybody else have a turn: about a millisecond of work.
-const STEP_RECORDS: usize = 2048;
+/// How many records one call sums for a pass over all: a fraction of a millisecond of work.
+const STEP_RECORDS: usize = 512;
+
+/// How many records are summed for the sums of one node: older sums are good enough beyond that.
+const NODE_RECORDS: usize = 2048;
+
+/// How many buckets one answer tells of at most, however few records they have.
+const ANSWER_BUCKETS: usize = 4096;
 
 /// Comparing and asking, with all neighbours of one server.
 #[derive(Debug)]
@@ -174,7 +180,7 @@ impl Healing {
         link.asking.nodes_awaited.pop_front();
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
             turn.answered_ms = now_ms;
-            let (ours, _) = store.sums(node, STEP_RECORDS);
+            let (ours, _) = store.sums(node, NODE_RECORDS);
             link.asking.compare(node, &ours, theirs);
         }
         self.end_turn();
@@ -358,10 +364,10 @@ impl Answering {
     fn tell_sums(&mut self, store: &mut Store, bytes_max: usize, out: &mut Vec<u8>) {
         let mut summed = 0;
         while out.len() < bytes_max
-            && summed < STEP_RECORDS
+            && summed < NODE_RECORDS
             && let Some(node) = self.nodes.pop_front()
         {
-            let (sums, records) = store.sums(node, STEP_RECORDS - summed);
+            let (sums, records) = store.sums(node, NODE_RECORDS - summed);
             summed += records;
             Frame::Sums { node, sums }.print(out);
         }
@@ -374,7 +380,7 @@ impl Answering {
         let bytes_max = bytes_max - out.len();
         let (mut lines, mut done) = (Vec::with_capacity(bytes_max + LINE_GUESS), 0);
         while lines.len() < bytes_max
-            && done < STEP_RECORDS
+            && done < ANSWER_BUCKETS
             && let Some(span) = self.spans.front().copied()
         {
             self.from = store.print_bucket(span.first, self.from, bytes_max - lines.len(), &mut lines);
