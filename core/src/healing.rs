@@ -39,6 +39,8 @@ pub struct Healing {
     /// The link that is asked now.
     turn: Option<Turn>,
     turn_ms: u64,
+    /// How much that was told in one turn goes on to the other neighbours at once.
+    onward_bytes: usize,
 }
 
 /// The time in which one neighbour is asked.
@@ -49,6 +51,8 @@ struct Turn {
     began_ms: u64,
     /// When the neighbour last answered.
     answered_ms: u64,
+    /// How many bytes of records it has told.
+    told: usize,
 }
 
 /// What is to be said and heard over one link.
@@ -98,20 +102,26 @@ struct Answering {
 impl Healing {
     /// No neighbours yet.
     pub fn new(limits: &Limits) -> Self {
-        Self { links: BTreeMap::new(), heard: VecDeque::new(), turn: None, turn_ms: limits.digest_ms / 2 }
+        Self {
+            links: BTreeMap::new(),
+            heard: VecDeque::new(),
+            turn: None,
+            turn_ms: limits.digest_ms / 2,
+            onward_bytes: limits.ring_bytes / 8,
+        }
     }
 
     /// Notes a link that can be talked over.
-    pub fn link_up(&mut self, name: &str) {
-        self.link_down(name);
+    pub fn link_up(&mut self, name: &str, store: &mut Store) {
+        self.link_down(name, store);
         self.links.insert(name.to_owned(), Link::default());
     }
 
     /// Forgets a link.
-    pub fn link_down(&mut self, name: &str) {
+    pub fn link_down(&mut self, name: &str, store: &mut Store) {
         self.links.remove(name);
         self.heard.retain(|link| link != name);
-        self.turn.take_if(|turn| turn.link == name);
+        self.end_turn(store);
     }
 
     /// Lets a neighbour compare: it is to hear a digest that covers all that is known now.
@@ -133,12 +143,13 @@ impl Healing {
         let has_passed = |since: u64| now_ms.saturating_sub(since) >= turn_ms;
         let is_over =
             |turn: &mut Turn| has_passed(turn.answered_ms) || are_others_waiting && has_passed(turn.began_ms);
-        if let Some(Turn { link, root, .. }) = self.turn.take_if(is_over) {
-            if let Some(Link { asking, .. }) = self.links.get_mut(&link) {
+        if let Some(turn) = self.turn.take_if(is_over) {
+            if let Some(Link { asking, .. }) = self.links.get_mut(&turn.link) {
                 asking.nodes.clear();
                 asking.spans.clear();
             }
-            self.hear_digest(&link, root, store);
+            self.pass_on(&turn, store);
+            self.hear_digest(&turn.link, turn.root, store);
         }
     }
 
@@ -183,22 +194,52 @@ impl Healing {
             let (ours, _) = store.sums(node, NODE_RECORDS);
             link.asking.compare(node, &ours, theirs);
         }
-        self.end_turn();
+        self.end_turn(store);
+    }
+
+    /// Hears that a neighbour tells records; true if they are to go on to others as news usually does.
+    ///
+    /// One that tells much tells what others mostly know, and would push all other news out of the ring. The others
+    /// are to compare instead, once everything was told.
+    #[must_use]
+    pub fn goes_on(&mut self, name: &str, bytes: usize) -> bool {
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) else { return true };
+        turn.told += bytes;
+        turn.told <= self.onward_bytes
     }
 
     /// Hears that a neighbour has told all it knows of some more buckets.
-    pub fn hear_records(&mut self, name: &str, done: usize, now_ms: u64) {
+    pub fn hear_records(&mut self, name: &str, done: usize, store: &mut Store, now_ms: u64) {
         let Some(Link { asking, .. }) = self.links.get_mut(name) else { return };
         asking.buckets_awaited = asking.buckets_awaited.saturating_sub(done);
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
             turn.answered_ms = now_ms;
         }
-        self.end_turn();
+        self.end_turn(store);
     }
 
-    fn end_turn(&mut self) {
+    /// Ends a turn in which everything was asked and answered, or whose link is gone.
+    fn end_turn(&mut self, store: &mut Store) {
         let links = &self.links;
-        self.turn.take_if(|turn| links.get(&turn.link).is_none_or(|link| link.asking.is_over()));
+        let is_over = |turn: &mut Turn| links.get(&turn.link).is_none_or(|link| link.asking.is_over());
+        if let Some(turn) = self.turn.take_if(is_over) {
+            self.pass_on(&turn, store);
+        }
+    }
+
+    /// Compares what was told in a turn with what the others have said and with what they know.
+    fn pass_on(&mut self, turn: &Turn, store: &mut Store) {
+        if turn.told == 0 {
+            return;
+        }
+        for (_, pass) in self.links.values_mut().filter_map(|link| link.heard.as_mut()) {
+            *pass = store.want_sums();
+        }
+        if turn.told > self.onward_bytes {
+            for name in self.links.keys().filter(|&name| *name != turn.link).cloned().collect::<Vec<_>>() {
+                self.offer(&name, store);
+            }
+        }
     }
 
     /// True if [`Healing::work`] has something to do.
@@ -234,7 +275,7 @@ impl Healing {
             link.equal_ms = Some(now_ms);
         } else {
             link.asking.nodes.push_back(Node::Root);
-            self.turn = Some(Turn { link: name, root, began_ms: now_ms, answered_ms: now_ms });
+            self.turn = Some(Turn { link: name, root, began_ms: now_ms, answered_ms: now_ms, told: 0 });
         }
         true
     }

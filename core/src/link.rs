@@ -154,6 +154,16 @@ impl Update {
         lines(&self.bytes[self.lines_at..])
     }
 
+    /// The bytes of the record lines.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.lines_at
+    }
+
+    /// True if there are no record lines.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The whole frame.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -141,7 +141,7 @@ impl Replica {
     /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.
     pub fn link_up(&mut self, link: &str) {
         self.flood.link_up(link);
-        self.healing.link_up(link);
+        self.healing.link_up(link, &mut self.store);
         if !faults::is_on(Fault::NoCatchUp) {
             self.healing.offer(link, &mut self.store);
         }
@@ -150,7 +150,7 @@ impl Replica {
     /// Notes that a neighbour can no longer be talked to.
     pub fn link_down(&mut self, link: &str) {
         self.flood.link_down(link);
-        self.healing.link_down(link);
+        self.healing.link_down(link, &mut self.store);
         let ended = self.searches.link_down(link);
         self.answer(ended);
     }
@@ -176,9 +176,8 @@ impl Replica {
             }
             Frame::AskRecords { spans } => self.healing.hear_records_question(link, &spans),
             Frame::Records { done, lines } => {
-                let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
-                self.hear_update(link, Update::new(fresh, &lines), now_ms, fresh);
-                self.healing.hear_records(link, done, now_ms);
+                self.hear_told(link, Update::new(fresh, &lines), now_ms, fresh);
+                self.healing.hear_records(link, done, &mut self.store, now_ms);
             }
             Frame::Ping | Frame::Bye { .. } => {}
         }
@@ -304,6 +303,28 @@ impl Replica {
     /// A part of it goes on under a UUID of its own. Under that of the whole it would keep the whole, which may
     /// come by another link, from a server that needs the rest.
     fn hear_update(&mut self, link: &str, update: Update, now_ms: u64, fresh: Uuid) {
+        let (news, is_all_news) = self.take_news(&update);
+        if is_all_news {
+            return self.flood.push(Some(link), update);
+        }
+        if !news.is_empty() {
+            let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
+            self.flood.push(Some(link), Update::new(fresh, &news));
+        }
+    }
+
+    /// Takes what is new of what a neighbour tells on being asked. Under a fresh UUID it goes on, unless it is too much.
+    fn hear_told(&mut self, link: &str, update: Update, now_ms: u64, fresh: Uuid) {
+        if self.healing.goes_on(link, update.len()) {
+            let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
+            self.hear_update(link, update, now_ms, fresh);
+        } else {
+            let _ = self.take_news(&update); // The other neighbours are told by comparing.
+        }
+    }
+
+    /// Takes what is new of an update; tells that, and whether it is the whole update.
+    fn take_news(&mut self, update: &Update) -> (Vec<u8>, bool) {
         let mut news = Vec::new();
         let mut is_all_news = true;
         for line in update.lines() {
@@ -314,16 +335,10 @@ impl Replica {
                 None => is_all_news = false,
             }
         }
-        if news.is_empty() {
-            return;
-        }
         self.note_applied(&news);
         self.end_searches(&news);
-        if is_all_news {
-            return self.flood.push(Some(link), update);
-        }
-        let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
-        self.flood.push(Some(link), Update::new(fresh, &news));
+        let is_all_news = is_all_news && !news.is_empty();
+        (news, is_all_news)
     }
 
     fn note_applied(&mut self, lines: &[u8]) {

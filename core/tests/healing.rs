@@ -1,4 +1,4 @@
-//! Two servers that compare what they know: that each learns what it lacks, and how many bytes that takes.
+//! Servers that compare what they know: that each learns what it lacks, and how many bytes that takes.
 //!
 //! In release mode the stores hold a million records, and the figures are those of the budgets. Run it with
 //! `cargo test --release -p herd-core --test healing -- --nocapture` to see them.
@@ -12,7 +12,7 @@ use herd_core::replica::{Counts, Replica};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-const NAMES: [&str; 2] = ["Goloman", "Hands"];
+const NAMES: [&str; 3] = ["Goloman", "Hands", "Wilkes"];
 
 /// How many records a full store holds.
 const RECORDS: u32 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
@@ -20,14 +20,16 @@ const RECORDS: u32 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
 /// More rounds than any healing takes.
 const ROUNDS_MAX: usize = 100_000;
 
-/// Two servers and a link that loses nothing.
-struct Pair {
-    replicas: [Replica; 2],
+/// Servers, two mostly, and links that lose nothing.
+struct Herd {
+    replicas: Vec<Replica>,
+    /// Who talks to whom.
+    links: Vec<(usize, usize)>,
     limits: Limits,
     now_ms: u64,
     /// The last UUID that was used.
     last: u128,
-    /// How many bytes went over the link.
+    /// How many bytes went over the links.
     sent: usize,
     /// How long it took to make what was sent, piece by piece.
     steps: Vec<Duration>,
@@ -35,10 +37,11 @@ struct Pair {
     hearing: Duration,
 }
 
-impl Pair {
+impl Herd {
     fn new(limits: Limits) -> Self {
         Self {
-            replicas: NAMES.map(|name| Replica::new(name, &limits)),
+            replicas: NAMES.map(|name| Replica::new(name, &limits)).into(),
+            links: Vec::new(),
             limits,
             now_ms: 0,
             last: 0,
@@ -75,20 +78,27 @@ impl Pair {
         self.tell(1, clients, time);
     }
 
-    fn link(&mut self) {
-        self.replicas[0].link_up(NAMES[1]);
-        self.replicas[1].link_up(NAMES[0]);
+    fn link(&mut self, here: usize, there: usize) {
+        self.links.push((here, there));
+        self.replicas[here].link_up(NAMES[there]);
+        self.replicas[there].link_up(NAMES[here]);
     }
 
     fn unlink(&mut self) {
-        self.replicas[0].link_down(NAMES[1]);
-        self.replicas[1].link_down(NAMES[0]);
+        for (here, there) in std::mem::take(&mut self.links) {
+            self.replicas[here].link_down(NAMES[there]);
+            self.replicas[there].link_down(NAMES[here]);
+        }
     }
 
-    /// Lets both talk until they have no more to say.
+    /// Lets all talk until they have no more to say.
     fn talk(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            let is_silent = !(self.bring(0) | self.bring(1));
+            let mut is_silent = true;
+            (0..self.replicas.len()).for_each(|server| self.work(server));
+            for (here, there) in self.links.clone() {
+                is_silent &= !(self.bring(here, there) | self.bring(there, here));
+            }
             if is_silent && !self.replicas.iter().any(Replica::has_work) {
                 return;
             }
@@ -96,21 +106,25 @@ impl Pair {
         panic!("they talk and talk");
     }
 
+    fn work(&mut self, server: usize) {
+        let began = Instant::now();
+        self.replicas[server].work(self.now_ms);
+        self.steps.push(began.elapsed());
+    }
+
     /// Brings the next bytes of one server to the other; false if there are none.
-    fn bring(&mut self, from: usize) -> bool {
+    fn bring(&mut self, from: usize, to: usize) -> bool {
         let (mut out, now_ms) = (Vec::new(), self.now_ms);
         let began = Instant::now();
-        self.replicas[from].work(now_ms);
-        let worked = Instant::now();
-        self.replicas[from].take(NAMES[1 - from], &mut out);
-        self.steps.extend([worked - began, worked.elapsed()]);
+        self.replicas[from].take(NAMES[to], &mut out);
+        self.steps.push(began.elapsed());
         self.sent += out.len();
         let is_something = !out.is_empty();
         let mut inbox = Inbox::new(out);
         let began = Instant::now();
         while let Some(frame) = inbox.next(self.limits.frame_bytes).unwrap() {
             let fresh = self.fresh();
-            self.replicas[1 - from].hear(NAMES[from], frame, now_ms, fresh);
+            self.replicas[to].hear(NAMES[from], frame, now_ms, fresh);
         }
         self.hearing += began.elapsed();
         is_something
@@ -121,17 +135,17 @@ impl Pair {
         self.replicas.iter_mut().for_each(|replica| replica.compare(self.now_ms));
     }
 
-    fn counts(&self) -> [Counts; 2] {
-        self.replicas.each_ref().map(Replica::counts)
+    fn counts(&self) -> Vec<Counts> {
+        self.replicas.iter().map(Replica::counts).collect()
     }
 
     fn are_equal(&self) -> bool {
         self.replicas[0].store().dump() == self.replicas[1].store().dump()
     }
 
-    /// Links both, lets them talk, and tells the bytes that took.
+    /// Links the two, lets them talk, and tells the bytes that took.
     fn reconnect(&mut self) -> usize {
-        self.link();
+        self.link(0, 1);
         self.talk();
         assert!(self.are_equal());
         self.sent
@@ -143,7 +157,7 @@ fn record(client: u32, time: u32) -> String {
     format!("client-{client:07} +34.068930-118.445127 {time}.918963997 1520023935182837383 Goloman\n")
 }
 
-fn report(what: &str, pair: &mut Pair) {
+fn report(what: &str, pair: &mut Herd) {
     pair.steps.sort_unstable();
     let (made, steps): (Duration, usize) = (pair.steps.iter().sum(), pair.steps.len());
     println!(
@@ -157,7 +171,7 @@ fn report(what: &str, pair: &mut Pair) {
 
 #[test]
 fn equal_stores_find_that_out_by_one_message_each() {
-    let mut pair = Pair::equal(RECORDS);
+    let mut pair = Herd::equal(RECORDS);
     let counts = pair.counts();
     assert!(pair.reconnect() < 100);
     report("nothing differs", &mut pair);
@@ -174,7 +188,7 @@ fn equal_stores_find_that_out_by_one_message_each() {
 
 #[test]
 fn for_one_record_one_bucket_is_asked_for() {
-    let mut pair = Pair::equal(RECORDS);
+    let mut pair = Herd::equal(RECORDS);
     pair.tell(0, 7..8, 2);
     let counts = pair.counts();
     assert!(pair.reconnect() < 25_000, "{}", pair.sent);
@@ -185,7 +199,7 @@ fn for_one_record_one_bucket_is_asked_for() {
 
 #[test]
 fn for_a_thousand_records_no_more_than_their_buckets_are_asked_for() {
-    let mut pair = Pair::equal(RECORDS);
+    let mut pair = Herd::equal(RECORDS);
     pair.tell(0, (0..500).map(|client| client * 17), 2);
     pair.tell(1, (0..500).map(|client| client * 19 + 1), 2);
     assert!(pair.reconnect() < 5_000_000, "{}", pair.sent);
@@ -194,7 +208,7 @@ fn for_a_thousand_records_no_more_than_their_buckets_are_asked_for() {
 
 #[test]
 fn an_empty_server_is_told_everything_once() {
-    let mut pair = Pair::new(Limits::default());
+    let mut pair = Herd::new(Limits::default());
     pair.tell(0, 0..RECORDS, 1);
     pair.reconnect();
     report("one store is empty", &mut pair);
@@ -204,8 +218,34 @@ fn an_empty_server_is_told_everything_once() {
 }
 
 #[test]
+fn what_one_neighbour_has_told_no_other_is_asked_for_or_told() {
+    let mut herd = Herd::equal(RECORDS);
+    herd.link(0, 2);
+    herd.link(1, 2);
+    herd.talk();
+    assert_eq!(herd.replicas[2].store().dump(), herd.replicas[0].store().dump());
+    assert_eq!(herd.counts()[2], Counts { applied: RECORDS.into(), ..Counts::default() });
+    let lines = RECORDS as usize * record(0, 1).len();
+    // A little goes on to the other neighbour before it shows that it is much.
+    let onward = herd.limits.ring_bytes / 8;
+    assert!(herd.sent < lines + lines / 20 + onward + 20_000, "{} for {lines}", herd.sent);
+}
+
+#[test]
+fn what_is_told_at_length_goes_on_from_server_to_server() {
+    let mut herd = Herd::new(Limits { ring_bytes: 16_000, ..Limits::default() });
+    herd.tell(0, 0..5000, 1);
+    herd.tell(2, 4000..6000, 2);
+    herd.link(0, 1);
+    herd.link(1, 2);
+    herd.talk();
+    assert_eq!(herd.replicas[1].store().len(), 6000);
+    assert!(herd.replicas.iter().all(|replica| replica.store().dump() == herd.replicas[1].store().dump()));
+}
+
+#[test]
 fn what_the_flood_loses_the_next_comparison_brings() {
-    let mut pair = Pair::equal(1000);
+    let mut pair = Herd::equal(1000);
     pair.reconnect();
     faults::with(&[Fault::NoFlood], || {
         pair.tell(0, 0..10, 2);
@@ -220,7 +260,7 @@ fn what_the_flood_loses_the_next_comparison_brings() {
 
 #[test]
 fn without_regular_comparisons_what_the_flood_loses_stays_lost() {
-    let mut pair = Pair::equal(10);
+    let mut pair = Herd::equal(10);
     pair.reconnect();
     faults::with(&[Fault::NoFlood, Fault::NoRegularDigests], || {
         pair.tell(0, 0..10, 2);
@@ -232,7 +272,7 @@ fn without_regular_comparisons_what_the_flood_loses_stays_lost() {
 
 #[test]
 fn a_digest_that_misses_a_change_hides_it() {
-    let mut pair = Pair::equal(10);
+    let mut pair = Herd::equal(10);
     pair.reconnect();
     faults::with(&[Fault::NoFlood, Fault::DigestMissesChanges], || pair.tell(0, 0..10, 2));
     pair.compare();
@@ -242,7 +282,7 @@ fn a_digest_that_misses_a_change_hides_it() {
 
 #[test]
 fn a_link_that_fell_out_of_the_ring_compares_again() {
-    let mut pair = Pair::new(Limits { ring_bytes: 2000, ..Limits::default() });
+    let mut pair = Herd::new(Limits { ring_bytes: 2000, ..Limits::default() });
     pair.reconnect();
     for time in 1..50 {
         pair.tell(0, 0..30, time);
@@ -257,14 +297,15 @@ fn a_link_that_fell_out_of_the_ring_compares_again() {
 
 #[test]
 fn records_that_come_while_a_store_is_told_come_too() {
-    let mut pair = Pair::new(Limits::default());
+    let mut pair = Herd::new(Limits::default());
     pair.tell(0, 0..5000, 1);
-    pair.link();
+    pair.link(0, 1);
     for round in 0..40 {
         pair.tell(0, (0..100).map(|client| client * 50 + round), 2);
         pair.tell(1, (0..100).map(|client| client * 60 + round), 3);
-        pair.bring(0);
-        pair.bring(1);
+        (0..2).for_each(|server| pair.work(server));
+        pair.bring(0, 1);
+        pair.bring(1, 0);
     }
     pair.talk();
     assert!(pair.are_equal());
@@ -272,12 +313,13 @@ fn records_that_come_while_a_store_is_told_come_too() {
 
 #[test]
 fn a_link_that_is_lost_while_a_store_is_told_begins_anew() {
-    let mut pair = Pair::new(Limits::default());
+    let mut pair = Herd::new(Limits::default());
     pair.tell(0, 0..5000, 1);
     for _ in 0..3 {
-        pair.link();
+        pair.link(0, 1);
         for round in 0..16 {
-            pair.bring(round % 2);
+            pair.work(round % 2);
+            pair.bring(round % 2, 1 - round % 2);
         }
         pair.unlink();
     }
@@ -287,14 +329,14 @@ fn a_link_that_is_lost_while_a_store_is_told_begins_anew() {
 
 #[test]
 fn a_neighbour_that_does_not_answer_keeps_no_other_from_being_asked() {
-    let mut pair = Pair::new(Limits::default());
+    let mut pair = Herd::new(Limits::default());
     pair.tell(0, 0..100, 1);
     pair.replicas[1].link_up("Silent");
     let fresh = pair.fresh();
     pair.replicas[1].hear("Silent", Frame::Digest { root: 5 }, 0, fresh);
     pair.replicas[1].work(0);
     pair.replicas[1].take("Silent", &mut Vec::new());
-    pair.link();
+    pair.link(0, 1);
     pair.talk();
     assert!(!pair.are_equal());
     pair.compare();
