@@ -144,6 +144,9 @@ pub struct Status {
     /// Print JSON for programs
     #[structopt(long)]
     pub json: bool,
+    /// Ask over TLS, with the certificates in this directory
+    #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(from_os_str))]
+    pub peer_tls: Option<PathBuf>,
 }
 
 /// What `herd check` is asked.
@@ -167,6 +170,9 @@ macro_rules! flags {
             /// Where servers append their logs, each to a file of its name [default: logs]
             #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(from_os_str))]
             pub log_dir: Option<PathBuf>,
+            /// Talk to other servers over TLS, with the certificates in this directory; see docs/security.md
+            #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(from_os_str))]
+            pub peer_tls: Option<PathBuf>,
             /// Where servers keep what they know, each in a directory of its name [default: data]
             #[structopt(long, value_name = "DIR", env = "HERD_DATA_DIR", parse(from_os_str))]
             pub data_dir: Option<PathBuf>,
@@ -197,6 +203,7 @@ macro_rules! flags {
                 Flags {
                     open: self.open || file.open,
                     log_dir: self.log_dir.or(file.log_dir),
+                    peer_tls: self.peer_tls.or(file.peer_tls),
                     data_dir: self.data_dir.or(file.data_dir),
                     memory_only: self.memory_only || file.memory_only,
                     durability: self.durability.or(file.durability),
@@ -226,6 +233,7 @@ macro_rules! flags {
                     arguments.push("--memory-only".into());
                 }
                 give(&mut arguments, "log_dir", self.log_dir.as_ref());
+                give(&mut arguments, "peer_tls", self.peer_tls.as_ref());
                 give(&mut arguments, "data_dir", self.data_dir.as_ref());
                 give(&mut arguments, "durability", self.durability.map(|when| when.to_string()).as_ref());
                 self.places.arguments(&mut arguments);
@@ -502,13 +510,14 @@ mod tests {
         fn flags_survive_the_command_line_to_a_child(
             open: bool,
             log_dir in proptest::option::of("[^\0]{1,12}"),
+            peer_tls in proptest::option::of("[^\0]{1,12}"),
             url in proptest::option::of("[^\0]{1,12}"),
             line_max: Option<usize>,
             redial_max_ms: Option<u64>,
         ) {
-            let log_dir = log_dir.map(PathBuf::from);
+            let (log_dir, peer_tls) = (log_dir.map(PathBuf::from), peer_tls.map(PathBuf::from));
             let places = places::Flags { url, ..places::Flags::default() };
-            let flags = Flags { open, log_dir, places, line_max, redial_max_ms, ..Flags::default() };
+            let flags = Flags { open, log_dir, peer_tls, places, line_max, redial_max_ms, ..Flags::default() };
             prop_assert_eq!(serve(&flags.arguments()), flags);
         }
 

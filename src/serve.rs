@@ -1,8 +1,9 @@
 //! `herd serve`: one server in this process, until it is told to stop.
 
+use crate::credentials;
 use crate::failure::{Failure, reason};
 use crate::logging;
-use crate::options::{self, Flags, Serve};
+use crate::options::{Flags, Serve};
 use crate::signals::Signals;
 use crate::topology::File;
 use actix::Actor;
@@ -60,7 +61,7 @@ fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Failure>
             .map(|neighbour| Neighbour { name: neighbour.name.clone(), peers: neighbour.peers.clone() })
             .collect(),
         open: flags.open,
-        secret: options::secret()?,
+        credentials: credentials::of_server(name, flags.peer_tls.as_deref())?,
         limits: flags.limits()?,
         keep: keep(name, flags)?,
     })

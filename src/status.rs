@@ -1,16 +1,18 @@
 //! `herd status`: asks every server how it is, and prints a table for people or JSON for programs.
 
+use crate::credentials;
 use crate::failure::{Failure, reason};
-use crate::options::{self, Status};
+use crate::options::Status;
 use crate::table::Table;
 use crate::terminal;
-use herd_actors::door::{self, NoLink};
+use crate::topology::File;
+use herd_actors::door::{self, Credentials, NoLink};
 use herd_actors::net::Seams;
-use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
 use herd_core::status::Report;
-use herd_core::topology::{Server, Topology};
+use herd_core::topology::Server;
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a server may take to say how it is. A busy one answers late; one that is stuck never does.
@@ -25,19 +27,21 @@ pub struct Answer {
 }
 
 /// Asks all servers and prints what they say; a failure when any is down.
-pub async fn run(topology: &Topology, status: &Status) -> Result<(), Failure> {
-    let secret = options::secret()?;
-    let answers = ask_all(topology.servers(), secret.as_ref(), ASK_LIMIT).await;
+pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
+    let servers = file.topology.servers();
+    let peer_tls = status.peer_tls.as_ref().or(file.settings.peer_tls.as_ref());
+    let credentials = credentials::of_asker(servers, peer_tls.map(PathBuf::as_path))?;
+    let answers = ask_all(servers, &credentials, ASK_LIMIT).await;
     terminal::show(&if status.json { json(&answers) } else { table(&answers) })?;
     let down = down(&answers);
     if down.is_empty() { Ok(()) } else { Err(Failure::Undone(down)) }
 }
 
 /// Asks each of the servers, all at once; the answers are in their order.
-pub async fn ask_all(servers: &[Server], secret: Option<&Secret>, limit: Duration) -> Vec<Answer> {
+pub async fn ask_all(servers: &[Server], credentials: &Credentials, limit: Duration) -> Vec<Answer> {
     let asked: Vec<_> = servers
         .iter()
-        .map(|server| (server, actix_rt::spawn(ask(server.clone(), secret.cloned(), limit))))
+        .map(|server| (server, actix_rt::spawn(ask(server.clone(), credentials.clone(), limit))))
         .collect();
     let mut answers = Vec::new();
     for (server, answer) in asked {
@@ -47,9 +51,9 @@ pub async fn ask_all(servers: &[Server], secret: Option<&Secret>, limit: Duratio
     answers
 }
 
-async fn ask(server: Server, secret: Option<Secret>, limit: Duration) -> Result<Report, String> {
+async fn ask(server: Server, credentials: Credentials, limit: Duration) -> Result<Report, String> {
     let (seams, limits) = (Seams::real(), Limits::default());
-    let asking = door::ask_status(&seams, &server.peers, &server.name, secret, &limits);
+    let asking = door::ask_status(&seams, &server.peers, &server.name, &credentials, &limits);
     match tokio::time::timeout(limit, asking).await {
         Ok(answer) => answer.map_err(|error| why(&error)),
         Err(_) => Err(format!("no answer within {} ms", limit.as_millis())),

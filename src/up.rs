@@ -1,14 +1,15 @@
 //! `herd up`: starts the servers of a topology, says when they are ready and which of them end, stops them.
 
+use crate::credentials;
 use crate::failure::Failure;
 use crate::launcher::{Ending, Launcher, Recipe, Running, Turn};
-use crate::options::{self, Up};
+use crate::options::Up;
 use crate::signals::Signals;
 use crate::status::{Answer, ask_all, links_up};
 use crate::table::Table;
 use crate::terminal;
 use crate::topology::File;
-use herd_core::handshake::Secret;
+use herd_actors::door::Credentials;
 use herd_core::topology::{Server, Topology};
 use std::path::Path;
 use std::pin::pin;
@@ -30,11 +31,15 @@ const ASK_EVERY: Duration = Duration::from_millis(25);
 /// Runs the servers until a signal, or until the last of them has ended.
 pub async fn run(file: File, up: Up) -> Result<(), Failure> {
     let Up { names, flags } = up;
-    let herd = Herd { servers: chosen(&file, &names)?, topology: file.topology, secret: options::secret()? };
-    let settings = flags.clone().or(file.settings);
+    let settings = flags.clone().or(file.settings.clone());
     let limits = settings.limits()?;
     // What is wrong with places is said once here, and not by every server.
     settings.places.settings()?;
+    let herd = Herd {
+        servers: chosen(&file, &names)?,
+        credentials: credentials::of_asker(file.topology.servers(), settings.peer_tls.as_deref())?,
+        topology: file.topology,
+    };
     let stop_limit = Duration::from_millis(limits.stop_ms).saturating_add(STOP_MARGIN);
     let mut signals = Signals::new()?;
     let mut launcher = Launcher::new(recipe(&file.path, flags.arguments())?, stop_limit);
@@ -49,7 +54,7 @@ pub async fn run(file: File, up: Up) -> Result<(), Failure> {
 struct Herd {
     servers: Vec<Server>,
     topology: Topology,
-    secret: Option<Secret>,
+    credentials: Credentials,
 }
 
 /// Picks the servers to start, in the order of the file.
@@ -125,7 +130,7 @@ impl Herd {
     async fn ready(&self, running: Running) -> Vec<Answer> {
         let deadline = Instant::now() + READY_LIMIT;
         loop {
-            let mut answers = ask_all(&self.servers, self.secret.as_ref(), ASK_LIMIT).await;
+            let mut answers = ask_all(&self.servers, &self.credentials, ASK_LIMIT).await;
             for answer in &mut answers {
                 only_ours(answer, &running);
             }
@@ -201,7 +206,7 @@ mod tests {
         let servers: Vec<Server> = [("A", 1), ("B", 2), ("C", 3)].map(server).to_vec();
         let links = [("A", "B"), ("B", "C")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         let topology = Topology::new(servers.clone(), &links).expect("a valid topology");
-        Herd { servers, topology, secret: None }
+        Herd { servers, topology, credentials: Credentials::default() }
     }
 
     fn answer(herd: &Herd, name: &str, links: &[(&str, bool)]) -> Answer {

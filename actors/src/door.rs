@@ -1,8 +1,10 @@
 //! The handshake over a socket: calling at a server's door, and opening when somebody calls.
 //!
-//! The rules are in [`herd_core::handshake`]; here are the lines and the time limits.
+//! The rules are in [`herd_core::handshake`]; here are the lines and the time limits. With TLS the lines go through
+//! it, and a certificate must be that of the server whose name is said.
 
 use crate::net::{Dice, Network, Seams, Socket};
+use crate::tls::{self, Guest, Tls};
 use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, Purpose, Refusal, Secret};
 use herd_core::limits::Limits;
 use herd_core::status::Report;
@@ -11,6 +13,15 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
+
+/// What a server shows at a door, its own or another's, and wants to be shown.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// What the servers of the herd share.
+    pub secret: Option<Secret>,
+    /// Its certificate and those that it trusts.
+    pub tls: Option<Tls>,
+}
 
 /// A connection after a handshake that went well.
 pub struct Shaken {
@@ -58,15 +69,18 @@ pub async fn call(
     network: &dyn Network,
     address: &str,
     hello: &Hello,
-    secret: Option<Secret>,
+    credentials: &Credentials,
     dice: &Dice,
     limits: &Limits,
 ) -> Result<Shaken, NoLink> {
     let connecting = in_time(limits.connect_ms, network.connect(address));
     let socket = connecting.await.map_err(NoLink::Unreachable)?;
     let mut door = Door::new(socket);
-    let (dialler, line) = Dialler::new(hello, secret, dice());
+    let (dialler, line) = Dialler::new(hello, credentials.secret.clone(), dice());
     let shaking = async {
+        if let Some(tls) = &credentials.tls {
+            door.call_in_private(tls, &hello.to).await?;
+        }
         door.say(&line).await?;
         let answer = door.hear().await?;
         let proof = door.or_refuse(dialler.challenged(&answer)).await?;
@@ -81,15 +95,18 @@ pub async fn call(
 /// Opens to a caller: says who it is, once it has proved what it must and `admit` has nothing against it.
 pub async fn greet(
     socket: Socket,
-    secret: Option<Secret>,
+    credentials: &Credentials,
     dice: &Dice,
     limits: &Limits,
     admit: impl Fn(&Hello) -> Result<(), Refusal>,
 ) -> Result<(Hello, Shaken), NoLink> {
     let mut door = Door::new(socket);
     let shaking = async {
+        let guest = door.open_in_private(credentials.tls.as_ref()).await?;
         let line = door.hear().await?;
-        let (acceptor, answer) = door.or_refuse(Acceptor::greeted(&line, secret, dice())).await?;
+        let greeted = Acceptor::greeted(&line, credentials.secret.clone(), dice());
+        let (acceptor, answer) = door.or_refuse(greeted).await?;
+        door.or_refuse(check_guest(guest.as_ref(), &acceptor.hello)).await?;
         door.or_refuse(admit(&acceptor.hello)).await?;
         door.say(&answer).await?;
         let proof = door.hear().await?;
@@ -97,8 +114,23 @@ pub async fn greet(
         door.say(welcome).await?;
         Ok(acceptor.hello)
     };
-    let hello = within(limits.handshake_ms, shaking).await?;
-    Ok((hello, door.shaken()))
+    match within(limits.handshake_ms, shaking).await {
+        Ok(hello) => Ok((hello, door.shaken())),
+        Err(failure) => {
+            door.linger().await;
+            Err(failure)
+        }
+    }
+}
+
+/// Whether a caller shows the certificate of the server that it says it is. One that only asks is no server.
+fn check_guest(guest: Option<&Guest>, hello: &Hello) -> Result<(), Refusal> {
+    match guest {
+        Some(guest) if hello.purpose == Purpose::Link && !guest.is(&hello.from) => {
+            Err(Refusal::new(format!("the certificate is not that of {}", hello.from)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The largest report that is read, in bytes.
@@ -109,12 +141,12 @@ pub async fn ask_status(
     seams: &Seams,
     address: &str,
     name: &str,
-    secret: Option<Secret>,
+    credentials: &Credentials,
     limits: &Limits,
 ) -> Result<Report, NoLink> {
     let hello = Hello { purpose: Purpose::Status, from: "-".to_owned(), to: name.to_owned() };
     let Shaken { socket, rest: mut report } =
-        call(&*seams.network, address, &hello, secret, &seams.dice, limits).await?;
+        call(&*seams.network, address, &hello, credentials, &seams.dice, limits).await?;
     let mut socket = socket.take(REPORT_MAX);
     in_time(limits.handshake_ms, socket.read_to_end(&mut report)).await.map_err(NoLink::Broken)?;
     Report::from_line(&report).ok_or_else(|| NoLink::Broken(io::Error::other("the report makes no sense")))
@@ -141,6 +173,14 @@ async fn in_time<T>(limit_ms: u64, step: impl Future<Output = io::Result<T>>) ->
     timeout(Duration::from_millis(limit_ms), step).await.unwrap_or_else(|_| late())
 }
 
+/// How long a caller that is sent away has to read why.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// What stands in for a connection while TLS has it.
+fn nothing() -> Socket {
+    Box::new(tokio::io::empty())
+}
+
 /// A connection on which lines are said and heard in turn.
 struct Door {
     socket: Socket,
@@ -152,8 +192,50 @@ impl Door {
         Self { socket, heard: Vec::new() }
     }
 
+    /// Goes on under TLS with the server of a name.
+    async fn call_in_private(&mut self, tls: &Tls, name: &str) -> Result<(), NoLink> {
+        let bare = std::mem::replace(&mut self.socket, nothing());
+        self.socket = tls.connect(bare, name).await.map_err(NoLink::Broken)?;
+        Ok(())
+    }
+
+    /// Goes on under TLS, if there is any, with whoever has called. The first byte tells whether a caller wants that;
+    /// one that is mistaken is told so in words that it reads.
+    async fn open_in_private(&mut self, tls: Option<&Tls>) -> Result<Option<Guest>, NoLink> {
+        self.fill().await?;
+        match (tls, self.heard.first() == Some(&tls::FIRST_BYTE)) {
+            (None, false) => Ok(None),
+            (Some(tls), true) => self.turn_private(tls).await.map(Some),
+            (Some(_), false) => {
+                self.or_refuse(Err(Refusal::new("TLS is spoken here: give --peer-tls"))).await
+            }
+            (None, true) => {
+                let mistake = "no TLS is spoken here: give --peer-tls to both or to neither";
+                self.or_refuse(Err(Refusal::new(mistake))).await
+            }
+        }
+    }
+
+    async fn turn_private(&mut self, tls: &Tls) -> Result<Guest, NoLink> {
+        let bare = std::mem::replace(&mut self.socket, nothing());
+        let (from, to) = tokio::io::split(bare);
+        let from = io::Cursor::new(std::mem::take(&mut self.heard)).chain(from);
+        match tls.accept(Box::new(tokio::io::join(from, to))).await {
+            Ok((socket, guest)) => {
+                self.socket = socket;
+                Ok(guest)
+            }
+            Err((error, bare)) => {
+                self.socket = bare;
+                let _ = self.socket.shutdown().await; // The other side may have hung up before.
+                Err(NoLink::Broken(error))
+            }
+        }
+    }
+
     async fn say(&mut self, line: &str) -> Result<(), NoLink> {
-        self.socket.write_all(line.as_bytes()).await.map_err(NoLink::Broken)
+        self.socket.write_all(line.as_bytes()).await.map_err(NoLink::Broken)?;
+        self.socket.flush().await.map_err(NoLink::Broken)
     }
 
     /// The next line, without its end. What comes behind it is kept.
@@ -167,12 +249,25 @@ impl Door {
             if self.heard.len() > LINE_MAX {
                 return self.or_refuse(Err(Refusal::new("a line of the handshake is too long"))).await;
             }
-            match self.socket.read_buf(&mut self.heard).await {
-                Ok(0) => return Err(NoLink::Broken(io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
-                Err(error) => return Err(NoLink::Broken(error)),
-            }
+            self.fill().await?;
         }
+    }
+
+    /// Waits for more bytes.
+    async fn fill(&mut self) -> Result<(), NoLink> {
+        match self.socket.read_buf(&mut self.heard).await {
+            Ok(0) => Err(NoLink::Broken(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Ok(()),
+            Err(error) => Err(NoLink::Broken(error)),
+        }
+    }
+
+    /// Gives the other side some time to read what was said last. A connection that is closed while there are bytes
+    /// that nobody read is reset, and the reset may overtake the words.
+    async fn linger(mut self) {
+        let mut ignored = [0; 512];
+        let draining = async { while self.socket.read(&mut ignored).await.is_ok_and(|length| length > 0) {} };
+        let _ = timeout(LINGER, draining).await; // Whoever has not hung up by then is hung up on.
     }
 
     /// Goes on with what a step came to; a refusal is told to the other side first.
@@ -201,8 +296,8 @@ mod tests {
     use crate::testing::{Switchboard, counting, seams};
     use tokio::io::DuplexStream;
 
-    fn secret(text: &str) -> Option<Secret> {
-        Secret::new(text.as_bytes())
+    fn secret(text: &str) -> Credentials {
+        Credentials { secret: Secret::new(text.as_bytes()), tls: None }
     }
 
     fn hello() -> Hello {
@@ -217,10 +312,11 @@ mod tests {
     ) -> (Result<Shaken, NoLink>, Result<(Hello, Shaken), NoLink>) {
         let (network, mut calls) = Switchboard::new(true, 1 << 16);
         let (dice, limits, hello) = (counting(), Limits::default(), hello());
-        let calling = call(&network, "there:1", &hello, secret(caller), &dice, &limits);
+        let (caller, host) = (secret(caller), secret(host));
+        let calling = call(&network, "there:1", &hello, &caller, &dice, &limits);
         let opening = async {
             let socket = Box::new(calls.recv().await.unwrap());
-            greet(socket, secret(host), &dice, &limits, admit).await
+            greet(socket, &host, &dice, &limits, admit).await
         };
         tokio::join!(calling, opening)
     }
@@ -229,7 +325,9 @@ mod tests {
     async fn opened_to(said: &[u8]) -> (Result<(Hello, Shaken), NoLink>, String) {
         let (mut caller, socket): (DuplexStream, _) = tokio::io::duplex(1 << 16);
         caller.write_all(said).await.unwrap();
-        let opened = greet(Box::new(socket), None, &counting(), &Limits::default(), |_| Ok(())).await;
+        let opened =
+            greet(Box::new(socket), &Credentials::default(), &counting(), &Limits::default(), |_| Ok(()))
+                .await;
         let mut heard = String::new();
         if opened.is_err() {
             caller.read_to_string(&mut heard).await.unwrap();
@@ -261,7 +359,7 @@ mod tests {
     #[actix::test]
     async fn nobody_at_the_address_is_unreachable() {
         let (network, _calls) = Switchboard::new(false, 1);
-        let failure = call(&network, "there:1", &hello(), None, &counting(), &Limits::default()).await;
+        let failure = call(&network, "there:1", &hello(), &secret(""), &counting(), &Limits::default()).await;
         assert!(matches!(failure.unwrap_err(), NoLink::Unreachable(_)));
     }
 
@@ -291,15 +389,15 @@ mod tests {
     #[actix::test]
     async fn whoever_asks_how_a_server_is_gets_its_report() {
         let (network, mut calls) = Switchboard::new(true, 1 << 16);
-        let (seams, limits) = (seams(network), Limits::default());
+        let (seams, limits, secret) = (seams(network), Limits::default(), secret("a"));
         let report = Report { name: "Goloman".into(), clients_known: 7, ..Report::default() };
         let telling = async {
             let socket = Box::new(calls.recv().await.unwrap());
-            let (hello, shaken) = greet(socket, secret("a"), &seams.dice, &limits, |_| Ok(())).await.unwrap();
+            let (hello, shaken) = greet(socket, &secret, &seams.dice, &limits, |_| Ok(())).await.unwrap();
             assert_eq!(hello.purpose, Purpose::Status);
             tell_status(shaken, &report, &limits).await.unwrap();
         };
-        let asking = ask_status(&seams, "there:1", "Goloman", secret("a"), &limits);
+        let asking = ask_status(&seams, "there:1", "Goloman", &secret, &limits);
         let (heard, ()) = tokio::join!(asking, telling);
         assert_eq!(heard.unwrap(), report);
     }

@@ -12,6 +12,7 @@ pub mod peer;
 pub mod places;
 pub mod session;
 pub mod store;
+pub mod tls;
 
 #[cfg(test)]
 mod testing;

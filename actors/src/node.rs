@@ -1,7 +1,7 @@
 //! One server: the only place that knows all its actors.
 
 use crate::attendance::{Attendance, Seat};
-use crate::door::{Shaken, greet, tell_status};
+use crate::door::{Credentials, Shaken, greet, tell_status};
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
 use crate::messages::{Count, Flush, Join, Near, Stop};
@@ -38,8 +38,8 @@ pub struct Settings {
     pub neighbours: Vec<Neighbour>,
     /// Whether servers may join that it does not know.
     pub open: bool,
-    /// What servers must know to be neighbours.
-    pub secret: Option<Secret>,
+    /// What servers must know and show to be neighbours.
+    pub credentials: Credentials,
     /// Its limits.
     pub limits: Limits,
     /// Where it keeps what it knows; `None` keeps everything in memory alone.
@@ -138,7 +138,7 @@ impl Node {
 
 /// Reads what the server knew when it ended last.
 async fn recall(settings: &Settings) -> io::Result<(Replica, Option<Journal>)> {
-    let key = settings.secret.as_ref().map(Secret::digest_key).unwrap_or_default();
+    let key = settings.credentials.secret.as_ref().map(Secret::digest_key).unwrap_or_default();
     let mut replica = Replica::keyed(&settings.name, &settings.limits, key);
     let Some(keep) = settings.keep.clone() else { return Ok((replica, None)) };
     let mut foreign: u64 = 0;
@@ -261,8 +261,9 @@ impl Neighbours {
     fn start_peer(&self, name: &str, address: Option<String>) -> Option<Addr<PeerActor>> {
         let seat = self.attendance.enter(self.settings.limits.neighbours_max)?;
         let ends = Ends { here: self.settings.name.as_str().into(), there: name.into(), address };
-        let (secret, limits) = (self.settings.secret.clone(), &self.settings.limits);
-        let peer = PeerActor::new(ends, self.desk.clone(), secret, limits, self.seams.clone(), seat).start();
+        let (credentials, limits) = (self.settings.credentials.clone(), &self.settings.limits);
+        let peer =
+            PeerActor::new(ends, self.desk.clone(), credentials, limits, self.seams.clone(), seat).start();
         self.peers.borrow_mut().insert(name.to_owned(), peer.clone());
         Some(peer)
     }
@@ -280,9 +281,9 @@ impl Neighbours {
 
     /// Opens the door to one caller.
     async fn open(&self, socket: Socket, from: SocketAddr, _seat: Seat) {
-        let (secret, limits) = (self.settings.secret.clone(), &self.settings.limits);
+        let Settings { credentials, limits, .. } = &self.settings;
         let admit = |hello: &Hello| self.admit(hello);
-        match greet(socket, secret, &self.seams.dice, limits, admit).await {
+        match greet(socket, credentials, &self.seams.dice, limits, admit).await {
             Err(failure) => warn!("caller {from} has no link: {failure}"),
             Ok((Hello { purpose: Purpose::Status, .. }, shaken)) => self.tell_status(shaken, from).await,
             Ok((Hello { purpose: Purpose::Link, from: name, .. }, shaken)) => self.join(&name, shaken),

@@ -7,14 +7,14 @@
 //! taken only once the socket has taken the last, so a slow neighbour holds up nobody and fills no queue.
 
 use crate::attendance::Seat;
-use crate::door::{NoLink, Shaken, call};
+use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
 use crate::net::{Seams, Socket};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient,
     SpawnHandle, WrapFuture,
 };
-use herd_core::handshake::{Hello, Purpose, Secret};
+use herd_core::handshake::{Hello, Purpose};
 use herd_core::limits::Limits;
 use herd_core::link::{Frame, Inbox, Malformed};
 use herd_core::redial::{Backoff, Made, courtesy_ms, replaces};
@@ -36,7 +36,7 @@ pub struct PeerActor {
     /// Where the neighbour can be dialled; one that came by itself has no address and dials itself.
     address: Option<String>,
     desk: Desk,
-    secret: Option<Secret>,
+    credentials: Credentials,
     limits: Limits,
     seams: Seams,
     backoff: Backoff,
@@ -95,7 +95,7 @@ impl PeerActor {
     pub fn new(
         ends: Ends,
         desk: Desk,
-        secret: Option<Secret>,
+        credentials: Credentials,
         limits: &Limits,
         seams: Seams,
         seat: Seat,
@@ -105,7 +105,7 @@ impl PeerActor {
             there: ends.there,
             address: ends.address,
             desk,
-            secret,
+            credentials,
             limits: limits.clone(),
             seams,
             backoff: Backoff::new(limits),
@@ -127,9 +127,10 @@ impl PeerActor {
     fn dial(&mut self, ctx: &mut Context<Self>) {
         let Some(address) = self.address.clone() else { return };
         let hello = Hello { purpose: Purpose::Link, from: self.here.to_string(), to: self.there.to_string() };
-        let (seams, secret, limits) = (self.seams.clone(), self.secret.clone(), self.limits.clone());
+        let (seams, credentials, limits) =
+            (self.seams.clone(), self.credentials.clone(), self.limits.clone());
         let calling =
-            async move { call(&*seams.network, &address, &hello, secret, &seams.dice, &limits).await };
+            async move { call(&*seams.network, &address, &hello, &credentials, &seams.dice, &limits).await };
         self.dialling = Some(ctx.spawn(calling.into_actor(self).map(Self::dialled)));
     }
 
@@ -400,7 +401,12 @@ impl Writer {
     async fn say(&mut self, bytes: &[u8]) -> Result<(), End> {
         trace!(target: "herd::wire", "link {} < {}", self.link, bytes.escape_ascii());
         let stall = Duration::from_millis(self.limits.silent_ms);
-        timeout(stall, self.to.write_all(bytes)).await.map_err(|_| End::Stalled)??;
+        // TLS keeps what the socket has not taken until it is told to flush.
+        let saying = async {
+            self.to.write_all(bytes).await?;
+            self.to.flush().await
+        };
+        timeout(stall, saying).await.map_err(|_| End::Stalled)??;
         Ok(())
     }
 
@@ -446,7 +452,9 @@ mod tests {
         let ends = Ends { here: "Goloman".into(), there: there.into(), address: Some("there:1".into()) };
         let desk = Desk { link_up, link_down, hear, take };
         let seat = Attendance::default().enter(1).unwrap();
-        let peer = PeerActor::new(ends, desk, None, &Limits::default(), seams(network), seat).start();
+        let peer =
+            PeerActor::new(ends, desk, Credentials::default(), &Limits::default(), seams(network), seat)
+                .start();
         Bench { peer, ups, downs, heard, give, calls, there }
     }
 
@@ -461,7 +469,9 @@ mod tests {
         async fn pick_up(&mut self) -> Socket {
             let far = Box::new(self.calls.recv().await.unwrap());
             let (hello, shaken) =
-                greet(far, None, &counting(), &Limits::default(), |_| Ok(())).await.unwrap();
+                greet(far, &Credentials::default(), &counting(), &Limits::default(), |_| Ok(()))
+                    .await
+                    .unwrap();
             assert_eq!((&*hello.from, &*hello.to), ("Goloman", self.there));
             shaken.socket
         }

@@ -21,7 +21,12 @@ enum Mood {
 struct State {
     mood: Mood,
     streams: Vec<TcpStream>,
+    /// The first bytes that went through, in both directions.
+    overheard: Vec<u8>,
 }
+
+/// How much is kept of what goes through.
+const OVERHEARD_MAX: usize = 1024 * 1024;
 
 /// One direction of dialling: who is pointed at `address` is connected to the server behind it.
 pub struct Cut {
@@ -33,7 +38,8 @@ impl Cut {
     pub fn new(host: &str, target: &str) -> Self {
         let listener = TcpListener::bind((host, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let state = Arc::new(Mutex::new(State { mood: Mood::Open, streams: Vec::new() }));
+        let state =
+            Arc::new(Mutex::new(State { mood: Mood::Open, streams: Vec::new(), overheard: Vec::new() }));
         let (shared, target) = (Arc::clone(&state), target.to_owned());
         thread::spawn(move || accept(&listener, &target, &shared));
         Cut { address, state }
@@ -56,6 +62,11 @@ impl Cut {
     /// Lets new connections through. The old ones have lost bytes, so they end.
     pub fn heal(&self) {
         self.change(Mood::Open);
+    }
+
+    /// What anybody between the two servers has seen so far.
+    pub fn overheard(&self) -> Vec<u8> {
+        lock(&self.state).overheard.clone()
     }
 
     fn change(&self, mood: Mood) {
@@ -104,7 +115,12 @@ fn join(dialler: &TcpStream, server: &TcpStream, state: &Arc<Mutex<State>>) {
 fn pump(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>) {
     let mut room = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut room) {
-        let silent = lock(state).mood == Mood::Silent;
+        let silent = {
+            let mut state = lock(state);
+            let kept = count.min(OVERHEARD_MAX.saturating_sub(state.overheard.len()));
+            state.overheard.extend_from_slice(&room[..kept]);
+            state.mood == Mood::Silent
+        };
         if !silent && to.write_all(&room[..count]).is_err() {
             break;
         }

@@ -6,7 +6,7 @@ use super::eventually;
 use super::room::{Room, reserve};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::{env, thread};
 
@@ -24,6 +24,8 @@ pub struct Server {
     pub secret: Option<String>,
     /// What a shell does before it becomes the server, such as setting a limit with `ulimit`.
     pub prelude: Option<String>,
+    /// The value of `HERD_PEER_TLS`, if it has any.
+    pub peer_tls: Option<PathBuf>,
     /// The servers that its topology file names. By default all.
     pub knows: Vec<String>,
     process: Option<Child>,
@@ -58,6 +60,7 @@ impl Herd {
                 options: Vec::new(),
                 secret: None,
                 prelude: None,
+                peer_tls: None,
                 knows: names.iter().map(|&name| name.to_owned()).collect(),
                 process: None,
             })
@@ -107,6 +110,16 @@ impl Herd {
     /// Lets the two servers connect again.
     pub fn heal(&self, one: &str, other: &str) {
         self.wires_between(one, other).for_each(Cut::heal);
+    }
+
+    /// What anybody on the way between two servers with a cuttable link has seen so far.
+    pub fn overheard(&self, one: &str, other: &str) -> Vec<u8> {
+        self.wires_between(one, other).flat_map(Cut::overheard).collect()
+    }
+
+    /// The directory of the herd, which is gone when the test is over.
+    pub fn directory(&self) -> &Path {
+        self.room.path()
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -293,6 +306,9 @@ impl Herd {
         command.env_remove("GOOGLE_PLACES_API_KEY").env_remove("RUST_LOG").env("HERD_PLACES", "none");
         if let Some(secret) = &self.server(name).secret {
             command.env("HERD_SECRET", secret);
+        }
+        if let Some(dir) = &self.server(name).peer_tls {
+            command.env("HERD_PEER_TLS", dir);
         }
     }
 

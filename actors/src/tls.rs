@@ -1,0 +1,212 @@
+//! TLS 1.3 on the connections between servers: both sides show a certificate of the herd's own CA.
+//!
+//! A directory holds `ca.pem`, the certificates that are trusted; `<name>.pem`, a server's certificate and those
+//! between it and the CA; and `<name>.key`, its private key. A certificate is for the server whose name is among its
+//! DNS names, in capitals or not. Nothing is resumed: each connection is a whole handshake, so that a certificate that
+//! ran out or a CA that is trusted no more is noticed.
+
+use crate::net::Socket;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, Error, InvalidMessage, RootCertStore, ServerConfig};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// The first byte of a connection that begins a TLS handshake (RFC 8446, 5.1). No line of ours begins with it.
+pub const FIRST_BYTE: u8 = 22;
+
+/// What one server has to show in TLS, and whom it trusts.
+#[derive(Clone)]
+pub struct Tls {
+    connector: TlsConnector,
+    acceptor: TlsAcceptor,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(..)")
+    }
+}
+
+/// A file that TLS cannot do with, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unusable {
+    path: PathBuf,
+    why: String,
+}
+
+impl Unusable {
+    fn new(path: &Path, why: impl fmt::Display) -> Self {
+        Self { path: path.to_owned(), why: why.to_string() }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path.display(), self.why)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// Whoever a certificate says that a caller is.
+#[derive(Debug)]
+pub struct Guest(CertificateDer<'static>);
+
+impl Guest {
+    /// Whether the certificate is for a server of this name.
+    pub fn is(&self, name: &str) -> bool {
+        let Ok(name) = ServerName::try_from(name) else { return false };
+        ParsedCertificate::try_from(&self.0).is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok())
+    }
+}
+
+impl Tls {
+    /// Reads what a server of this name shows, and makes sure that others will take it.
+    pub fn of_server(dir: &Path, name: &str) -> Result<Self, Unusable> {
+        let papers = Papers::read(dir, name)?;
+        papers.check_server(name)?;
+        papers.into_tls()
+    }
+
+    /// Reads what somebody shows who only asks servers how they are: any certificate that they trust, under any name.
+    pub fn of_caller(dir: &Path, name: &str) -> Result<Self, Unusable> {
+        Papers::read(dir, name)?.into_tls()
+    }
+
+    /// Makes sure that the other side is the server of this name, and hides what is said from all others.
+    pub async fn connect(&self, socket: Socket, name: &str) -> io::Result<Socket> {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let stream = self.connector.connect(name, socket).await.map_err(explain)?;
+        Ok(Box::new(stream))
+    }
+
+    /// Makes sure that the other side has a certificate, and hides what is said from all others. If that fails, the
+    /// bare connection is returned: the other side has yet to read why.
+    pub async fn accept(&self, socket: Socket) -> Result<(Socket, Guest), (io::Error, Socket)> {
+        let stream = self.acceptor.accept(socket).into_fallible().await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
+        let socket = Box::new(stream);
+        match shown {
+            Some(certificate) => Ok((socket, Guest(certificate.into_owned()))),
+            None => Err((io::Error::other("no certificate was shown"), socket)),
+        }
+    }
+}
+
+/// Says it in our words where rustls knows only that bytes are wrong.
+fn explain(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            io::Error::other("no TLS is spoken there: give --peer-tls to both or to neither")
+        }
+        _ => error,
+    }
+}
+
+/// The files of one server.
+struct Papers {
+    provider: Arc<CryptoProvider>,
+    ca: PathBuf,
+    roots: Arc<RootCertStore>,
+    chain_path: PathBuf,
+    /// Its certificate first; never empty.
+    chain: Vec<CertificateDer<'static>>,
+    key_path: PathBuf,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Papers {
+    fn read(dir: &Path, name: &str) -> Result<Self, Unusable> {
+        let file = |name: &str, ending: &str| dir.join(format!("{name}.{ending}"));
+        let (ca, chain_path, key_path) = (file("ca", "pem"), file(name, "pem"), file(name, "key"));
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&ca)? {
+            roots.add(certificate).map_err(|error| Unusable::new(&ca, format!("is of no use: {error}")))?;
+        }
+        let (chain, key) = (certificates(&chain_path)?, private_key(&key_path)?);
+        let provider = Arc::new(ring::default_provider());
+        Ok(Self { provider, ca, roots: Arc::new(roots), chain_path, chain, key_path, key })
+    }
+
+    /// Checks what a dialler will check, and finds out at the start.
+    fn check_server(&self, name: &str) -> Result<(), Unusable> {
+        let refused = |error: &dyn fmt::Display| {
+            let (ca, why) = (self.ca.display(), format!("{error}"));
+            Unusable::new(&self.chain_path, format!("is no certificate for {name} under {ca}: {why}"))
+        };
+        let dns = ServerName::try_from(name).map_err(|error| refused(&error))?;
+        let builder =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(&self.provider));
+        let verifier = builder.build().map_err(|error| Unusable::new(&self.ca, error))?;
+        let (own, between) = self.chain.split_first().ok_or_else(|| refused(&"it is empty"))?;
+        verifier
+            .verify_server_cert(own, between, &dns, &[], UnixTime::now())
+            .map_err(|error| refused(&error))?;
+        Ok(())
+    }
+
+    fn into_tls(self) -> Result<Tls, Unusable> {
+        let Self { provider, ca, roots, chain_path, chain, key_path, key } = self;
+        let of_ca = |error: &dyn fmt::Display| Unusable::new(&ca, format!("is of no use: {error}"));
+        let of_key = |error: Error| {
+            Unusable::new(&key_path, format!("does not go with {}: {error}", chain_path.display()))
+        };
+        let guard =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).build();
+        let guard = guard.map_err(|error| of_ca(&error))?;
+        check_caller(&*guard, &chain).map_err(|error| {
+            Unusable::new(&chain_path, format!("is no certificate under {}: {error}", ca.display()))
+        })?;
+        let dialling = ClientConfig::builder_with_provider(Arc::clone(&provider));
+        let dialling = dialling.with_protocol_versions(&[&TLS13]).map_err(|error| of_ca(&error))?;
+        let dialling = dialling.with_root_certificates(roots);
+        let mut dialling = dialling.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(of_key)?;
+        dialling.resumption = Resumption::disabled();
+        // The name of the server would be all that is readable on the wire.
+        dialling.enable_sni = false;
+        let accepting = ServerConfig::builder_with_provider(provider);
+        let accepting = accepting.with_protocol_versions(&[&TLS13]).map_err(|error| of_ca(&error))?;
+        let accepting = accepting.with_client_cert_verifier(guard);
+        let mut accepting = accepting.with_single_cert(chain, key).map_err(of_key)?;
+        accepting.send_tls13_tickets = 0;
+        Ok(Tls { connector: Arc::new(dialling).into(), acceptor: Arc::new(accepting).into() })
+    }
+}
+
+/// Checks what an acceptor will check.
+fn check_caller(guard: &dyn ClientCertVerifier, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
+    let (own, between) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+    guard.verify_client_cert(own, between, UnixTime::now()).map(|_| ())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Unusable> {
+    let text = read(path)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(Unusable::new(path, "holds no certificate")),
+        Ok(all) => Ok(all),
+        Err(error) => Err(Unusable::new(path, format!("is malformed: {error}"))),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Unusable> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => Unusable::new(path, "holds no private key"),
+        error => Unusable::new(path, format!("is malformed: {error}")),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+    fs::read(path).map_err(|error| Unusable::new(path, format!("cannot be read: {error}")))
+}
