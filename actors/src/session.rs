@@ -3,7 +3,7 @@
 //! It says [`Execute`] for all whole lines of a read at once, [`Find`] and [`Near`] where a line needs them, and
 //! hears [`Stop`]. It reads nothing while it owes answers, so a client that does not read its answers is not read
 //! either: what one client can make a server hold is bounded. It ends when the client has hung up and has every
-//! answer, when it does not take its answers, or when the store is gone.
+//! answer, when it says no line or does not take its answers for too long, or when the store is gone.
 
 use crate::attendance::Seat;
 use crate::messages::{Execute, Executed, Find, Near, Stop};
@@ -20,13 +20,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 /// Talks to one client.
 pub struct SessionActor {
@@ -61,9 +61,12 @@ impl SessionActor {
             client: Rc::clone(&client),
             desk,
             lines: 0,
+            first_line: Duration::from_millis(limits.first_line_ms),
+            idle: Duration::from_millis(limits.idle_ms),
             write_stall: Duration::from_millis(limits.write_stall_ms),
             session: Session::new(limits.line_max),
-            read_size: READ_MIN,
+            read_size: READ_MIN.min(limits.in_flight_bytes),
+            read_max: limits.in_flight_bytes,
         };
         Self { talk: Some(talk), client, stop: Rc::default(), _seat: seat }
     }
@@ -116,6 +119,8 @@ enum End {
     Eof,
     /// The server stops.
     Stopped,
+    /// The client said no line in time.
+    Silent,
     /// The client did not take its answers in time.
     Stalled,
     /// The connection broke.
@@ -129,6 +134,7 @@ impl fmt::Display for End {
         match self {
             Self::Eof => f.write_str("eof"),
             Self::Stopped => f.write_str("stopped"),
+            Self::Silent => f.write_str("silent"),
             Self::Stalled => f.write_str("stalled"),
             Self::Broken(error) => write!(f, "broken ({error})"),
             Self::Gone => f.write_str("gone"),
@@ -151,9 +157,6 @@ impl From<MailboxError> for End {
 /// How much is read at a time at first: an idle session should cost little.
 const READ_MIN: usize = 2 * 1024;
 
-/// How much is read at a time once a client fills every read.
-const READ_MAX: usize = 64 * 1024;
-
 /// Answers are written when there are so many bytes of them, though the batch is not done.
 const OUTPUT_MAX: usize = 64 * 1024;
 
@@ -167,10 +170,13 @@ struct Talk {
     desk: Desk,
     /// Lines answered so far.
     lines: u64,
+    first_line: Duration,
+    idle: Duration,
     write_stall: Duration,
     session: Session,
-    /// How much the next read may bring.
+    /// How much the next read may bring; it grows to `read_max` while a client fills every read.
     read_size: usize,
+    read_max: usize,
 }
 
 impl Talk {
@@ -181,6 +187,7 @@ impl Talk {
     }
 
     async fn converse(&mut self, stop: &StopSign) -> Result<End, End> {
+        let mut hourglass = Hourglass::new(self.first_line);
         // One waiting for the sign serves all reads, and is asked only by those that have to wait.
         let mut stopped = pin!(stop.rung.notified());
         while !stop.is_set.get() {
@@ -188,13 +195,15 @@ impl Talk {
                 biased;
                 read = read(&mut self.socket, self.session.buffer(), self.read_size) => read?,
                 () = &mut stopped => break,
+                () = hourglass.runs_out() => return self.hang_up(End::Silent).await,
             };
             if read == self.read_size {
-                self.read_size = (self.read_size * 2).min(READ_MAX);
+                self.read_size = (self.read_size * 2).min(self.read_max);
             }
             let received = (self.desk.clock)();
             while let Some(batch) = self.session.batch() {
                 self.answer(batch, received).await?;
+                hourglass.turn(self.idle);
             }
             if read == 0 {
                 if let Some(batch) = self.session.finish() {
@@ -284,6 +293,42 @@ fn has_more_than_a_line(output: &[u8]) -> bool {
     output.iter().position(|&byte| byte == b'\n').is_some_and(|end| end + 1 < output.len())
 }
 
+/// How long the next line may still take. Turning it touches no timer, since it is turned for every batch.
+struct Hourglass {
+    due: Instant,
+    /// Rings when it is due, or before: then it is set anew.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Hourglass {
+    fn new(limit: Duration) -> Self {
+        let alarm = Box::pin(sleep(limit));
+        Self { due: alarm.deadline(), alarm }
+    }
+
+    /// Begins anew.
+    fn turn(&mut self, limit: Duration) {
+        let now = Instant::now();
+        self.due = now.checked_add(limit).unwrap_or(now + FOREVER);
+        if self.due < self.alarm.deadline() {
+            self.alarm.as_mut().reset(self.due);
+        }
+    }
+
+    async fn runs_out(&mut self) {
+        loop {
+            self.alarm.as_mut().await;
+            if self.alarm.deadline() >= self.due {
+                return;
+            }
+            self.alarm.as_mut().reset(self.due);
+        }
+    }
+}
+
+/// Longer than any connection lasts, and short enough for the clock to count.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// Reads some bytes behind those that a buffer holds, at most `size`; 0 is the end of the input.
 async fn read(socket: &mut Socket, buffer: &mut Vec<u8>, size: usize) -> io::Result<usize> {
     buffer.reserve(size);
@@ -348,7 +393,7 @@ mod tests {
         let desk = Desk { execute, find, near, clock: Arc::new(|| NOON) };
         let (client, socket) = tokio::io::duplex(capacity);
         let seat = Attendance::default().enter(1).unwrap();
-        let limits = Limits { line_max: 100, ..Limits::default() };
+        let limits = Limits { line_max: 100, in_flight_bytes: 4096, ..Limits::default() };
         let session = SessionActor::new(Box::new(socket), "nc", desk, &limits, seat).start();
         Bench { client, session, asked, finds }
     }
@@ -466,6 +511,56 @@ mod tests {
         let written = bench.client.write_all(&b"nobody reads this\n".repeat(10_000)).await;
         assert!(written.is_err());
         assert!(bench.asked.borrow().len() < 1000);
+    }
+
+    #[actix::test]
+    async fn a_client_that_says_nothing_is_disconnected_when_its_time_is_up_and_not_before() {
+        tokio::time::pause();
+        let (mut bench, began) = (bench(), Instant::now());
+        bench.client.write_all(b"no end of the line").await.unwrap();
+        assert_eq!(bench.client.read(&mut [0]).await.unwrap(), 0);
+        let (limit, took) = (Duration::from_millis(Limits::default().first_line_ms), began.elapsed());
+        assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?}");
+    }
+
+    #[actix::test]
+    async fn a_client_that_was_answered_may_be_idle_for_as_long_as_the_limit_after_each_line() {
+        tokio::time::pause();
+        let mut bench = bench();
+        let limit = Duration::from_millis(Limits::default().idle_ms);
+        for _ in 0..3 {
+            bench.client.write_all(IAMAT).await.unwrap();
+            assert_eq!(bench.hear(AT.len()).await, AT);
+            tokio::time::sleep(limit - Duration::from_secs(1)).await;
+        }
+        let began = Instant::now();
+        assert_eq!(bench.client.read(&mut [0]).await.unwrap(), 0);
+        assert!(began.elapsed() <= Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+
+    #[actix::test]
+    async fn a_later_line_may_have_less_time_than_the_first() {
+        tokio::time::pause();
+        let began = Instant::now();
+        let mut hourglass = Hourglass::new(Duration::from_secs(100));
+        hourglass.turn(Duration::from_secs(1));
+        hourglass.runs_out().await;
+        assert!(began.elapsed() < Duration::from_secs(2));
+        hourglass.turn(Duration::MAX);
+        assert!(timeout(Duration::from_secs(1_000_000), hourglass.runs_out()).await.is_err());
+    }
+
+    #[actix::test]
+    async fn no_more_of_a_client_is_read_than_may_be_in_flight() {
+        tokio::time::pause();
+        let mut bench = bench_with(Slow(Rc::default()).start().recipient(), 1 << 20);
+        let line = b"WHATSAT kiwi 1 1\n";
+        bench.client.write_all(&[IAMAT, &line.repeat(10_000)].concat()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let asked = bench.asked.borrow();
+        // A line that places are waited for is executed again with the rest of its batch, so batches repeat.
+        assert!(asked.iter().all(|batch| batch.len() < 4096 + line.len()), "{:?}", asked.len());
+        assert!(asked.iter().map(Vec::len).sum::<usize>() < 4 * 4096);
     }
 
     #[actix::test]

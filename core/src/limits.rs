@@ -7,6 +7,16 @@ pub struct Limits {
     pub line_max: usize,
     /// Client connections open at once. One more is closed as soon as it is accepted.
     pub sessions_max: usize,
+    /// Client connections open at once from one address; IPv6 addresses count by the 64 bits of their network. One more
+    /// is closed as soon as it is accepted.
+    pub sessions_per_address_max: usize,
+    /// How long a client may take for its first line.
+    pub first_line_ms: u64,
+    /// How long a client may take for each later line, once it has the answer to the one before.
+    pub idle_ms: u64,
+    /// The most that is read from a client at once. Its next commands are read when these are answered, so no more of
+    /// them are under way, but for a line that is longer.
+    pub in_flight_bytes: usize,
     /// How long a client may leave its answers unread before it is disconnected.
     pub write_stall_ms: u64,
     /// How long a search through the herd for an unknown client may take.
@@ -52,6 +62,10 @@ impl Default for Limits {
         Self {
             line_max: 64 * 1024,
             sessions_max: 10_000,
+            sessions_per_address_max: 10_000,
+            first_line_ms: 300_000,
+            idle_ms: 86_400_000,
+            in_flight_bytes: 64 * 1024,
             write_stall_ms: 10_000,
             search_ms: 500,
             searches_max: 1024,
