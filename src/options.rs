@@ -251,12 +251,16 @@ flags! {
     line_max: usize = 65_536, "BYTES", "HERD_LINE_MAX", "Longest line of a client";
     sessions_max: usize = 10_000, "N", "HERD_SESSIONS_MAX", "Clients connected at once";
     sessions_per_address_max: usize = 10_000, "N", "HERD_SESSIONS_PER_ADDRESS_MAX", "Clients connected at once from one address";
+    new_clients_per_s: u64 = 1_000_000, "N", "HERD_NEW_CLIENTS_PER_S", "Clients told for the first time in a second from one address";
     first_line_ms: u64 = 300_000, "MS", "HERD_FIRST_LINE_MS", "How long a client may take for its first line";
     idle_ms: u64 = 86_400_000, "MS", "HERD_IDLE_MS", "How long a client may take for each later line";
     in_flight_bytes: usize = 65_536, "BYTES", "HERD_IN_FLIGHT_BYTES", "Commands of one client worked on at once";
     write_stall_ms: u64 = 10_000, "MS", "HERD_WRITE_STALL_MS", "How long a client may leave answers unread";
     search_ms: u64 = 500, "MS", "HERD_SEARCH_MS", "How long the herd is searched for an unknown client";
     searches_max: usize = 1024, "N", "HERD_SEARCHES_MAX", "Searches under way at once";
+    searches_per_s: u64 = 10_000, "N", "HERD_SEARCHES_PER_S", "Searches begun in a second";
+    records_max: usize = 10_000_000, "N", "HERD_RECORDS_MAX", "Clients known at once";
+    records_bytes: u64 = 4_294_967_296, "BYTES", "HERD_RECORDS_BYTES", "Records of all clients together";
     seen_max: usize = 65_536, "N", "HERD_SEEN_MAX", "Updates remembered as seen, twice over";
     seen_ms: u64 = 60_000, "MS", "HERD_SEEN_MS", "How long an update is remembered as seen, at least";
     ring_bytes: usize = 8_388_608, "BYTES", "HERD_RING_BYTES", "Recent updates kept for links";

@@ -1,6 +1,10 @@
-//! Who is still there: a count with a limit, which somebody can wait for to reach nothing.
+//! Who is still there: a count with a limit, in all and by address, which somebody can wait for to reach nothing.
 
-use std::cell::Cell;
+use herd_core::rate::network_of;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 use tokio::sync::Notify;
 
@@ -11,12 +15,35 @@ pub struct Attendance(Rc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     present: Cell<usize>,
+    /// How many of them came from where, as far as that counts.
+    by_network: RefCell<BTreeMap<IpAddr, usize>>,
     emptied: Notify,
 }
 
 /// A place among those who are there; dropping it leaves.
 #[derive(Debug)]
-pub struct Seat(Rc<Inner>);
+pub struct Seat {
+    among: Rc<Inner>,
+    from: Option<IpAddr>,
+}
+
+/// Why there is no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// So many are there in all.
+    InAll(usize),
+    /// So many are there from one address.
+    FromThere(usize),
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InAll(number) => write!(f, "{number} are open"),
+            Self::FromThere(number) => write!(f, "{number} from there are open"),
+        }
+    }
+}
 
 impl Attendance {
     /// Comes in, if fewer than `max` are there.
@@ -24,8 +51,21 @@ impl Attendance {
         let present = self.0.present.get();
         (present < max).then(|| {
             self.0.present.set(present + 1);
-            Seat(Rc::clone(&self.0))
+            Seat { among: Rc::clone(&self.0), from: None }
         })
+    }
+
+    /// Comes in from an address, if fewer than `max` are there in all and fewer than `max_there` from there.
+    pub fn enter_from(&self, address: IpAddr, max: usize, max_there: usize) -> Result<Seat, Full> {
+        let network = network_of(address);
+        let from_there = self.0.by_network.borrow().get(&network).copied().unwrap_or_default();
+        if from_there >= max_there {
+            return Err(Full::FromThere(from_there));
+        }
+        let mut seat = self.enter(max).ok_or(Full::InAll(max))?;
+        self.0.by_network.borrow_mut().insert(network, from_there + 1);
+        seat.from = Some(network);
+        Ok(seat)
     }
 
     /// Waits until nobody is there.
@@ -36,12 +76,27 @@ impl Attendance {
     }
 }
 
+impl Inner {
+    fn leave(&self, network: IpAddr) {
+        let mut by_network = self.by_network.borrow_mut();
+        if let Some(number) = by_network.get_mut(&network) {
+            *number -= 1;
+            if *number == 0 {
+                by_network.remove(&network);
+            }
+        }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        let present = self.0.present.get() - 1;
-        self.0.present.set(present);
+        if let Some(from) = self.from {
+            self.among.leave(from);
+        }
+        let present = self.among.present.get() - 1;
+        self.among.present.set(present);
         if present == 0 {
-            self.0.emptied.notify_one();
+            self.among.emptied.notify_one();
         }
     }
 }
@@ -58,6 +113,28 @@ mod tests {
         assert!(first.is_some() && second.is_some() && attendance.enter(2).is_none());
         drop(first);
         assert!(attendance.enter(2).is_some());
+    }
+
+    #[test]
+    fn no_more_than_the_limit_come_in_from_one_address_and_others_still_may() {
+        let attendance = Attendance::default();
+        let enter = |address: &str| attendance.enter_from(address.parse().unwrap(), 4, 2);
+        let first = enter("10.0.0.1").unwrap();
+        let _second = enter("::ffff:10.0.0.1").unwrap();
+        assert_eq!(enter("10.0.0.1").unwrap_err(), Full::FromThere(2));
+        let _third = enter("10.0.0.2").unwrap();
+        drop(first);
+        let _fourth = enter("10.0.0.1").unwrap();
+        assert_eq!(enter("10.0.0.1").unwrap_err(), Full::FromThere(2));
+        let _fifth = enter("10.0.0.3").unwrap();
+        assert_eq!(enter("10.0.0.4").unwrap_err(), Full::InAll(4));
+    }
+
+    #[test]
+    fn those_who_left_are_forgotten() {
+        let attendance = Attendance::default();
+        drop(attendance.enter_from("10.0.0.1".parse().unwrap(), 1, 1).unwrap());
+        assert!(attendance.0.by_network.borrow().is_empty());
     }
 
     #[actix::test]

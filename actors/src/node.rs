@@ -198,10 +198,12 @@ impl Sessions {
     }
 
     fn open(&self, socket: Socket, from: SocketAddr) {
-        let Some(seat) = self.attendance.enter(self.limits.sessions_max) else {
-            return warn!("session {from} refused: {} are open", self.limits.sessions_max);
+        let Limits { sessions_max, sessions_per_address_max, .. } = self.limits;
+        let seat = match self.attendance.enter_from(from.ip(), sessions_max, sessions_per_address_max) {
+            Ok(seat) => seat,
+            Err(full) => return warn!("session {from} refused: {full}"),
         };
-        let session = SessionActor::new(socket, &from.to_string(), self.desk.clone(), &self.limits, seat);
+        let session = SessionActor::new(socket, from, self.desk.clone(), &self.limits, seat);
         let mut started = self.started.borrow_mut();
         if started.len() >= self.sweep_at.get() {
             started.retain(Addr::connected);

@@ -20,6 +20,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -53,9 +54,10 @@ pub struct Desk {
 }
 
 impl SessionActor {
-    /// A session on a connection from `client`, which holds `seat` as long as it lasts.
-    pub fn new(socket: Socket, client: &str, desk: Desk, limits: &Limits, seat: Seat) -> Self {
-        let client: Rc<str> = client.into();
+    /// A session on a connection from a client, which holds `seat` as long as it lasts.
+    pub fn new(socket: Socket, client: SocketAddr, desk: Desk, limits: &Limits, seat: Seat) -> Self {
+        let from = client.ip();
+        let client: Rc<str> = client.to_string().into();
         let talk = Talk {
             socket,
             client: Rc::clone(&client),
@@ -64,7 +66,7 @@ impl SessionActor {
             first_line: Duration::from_millis(limits.first_line_ms),
             idle: Duration::from_millis(limits.idle_ms),
             write_stall: Duration::from_millis(limits.write_stall_ms),
-            session: Session::new(limits.line_max),
+            session: Session::new(limits.line_max).with(from),
             read_size: READ_MIN.min(limits.in_flight_bytes),
             read_max: limits.in_flight_bytes,
         };
@@ -356,6 +358,7 @@ mod tests {
     use actix::{Addr, ResponseActFuture, ResponseFuture};
     use herd_core::replica::Replica;
     use std::cell::RefCell;
+    use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
     use tokio::io::DuplexStream;
     use tokio::sync::mpsc::UnboundedReceiver;
@@ -363,6 +366,9 @@ mod tests {
 
     const IAMAT: &[u8] = b"IAMAT kiwi +34.068930-118.445127 1520023934.918963997\n";
     const AT: &str = "AT Goloman +0.263873386 kiwi +34.068930-118.445127 1520023934.918963997\n";
+
+    /// Where the client is.
+    const NC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
     /// The batches that a store was asked to execute.
     type Asked = Rc<RefCell<Vec<Vec<u8>>>>;
@@ -394,7 +400,7 @@ mod tests {
         let (client, socket) = tokio::io::duplex(capacity);
         let seat = Attendance::default().enter(1).unwrap();
         let limits = Limits { line_max: 100, in_flight_bytes: 4096, ..Limits::default() };
-        let session = SessionActor::new(Box::new(socket), "nc", desk, &limits, seat).start();
+        let session = SessionActor::new(Box::new(socket), NC, desk, &limits, seat).start();
         Bench { client, session, asked, finds }
     }
 
@@ -527,11 +533,11 @@ mod tests {
     async fn a_client_that_was_answered_may_be_idle_for_as_long_as_the_limit_after_each_line() {
         tokio::time::pause();
         let mut bench = bench();
-        let limit = Duration::from_millis(Limits::default().idle_ms);
+        let nearly = Duration::from_millis(Limits::default().idle_ms - 1000);
         for _ in 0..3 {
             bench.client.write_all(IAMAT).await.unwrap();
             assert_eq!(bench.hear(AT.len()).await, AT);
-            tokio::time::sleep(limit - Duration::from_secs(1)).await;
+            tokio::time::sleep(nearly).await;
         }
         let began = Instant::now();
         assert_eq!(bench.client.read(&mut [0]).await.unwrap(), 0);
@@ -581,7 +587,7 @@ mod tests {
         let desk = Desk { execute, find, near, clock: Arc::new(|| NOON) };
         let (mut client, socket) = tokio::io::duplex(1000);
         let seat = Attendance::default().enter(1).unwrap();
-        SessionActor::new(Box::new(socket), "nc", desk, &Limits::default(), seat).start();
+        SessionActor::new(Box::new(socket), NC, desk, &Limits::default(), seat).start();
         client.write_all(IAMAT).await.unwrap();
         let mut answer = Vec::new();
         assert_eq!(client.read_to_end(&mut answer).await.unwrap(), 0);

@@ -13,7 +13,7 @@ use crate::net::{Abort, Dice};
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Response, ResponseFuture};
 use herd_core::replica::{Finding, Replica};
 use keeper::{Keeper, Kept};
-use log::debug;
+use log::{debug, warn};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub struct StoreActor {
     /// The disk, unless this server keeps everything in memory alone.
     keeper: Option<Keeper>,
     abort: Abort,
+    /// How many clients were refused by the last warning, and when that was.
+    warned: (u64, Option<Instant>),
 }
 
 impl StoreActor {
@@ -56,6 +58,7 @@ impl StoreActor {
             dice,
             keeper: journal.map(|journal| Keeper::new(journal, Arc::clone(&abort))),
             abort,
+            warned: (0, None),
         }
     }
 
@@ -81,6 +84,7 @@ impl StoreActor {
                 let _ = session.send(()); // The session may have hung up meanwhile.
             }
         }
+        self.warn_of_refusals();
         self.time_searches(ctx);
     }
 
@@ -112,6 +116,16 @@ impl StoreActor {
         });
     }
 
+    /// Says that clients are refused, when that begins and then every now and then, not for each of them.
+    fn warn_of_refusals(&mut self) {
+        let (refused, (known, at)) = (self.replica.counts().refused, self.warned);
+        if refused > known && at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            let clients = self.replica.store().len();
+            warn!("{} records of new clients refused, {clients} clients are known", refused - known);
+            self.warned = (refused, Some(Instant::now()));
+        }
+    }
+
     fn time_searches(&mut self, ctx: &mut Context<Self>) {
         let Some(deadline_ms) = self.replica.deadline_ms().filter(|_| !self.timed) else { return };
         self.timed = true;
@@ -123,6 +137,9 @@ impl StoreActor {
         });
     }
 }
+
+/// How often the log says that clients are refused, while they are.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 impl Actor for StoreActor {
     type Context = Context<Self>;

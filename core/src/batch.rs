@@ -2,6 +2,7 @@
 
 use crate::line::print_invalid;
 use memchr::memchr;
+use std::net::IpAddr;
 
 /// Whole lines of one client, and the answers to those that are done.
 ///
@@ -14,6 +15,8 @@ pub struct Batch {
     /// Where the first line begins that has not been executed.
     next: usize,
     line_max: usize,
+    /// Where the lines come from, if that is known.
+    pub(crate) from: Option<IpAddr>,
     /// How many lines are done.
     lines: u64,
     /// True once the herd was searched for the client that the next line asks about.

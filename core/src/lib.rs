@@ -3,6 +3,7 @@
 //! What time it is, what the dice said and what a socket brought are arguments here; what follows from
 //! them is a return value. That is what lets every rule be tested in microseconds.
 
+pub mod admission;
 pub mod batch;
 pub mod decimal;
 pub mod digest;
@@ -17,6 +18,7 @@ pub mod line;
 pub mod link;
 pub mod location;
 pub mod places;
+pub mod rate;
 pub mod record;
 pub mod redial;
 pub mod replica;

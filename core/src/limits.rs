@@ -10,6 +10,9 @@ pub struct Limits {
     /// Client connections open at once from one address; IPv6 addresses count by the 64 bits of their network. One more
     /// is closed as soon as it is accepted.
     pub sessions_per_address_max: usize,
+    /// Clients that are new to the server and told to it in one second from one address, which counts as above. One more
+    /// is answered as invalid.
+    pub new_clients_per_s: u64,
     /// How long a client may take for its first line.
     pub first_line_ms: u64,
     /// How long a client may take for each later line, once it has the answer to the one before.
@@ -23,6 +26,14 @@ pub struct Limits {
     pub search_ms: u64,
     /// Searches under way at once, one's own and neighbours'. One more finds nothing.
     pub searches_max: usize,
+    /// Searches begun in one second, one's own and neighbours'. One more finds nothing.
+    pub searches_per_s: u64,
+    /// Clients that a server knows. One more is answered as invalid if a client tells it, and left out if a neighbour
+    /// does; those that are known are updated as ever.
+    pub records_max: usize,
+    /// The records of those clients, in bytes of their lines. A client that is new when there are so many is refused
+    /// as above; an update may exceed it, by as much as a record is long.
+    pub records_bytes: u64,
     /// Seen UUIDs in one generation; two generations are kept.
     pub seen_max: usize,
     /// How long a generation of seen UUIDs grows before the next begins.
@@ -63,12 +74,16 @@ impl Default for Limits {
             line_max: 64 * 1024,
             sessions_max: 10_000,
             sessions_per_address_max: 10_000,
+            new_clients_per_s: 1_000_000,
             first_line_ms: 300_000,
             idle_ms: 86_400_000,
             in_flight_bytes: 64 * 1024,
             write_stall_ms: 10_000,
             search_ms: 500,
             searches_max: 1024,
+            searches_per_s: 10_000,
+            records_max: 10_000_000,
+            records_bytes: 4 * 1024 * 1024 * 1024,
             seen_max: 65_536,
             seen_ms: 60_000,
             ring_bytes: 8 * 1024 * 1024,

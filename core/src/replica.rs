@@ -3,6 +3,7 @@
 //! A replica is told what happened and returns or stores what follows; it does nothing. `now_ms` is a
 //! monotonic clock of any origin, and `fresh` a UUID that nobody has used, in case one is needed.
 
+use crate::admission::Admission;
 use crate::batch::{Batch, Nearby, Pause, Step};
 use crate::decimal::Nanos;
 use crate::digest::Key;
@@ -12,6 +13,7 @@ use crate::healing::Healing;
 use crate::limits::Limits;
 use crate::line::{Command, print_invalid};
 use crate::link::{self, Frame, Update};
+use crate::rate::Rate;
 use crate::record::Record;
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
@@ -24,6 +26,7 @@ pub struct Replica {
     /// The name of this server, which its records carry.
     name: String,
     store: Store,
+    admission: Admission,
     seen: Seen,
     flood: Flood,
     healing: Healing,
@@ -39,6 +42,7 @@ pub struct Replica {
     searches_max: usize,
     chunk_bytes: usize,
     digest_ms: u64,
+    search_rate: Rate<()>,
 }
 
 /// What a replica has done since it began.
@@ -48,6 +52,8 @@ pub struct Counts {
     pub applied: u64,
     /// Records that were older than what was known.
     pub stale: u64,
+    /// Records of clients that were new when there was no room for new ones, or too many from one address.
+    pub refused: u64,
     /// Lines from neighbours that were no records.
     pub malformed: u64,
 }
@@ -83,6 +89,7 @@ impl Replica {
         Self {
             name: name.to_owned(),
             store: Store::default(),
+            admission: Admission::new(limits),
             seen: Seen::new(limits.seen_max, limits.seen_ms),
             flood: Flood::new(limits),
             healing: Healing::new(limits),
@@ -95,6 +102,7 @@ impl Replica {
             searches_max: limits.searches_max,
             chunk_bytes: limits.chunk_bytes,
             digest_ms: limits.digest_ms,
+            search_rate: Rate::new(limits.searches_per_s),
         }
     }
 
@@ -106,12 +114,18 @@ impl Replica {
     /// Executes a client's lines, heard at `received`, until one asks for a pause.
     pub fn execute(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, fresh: Uuid) -> Pause {
         let mut news = std::mem::take(&mut self.news);
+        let from = batch.from;
         let pause = batch.run(|line, searched, out| match Command::parse(line) {
             Command::Iamat { client, location, time } => {
                 let record = Record { client, location, time, received, server: self.name.as_bytes() };
-                record.print_at(out);
-                if learn(&mut self.store, &mut self.counts, &record) {
-                    record.print(&mut news);
+                let may_add = |store: &Store| self.admission.admits(from, store, now_ms);
+                match learn(&mut self.store, &mut self.counts, &record, may_add) {
+                    Learned::Refused => print_invalid(line, out),
+                    Learned::News => {
+                        record.print_at(out);
+                        record.print(&mut news);
+                    }
+                    Learned::Known | Learned::Stale => record.print_at(out),
                 }
                 Step::Next
             }
@@ -259,7 +273,9 @@ impl Replica {
 
     /// Takes a record line from disk; false if it is none.
     pub fn restore(&mut self, line: &[u8]) -> bool {
-        Record::parse(line).map(|record| learn(&mut self.store, &mut self.counts, &record)).is_some()
+        // What was acknowledged is remembered, whatever the limits are today.
+        let mut learn = |record: &Record<'_>| learn(&mut self.store, &mut self.counts, record, |_| true);
+        Record::parse(line).map(|record| learn(&record)).is_some()
     }
 
     /// Keeps what is applied from now on, for [`Replica::applied`].
@@ -330,7 +346,9 @@ impl Replica {
         for line in update.lines() {
             let record = Record::parse(line);
             self.counts.malformed += u64::from(record.is_none());
-            match record.filter(|record| learn(&mut self.store, &mut self.counts, record)) {
+            let may_add = |store: &Store| self.admission.has_room(store);
+            let mut learn = |record: &Record<'_>| learn(&mut self.store, &mut self.counts, record, may_add);
+            match record.filter(|record| learn(record) == Learned::News) {
                 Some(record) => record.print(&mut news),
                 None => is_all_news = false,
             }
@@ -384,7 +402,7 @@ impl Replica {
 
     /// Asks every neighbour but the asker; false if there is none to ask.
     fn ask(&mut self, uuid: Uuid, client: &[u8], asker: Asker, now_ms: u64) -> bool {
-        if self.searches.len() >= self.searches_max {
+        if self.searches.len() >= self.searches_max || !self.search_rate.allows((), now_ms) {
             return false;
         }
         let question = Frame::Which { uuid, client: client.to_vec() };
@@ -420,12 +438,18 @@ impl Replica {
     }
 }
 
-/// Tells the store a record; true if it is news.
-fn learn(store: &mut Store, counts: &mut Counts, record: &Record<'_>) -> bool {
-    let learned = store.learn(record);
+/// Tells the store a record.
+fn learn(
+    store: &mut Store,
+    counts: &mut Counts,
+    record: &Record<'_>,
+    may_add: impl FnOnce(&Store) -> bool,
+) -> Learned {
+    let learned = store.learn_if(record, may_add);
     counts.applied += u64::from(learned == Learned::News);
     counts.stale += u64::from(learned == Learned::Stale);
-    learned == Learned::News
+    counts.refused += u64::from(learned == Learned::Refused);
+    learned
 }
 
 /// What a WHATSAT for an unknown client leads to: a search, and after that the answer to what makes no sense.

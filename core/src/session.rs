@@ -2,6 +2,7 @@
 
 use crate::batch::Batch;
 use memchr::{memchr, memrchr};
+use std::net::IpAddr;
 
 /// The bytes that a client has sent and that no batch carries yet. Bounded by the longest line and one read.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub struct Session {
     /// True while the rest of a line over the limit goes by.
     skipping: bool,
     line_max: usize,
+    from: Option<IpAddr>,
     /// A batch that is done, for its buffers.
     spare: Batch,
 }
@@ -20,7 +22,20 @@ pub struct Session {
 impl Session {
     /// A conversation in which nothing has been said.
     pub fn new(line_max: usize) -> Self {
-        Self { pending: Vec::new(), scanned: 0, skipping: false, line_max, spare: Batch::default() }
+        Self {
+            pending: Vec::new(),
+            scanned: 0,
+            skipping: false,
+            line_max,
+            from: None,
+            spare: Batch::default(),
+        }
+    }
+
+    /// Says from where the client talks, for what is limited by address.
+    #[must_use]
+    pub fn with(self, from: IpAddr) -> Self {
+        Self { from: Some(from), ..self }
     }
 
     /// Where the next read goes: append to it, then ask for batches until there is none.
@@ -61,6 +76,7 @@ impl Session {
         let mut batch = std::mem::take(&mut self.spare);
         let length = length.min(self.pending.len());
         batch.refill(&mut self.pending, length, self.line_max);
+        batch.from = self.from;
         self.scanned = 0;
         batch
     }

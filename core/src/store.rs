@@ -20,6 +20,8 @@ pub enum Learned {
     Known,
     /// The store has a newer one.
     Stale,
+    /// Its client is new, and there is no room for new ones.
+    Refused,
 }
 
 /// The newest record of every client, in memory.
@@ -27,6 +29,8 @@ pub enum Learned {
 pub struct Store {
     /// One record line per client. A line is a single allocation, and what a neighbour is sent.
     lines: Vec<Line>,
+    /// How long those lines are together, with their ends.
+    bytes: u64,
     /// Slots by client ID.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -46,6 +50,11 @@ impl Line {
         record.print(&mut text);
         text.pop();
         Self { client_length: u32::try_from(record.client.len()).unwrap_or(u32::MAX), text: text.into() }
+    }
+
+    /// Its length with its end.
+    fn bytes(&self) -> u64 {
+        self.text.len() as u64 + 1
     }
 
     fn client(&self) -> &[u8] {
@@ -69,12 +78,22 @@ impl Store {
 
     /// Takes a record if it is newer than what is known of its client.
     pub fn learn(&mut self, record: &Record<'_>) -> Learned {
+        self.learn_if(record, |_| true)
+    }
+
+    /// The same, but asks whether a client may be added that is new.
+    pub fn learn_if(&mut self, record: &Record<'_>, may_add: impl FnOnce(&Self) -> bool) -> Learned {
         if let Some(slot) = self.find(record.client) {
             return self.replace_if_newer(slot, record);
         }
-        let Ok(slot) = u32::try_from(self.lines.len()) else { return Learned::Stale };
+        let Ok(slot) = u32::try_from(self.lines.len()) else { return Learned::Refused };
+        if !may_add(self) {
+            return Learned::Refused;
+        }
         let hash = self.hasher.hash_one(record.client);
-        self.lines.push(Line::new(record));
+        let line = Line::new(record);
+        self.bytes += line.bytes();
+        self.lines.push(line);
         self.digest.add(record.client);
         let (lines, hasher) = (&self.lines, &self.hasher);
         self.index.insert_unique(hash, slot, |&slot| hasher.hash_one(lines[slot as usize].client()));
@@ -86,7 +105,8 @@ impl Store {
             Some(Ordering::Less) if !faults::is_on(Fault::LastComeStays) => Learned::Stale,
             Some(Ordering::Equal) => Learned::Known,
             Some(Ordering::Less | Ordering::Greater) | None => {
-                self.lines[slot] = Line::new(record);
+                let old = std::mem::replace(&mut self.lines[slot], Line::new(record));
+                self.bytes = self.bytes - old.bytes() + self.lines[slot].bytes();
                 if !faults::is_on(Fault::DigestMissesChanges) {
                     self.digest.change(record.client);
                 }
@@ -110,6 +130,11 @@ impl Store {
     /// How many clients are known.
     pub fn len(&self) -> usize {
         self.lines.len()
+    }
+
+    /// How long all record lines are together, with their ends.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// True while no client is known.
@@ -210,6 +235,16 @@ mod tests {
     }
 
     #[test]
+    fn only_a_client_that_is_new_may_be_refused() {
+        let mut store = Store::default();
+        let record = |line| Record::parse(line).unwrap();
+        assert_eq!(store.learn_if(&record(b"k +1-2 5 6 A"), |_| false), Learned::Refused);
+        assert_eq!(store.learn_if(&record(b"k +1-2 5 6 A"), Store::is_empty), Learned::News);
+        assert_eq!(store.learn_if(&record(b"k +1-2 6 6 A"), |_| false), Learned::News);
+        assert_eq!(store.dump(), [b"k +1-2 6 6 A"]);
+    }
+
+    #[test]
     fn the_lines_come_out_in_pieces_of_a_size_and_at_least_one_at_a_time() {
         let mut store = Store::default();
         for client in ["a", "b", "c"] {
@@ -296,6 +331,8 @@ mod tests {
                 let _ = learn(&mut second, &line(update));
             }
             prop_assert_eq!(first.dump(), second.dump());
+            let bytes: usize = first.dump().iter().map(|line| line.len() + 1).sum();
+            prop_assert_eq!(first.bytes(), bytes as u64);
         }
     }
 }

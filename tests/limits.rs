@@ -1,0 +1,81 @@
+//! Limits as clients meet them: each at its edge, in the built program.
+
+mod harness;
+
+use harness::{Client, Herd, eventually};
+
+const HERE: &str = "+34.068930-118.445127";
+
+/// Goloman alone, running with some options.
+fn goloman(options: &[&str]) -> Herd {
+    let mut herd = Herd::one();
+    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
+    herd.start("Goloman");
+    herd
+}
+
+/// A connection that is served, once there is room for it.
+fn served(herd: &Herd) -> Client {
+    eventually("a connection is served", || {
+        let mut connection = herd.connect("Goloman");
+        is_served(&mut connection).then_some(connection)
+    })
+}
+
+fn is_served(connection: &mut Client) -> bool {
+    connection.say("what\n").is_ok() && connection.until(b"? what\n").is_ok()
+}
+
+#[test]
+fn one_address_has_so_many_connections_and_a_new_one_when_one_has_left() {
+    let herd = goloman(&["--sessions-per-address-max=2"]);
+    let (mut first, second) = (served(&herd), served(&herd));
+    assert!(!is_served(&mut herd.connect("Goloman")));
+    assert!(is_served(&mut first));
+    assert!(herd.log("Goloman").contains("refused: 2 from there are open"));
+    drop(second);
+    served(&herd);
+}
+
+#[test]
+fn a_connection_without_a_whole_line_is_closed() {
+    let herd = goloman(&["--first-line-ms=50"]);
+    let (mut silent, mut slow) = (herd.connect("Goloman"), herd.connect("Goloman"));
+    slow.say("IAMAT").expect("a server that listens");
+    assert_eq!(silent.rest(), Ok(Vec::new()));
+    slow.rest().expect("the end of the connection");
+    eventually("the log says why", || herd.log("Goloman").contains("reason=silent").then_some(()));
+}
+
+#[test]
+fn a_client_with_nothing_more_to_say_is_disconnected_in_the_end() {
+    let herd = goloman(&["--idle-ms=50"]);
+    let mut idle = herd.connect("Goloman");
+    idle.say("what\n").expect("a server that listens");
+    assert_eq!(idle.rest(), Ok(b"? what\n".to_vec()));
+}
+
+#[test]
+fn a_client_for_whom_there_is_no_room_is_answered_as_invalid_and_the_log_says_so() {
+    let herd = goloman(&["--records-max=1"]);
+    let mut connection = herd.connect("Goloman");
+    connection.tell("kiwi", HERE, "1");
+    assert_eq!(connection.ask(&format!("IAMAT kea {HERE} 1")), format!("? IAMAT kea {HERE} 1"));
+    connection.tell("kiwi", HERE, "2");
+    let warning = "1 records of new clients refused, 1 clients are known";
+    eventually("the log says so", || herd.log("Goloman").contains(warning).then_some(()));
+}
+
+#[test]
+fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
+    let mut herd = Herd::one();
+    herd.server_mut("Goloman").prelude = Some("ulimit -n 40".to_owned());
+    herd.start("Goloman");
+    let mut first = served(&herd);
+    let crowd: Vec<Client> = (0..60).map(|_| herd.connect("Goloman")).collect();
+    let complaint = "no connection could be accepted: Too many open files";
+    eventually("no more files can be opened", || herd.log("Goloman").contains(complaint).then_some(()));
+    first.tell("kiwi", HERE, "1");
+    drop(crowd);
+    assert!(served(&herd).find("kiwi").is_some());
+}
