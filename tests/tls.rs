@@ -103,6 +103,21 @@ fn servers_with_certificates_have_a_link_and_nobody_can_read_it() {
 }
 
 #[test]
+fn a_link_to_a_server_that_is_killed_ends_and_comes_back() {
+    let mut herd = two();
+    let authority = Authority::new(&herd, "ca");
+    equip(&mut herd, &authority, &["Goloman", "Hands"]);
+    herd.start_all();
+    herd.wait_until_linked(&["Goloman", "Hands"]);
+    herd.kill("Hands");
+    wait_for_log(&herd, "Goloman", "link to Hands down reason=eof");
+    herd.start("Hands");
+    herd.wait_until_linked(&["Goloman", "Hands"]);
+    assert!(herd.end("Hands", "TERM").success());
+    wait_for_log(&herd, "Goloman", "link to Hands down reason=bye");
+}
+
+#[test]
 fn a_certificate_of_another_authority_is_refused_and_both_sides_say_why() {
     let mut herd = two();
     let (ours, theirs) = (Authority::new(&herd, "ours"), Authority::new(&herd, "theirs"));

@@ -114,7 +114,9 @@ impl Node {
             ListenerActor::new(for_clients, sessions.welcome()).start(),
             ListenerActor::new(for_peers, neighbours.welcome()).start(),
         ];
-        info!("server {} started clients={clients} peers={peers}", neighbours.settings.name);
+        let Settings { name, credentials, .. } = &neighbours.settings;
+        let tls = if credentials.tls.is_some() { "on" } else { "off" };
+        info!("server {name} started clients={clients} peers={peers} tls={tls}");
         Ok(Self { listeners, sessions, neighbours, clients, peers })
     }
 

@@ -338,9 +338,12 @@ impl Reader {
             }
             self.inbox.buffer().reserve(READ_SIZE);
             let reading = self.from.read_buf(self.inbox.buffer());
-            if timeout(silent, reading).await.map_err(|_| End::Silent)?? == 0 {
-                return Ok(End::Eof);
-            }
+            match timeout(silent, reading).await.map_err(|_| End::Silent)? {
+                Ok(0) => return Ok(End::Eof),
+                // TLS says so of an end without a goodbye of its own. Frames have lengths, so nothing is taken for whole.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(End::Eof),
+                read => read?,
+            };
         }
     }
 

@@ -105,3 +105,14 @@ fn so_many_searches_begin_in_a_second_and_one_more_finds_nothing() {
     assert!(matches!(find("a", 999), Finding::Search(_)), "one that is under way is shared");
     assert!(matches!(find("c", 1000), Finding::Search(_)));
 }
+
+#[test]
+fn what_was_kept_on_disk_is_remembered_though_the_limit_is_lower_now() {
+    let mut replica = goloman(&Limits { records_max: 1, ..Limits::default() });
+    for client in ["a", "b"] {
+        assert!(replica.restore(format!("{client} +1-2 1 {NOON} Goloman").as_bytes()));
+    }
+    assert!(is_known(&replica, "a") && is_known(&replica, "b"));
+    assert!(say(&mut replica, "::1", 0, &iamat("b", 2)).starts_with("AT "));
+    assert!(say(&mut replica, "::1", 0, &iamat("c", 1)).starts_with("? "));
+}
