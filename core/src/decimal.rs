@@ -9,37 +9,142 @@ pub type Nanos = u64;
 pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// An unsigned decimal, `digits[.digits]`, compared by value: `1`, `01` and `1.00` are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Decimal<'a> {
+    /// The writer's own bytes.
+    text: &'a [u8],
+    digits: Digits,
+}
+
+/// A decimal as numbers, from which its writer's bytes can be printed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digits {
+    /// All digits as one number.
+    pub value: u64,
+    /// How many digits there are before the point. None at all: there are over [`DIGITS_MAX`] in all, so the value
+    /// is not to be looked at.
+    pub whole: u8,
+    /// How many digits there are after the point.
+    pub decimals: u8,
+}
+
+/// So many digits fit 64 bits, whichever they are.
+const DIGITS_MAX: usize = 19;
+
+/// The powers of ten that fit 64 bits.
+const POWERS: [u64; DIGITS_MAX + 1] = {
+    let mut powers = [1; DIGITS_MAX + 1];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+impl Digits {
+    #[inline]
+    fn new(value: u64, whole: usize, decimals: usize) -> Option<Self> {
+        let (whole, decimals) = (u8::try_from(whole).ok()?, u8::try_from(decimals).ok()?);
+        (usize::from(whole) + usize::from(decimals) <= DIGITS_MAX).then_some(Self { value, whole, decimals })
+    }
+
+    /// False if there are over [`DIGITS_MAX`].
+    pub fn are_known(self) -> bool {
+        self.whole > 0
+    }
+
+    /// The value in billionths, if it has no more decimals than that and fits.
+    #[inline]
+    pub fn nanos(self) -> Option<Nanos> {
+        let missing = 9_u8.checked_sub(self.decimals).filter(|_| self.are_known())?;
+        self.value.checked_mul(POWERS[usize::from(missing)])
+    }
+
+    /// Appends the digits, and the point if there are any behind it.
+    pub fn print(self, out: &mut Vec<u8>) {
+        let mut text = [b'0'; DIGITS_MAX + 1];
+        let length = usize::from(self.whole) + usize::from(self.decimals);
+        let start = text.len().saturating_sub(length);
+        print_padded(self.value, &mut text[start..]);
+        let (whole, fraction) = text[start..].split_at(usize::from(self.whole).min(text.len() - start));
+        out.extend_from_slice(whole);
+        if !fraction.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(fraction);
+        }
+    }
+}
+
+impl<'a> Decimal<'a> {
+    /// Reads a whole text as a decimal; `None` if it is anything else, such as `.5`, `5.`, `+5` or `5e0`.
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        Self::scan(text).filter(|(_, rest)| rest.is_empty()).map(|(decimal, _)| decimal)
+    }
+
+    /// Reads the decimal that a text begins with; what is behind it is returned too.
+    #[inline]
+    pub fn scan(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (value, whole) = scan_digits(0, text);
+        let (value, decimals) = match text.get(whole) {
+            Some(b'.') => {
+                Some(scan_digits(value, &text[whole + 1..])).filter(|&(_, decimals)| decimals > 0)?
+            }
+            _ => (value, 0),
+        };
+        let (text, rest) = text.split_at(whole + decimals + usize::from(decimals > 0));
+        let digits = Digits::new(value, whole, decimals).unwrap_or_default();
+        (whole > 0).then_some((Self { text, digits }, rest))
+    }
+
+    /// The writer's own bytes.
+    pub fn text(self) -> &'a [u8] {
+        self.text
+    }
+
+    /// The number as digits: not a single one if there are too many.
+    #[inline]
+    pub fn digits(self) -> Digits {
+        self.digits
+    }
+
+    /// The value in billionths, if it is a whole number of them that fits.
+    #[inline]
+    pub fn nanos(self) -> Option<Nanos> {
+        self.digits.nanos().or_else(|| Parts::of(self.text).nanos())
+    }
+
+    /// The value in billionths with the decimals after the ninth cut off, if that fits.
+    fn cut_nanos(self) -> Option<Nanos> {
+        self.digits.nanos().or_else(|| Parts::of(self.text).cut_nanos())
+    }
+}
+
+/// The digits that tell the value of a decimal of any length.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Parts<'a> {
+    /// How many digits there are before the point.
+    length: usize,
     /// The digits before the point, without leading zeros.
     whole: &'a [u8],
     /// The digits after the point, without trailing zeros.
     fraction: &'a [u8],
 }
 
-impl<'a> Decimal<'a> {
-    /// Reads a whole text as a decimal; `None` if it is anything else, such as `.5`, `5.`, `+5` or `5e0`.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
+impl<'a> Parts<'a> {
+    fn of(text: &'a [u8]) -> Self {
         let (whole, rest) = text.split_at(leading_digits(text));
-        let fraction = match rest.split_first() {
-            None => rest,
-            Some((b'.', fraction)) if !fraction.is_empty() => fraction,
-            Some(_) => return None,
-        };
-        if whole.is_empty() || leading_digits(fraction) < fraction.len() {
-            return None;
-        }
-        Some(Self { whole: without_leading_zeros(whole), fraction: without_trailing_zeros(fraction) })
+        let whole = without_leading_zeros(whole);
+        let fraction = without_trailing_zeros(rest.strip_prefix(b".").unwrap_or_default());
+        Self { length: whole.len(), whole, fraction }
     }
 
-    /// The value in billionths, if it is a whole number of them that fits.
-    pub fn nanos(self) -> Option<Nanos> {
+    fn nanos(&self) -> Option<Nanos> {
         if self.fraction.len() > 9 { None } else { self.cut_nanos() }
     }
 
-    /// The value in billionths with the decimals after the ninth cut off, if that fits.
-    fn cut_nanos(self) -> Option<Nanos> {
-        if self.whole.len() > 11 {
+    fn cut_nanos(&self) -> Option<Nanos> {
+        if self.length > 11 {
             return None; // 11 digits of seconds and 9 of nanoseconds can overflow; the checks below see to it.
         }
         let seconds = self.whole.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
@@ -48,15 +153,17 @@ impl<'a> Decimal<'a> {
     }
 
     /// The decimal at a place after the point, counted from 0.
-    fn decimal(self, at: usize) -> u8 {
+    fn decimal(&self, at: usize) -> u8 {
         self.fraction.get(at).copied().unwrap_or(b'0')
     }
 }
 
 impl Ord for Decimal<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let length = self.whole.len().cmp(&other.whole.len());
-        length.then_with(|| self.whole.cmp(other.whole)).then_with(|| self.fraction.cmp(other.fraction))
+        match (self.digits.nanos(), other.digits.nanos()) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => Parts::of(self.text).cmp(&Parts::of(other.text)),
+        }
     }
 }
 
@@ -66,7 +173,16 @@ impl PartialOrd for Decimal<'_> {
     }
 }
 
+impl Eq for Decimal<'_> {}
+
+impl PartialEq for Decimal<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
 /// Compares a decimal number of seconds with a count of nanoseconds, exactly.
+#[inline]
 pub fn compare_with_nanos(seconds: Decimal<'_>, nanos: Nanos) -> Ordering {
     match seconds.nanos() {
         Some(exact) => exact.cmp(&nanos),
@@ -83,6 +199,7 @@ pub fn print_skew(received: Nanos, sent: Decimal<'_>, out: &mut Vec<u8>) {
         return print_seconds(received.abs_diff(sent), out);
     }
     // A time too large for numbers is ahead of every clock, so it is subtracted from on paper, digit by digit.
+    let sent = Parts::of(sent.text);
     let mut digits = sent.whole.to_vec();
     digits.extend((0..9).map(|at| sent.decimal(at)));
     subtract(&mut digits, received);
@@ -109,40 +226,66 @@ fn subtract(digits: &mut [u8], mut amount: u64) {
 /// Appends nanoseconds as seconds with nine decimals.
 fn print_seconds(nanos: Nanos, out: &mut Vec<u8>) {
     print_number(nanos / NANOS_PER_SECOND, out);
-    let mut fraction = [b'0'; 10];
-    let mut rest = nanos % NANOS_PER_SECOND;
-    for digit in fraction[1..].iter_mut().rev() {
-        *digit += (rest % 10) as u8;
-        rest /= 10;
-    }
-    fraction[0] = b'.';
+    let mut fraction = *b".000000000";
+    print_padded(nanos % NANOS_PER_SECOND, &mut fraction[1..]);
     out.extend_from_slice(&fraction);
 }
 
 /// Appends a whole number in decimal.
 pub fn print_number(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return out.extend_from_slice(&digits[at..]);
-        }
+    let mut text = [0; DIGITS_MAX + 1];
+    let digits = number.checked_ilog10().unwrap_or_default() as usize + 1;
+    let text = &mut text[..digits];
+    print_padded(number, text);
+    out.extend_from_slice(text);
+}
+
+/// Fills a text with the last digits of a number, zeros first where it has too few.
+fn print_padded(mut number: u64, text: &mut [u8]) {
+    let mut pairs = text.rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        pair.copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    if let [first] = pairs.into_remainder() {
+        *first = b'0' + (number % 10) as u8;
     }
 }
 
+/// The numbers to 99 in two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0_u8;
+    while number < 100 {
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
+    }
+    pairs
+};
+
 /// Reads a whole number of at most 64 bits; no sign, no white space, at least one digit.
 pub fn parse_number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
+    let (value, digits) = scan_digits(0, text);
+    if digits == 0 || digits < text.len() {
         return None;
     }
-    text.iter().try_fold(0_u64, |sum, digit| {
-        let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        sum.checked_mul(10)?.checked_add(value)
-    })
+    if digits <= DIGITS_MAX {
+        return Some(value);
+    }
+    let mut digits = text.iter().map(|digit| u64::from(digit - b'0'));
+    digits.try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(digit))
+}
+
+/// Reads the digits that a text begins with behind those of a value: the new value, which only up to
+/// [`DIGITS_MAX`] digits means something, and how many were read.
+#[inline]
+fn scan_digits(mut value: u64, text: &[u8]) -> (u64, usize) {
+    let mut rest = text;
+    while let Some((digit, behind)) = rest.split_first().filter(|(byte, _)| byte.is_ascii_digit()) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        rest = behind;
+    }
+    (value, text.len() - rest.len())
 }
 
 fn seconds_of(nanos: Nanos) -> Vec<u8> {
@@ -185,6 +328,11 @@ mod tests {
     fn a_decimal_is_digits_and_perhaps_a_point_and_digits() {
         for text in ["0", "007", "1520023934.918963997", "0.0", "1.00000000000000000000000001"] {
             assert!(Decimal::parse(text.as_bytes()).is_some(), "{text}");
+            let mut printed = Vec::new();
+            if decimal(text).digits().are_known() {
+                decimal(text).digits().print(&mut printed);
+                assert_eq!(printed, text.as_bytes());
+            }
         }
         for text in
             ["", ".", ".5", "5.", "+5", "-5", "5e0", "0x5", "5.5.5", " 5", "5 ", "٥", "nan", "inf", "5._5"]
@@ -234,6 +382,31 @@ mod tests {
             if let Some(decimal) = Decimal::parse(&text) {
                 print_skew(1, decimal, &mut Vec::new());
             }
+        }
+
+        #[test]
+        fn digits_print_back_as_they_were_written(text in "[0-9]{1,12}(\\.[0-9]{1,12})?") {
+            let decimal = Decimal::parse(text.as_bytes()).unwrap();
+            let mut printed = Vec::new();
+            decimal.digits().print(&mut printed);
+            prop_assert_eq!(decimal.digits().are_known(), text.replace('.', "").len() <= DIGITS_MAX);
+            prop_assert_eq!(printed == text.as_bytes(), decimal.digits().are_known());
+        }
+
+        #[test]
+        fn decimals_compare_as_their_digits_do(a in "[0-9]{1,12}(\\.[0-9]{1,12})?", b in "[0-9]{1,3}(\\.[0-9]{1,3})?") {
+            for (a, b) in [(&a, &b), (&b, &a), (&a, &a)] {
+                let expected = Parts::of(a.as_bytes()).cmp(&Parts::of(b.as_bytes()));
+                prop_assert_eq!(decimal(a).cmp(&decimal(b)), expected);
+            }
+            prop_assert_eq!(decimal(&a).nanos(), Parts::of(a.as_bytes()).nanos());
+        }
+
+        #[test]
+        fn digits_are_read_up_to_the_first_other_byte(text in "[0-9]{0,10}", rest: Vec<u8>) {
+            prop_assume!(!rest.first().is_some_and(u8::is_ascii_digit));
+            let value = text.parse().unwrap_or_default();
+            prop_assert_eq!(scan_digits(0, &[text.as_bytes(), &rest].concat()), (value, text.len()));
         }
 
         #[test]

@@ -41,6 +41,7 @@ pub enum Command<'a> {
 
 impl<'a> Command<'a> {
     /// Reads a line without its end. Every line is something.
+    #[inline]
     pub fn parse(line: &'a [u8]) -> Self {
         let mut fields = fields(line);
         let Some(word) = fields.next() else { return Self::Blank };
@@ -50,20 +51,21 @@ impl<'a> Command<'a> {
             _ => None,
         };
         match command {
-            Some(command) if fields.next().is_none() => command,
+            Some(command) if fields.is_over() => command,
             _ => Self::Invalid,
         }
     }
 }
 
-fn iamat<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Command<'a>> {
+#[inline]
+fn iamat<'a>(fields: &mut Fields<'a>) -> Option<Command<'a>> {
     let client = fields.next()?;
-    let location = Location::parse(fields.next()?)?;
-    let time = Time::parse(fields.next()?)?;
+    let location = fields.read(Location::scan)?;
+    let time = fields.read(Time::scan)?;
     Some(Command::Iamat { client, location, time })
 }
 
-fn whatsat<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Command<'a>> {
+fn whatsat<'a>(fields: &mut Fields<'a>) -> Option<Command<'a>> {
     let client = fields.next()?;
     let radius_km = radius(fields.next()?)?;
     let bound = parse_number(fields.next()?).filter(|&bound| bound <= BOUND_MAX)?;
@@ -79,9 +81,82 @@ fn radius(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Splits a line into fields at runs of white space: space, tab, line feed, vertical tab, form feed, carriage return.
-pub fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|&byte| is_white_space(byte)).filter(|field| !field.is_empty())
+/// Splits a line into fields.
+pub fn fields(line: &[u8]) -> Fields<'_> {
+    Fields { rest: line }
+}
+
+/// The fields of a line that have not been read.
+///
+/// They are parted by runs of white space: space, tab, line feed, vertical tab, form feed, carriage return.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// The next field as something of which the end is known only once it is read: `scan` tells what is behind it.
+    #[inline]
+    pub fn read<T>(&mut self, scan: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<T> {
+        self.skip_white_space();
+        let (value, rest) = scan(self.rest)?;
+        self.rest = rest;
+        rest.first().is_none_or(|&byte| is_white_space(byte)).then_some(value)
+    }
+
+    /// True if there is none any more.
+    #[inline]
+    pub fn is_over(&mut self) -> bool {
+        self.skip_white_space();
+        self.rest.is_empty()
+    }
+
+    #[inline]
+    fn skip_white_space(&mut self) {
+        while let Some((&byte, rest)) = self.rest.split_first()
+            && is_white_space(byte)
+        {
+            self.rest = rest;
+        }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.skip_white_space();
+        let (field, rest) = self.rest.split_at(field_length(self.rest));
+        self.rest = rest;
+        (!field.is_empty()).then_some(field)
+    }
+}
+
+/// How many bytes come before the first white space.
+#[inline]
+fn field_length(text: &[u8]) -> usize {
+    let mut rest = text;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        let Some(low) = first_up_to_space(u64::from_le_bytes(*eight)) else {
+            rest = behind;
+            continue;
+        };
+        if is_white_space(eight[low]) {
+            return text.len() - rest.len() + low;
+        }
+        rest = &rest[low + 1..];
+    }
+    let length = rest.iter().position(|&byte| is_white_space(byte)).unwrap_or(rest.len());
+    text.len() - rest.len() + length
+}
+
+/// Which of eight bytes, the first of which is the lowest, is the first that is no greater than a space.
+fn first_up_to_space(word: u64) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // A byte's high bit comes up where subtracting 33 borrows. Bytes above it may be wrong, but not those below.
+    let low = word.wrapping_sub(EACH * 0x21) & !word & (EACH * 0x80);
+    (low != 0).then_some((low.trailing_zeros() / 8) as usize)
 }
 
 fn is_white_space(byte: u8) -> bool {
@@ -170,6 +245,15 @@ mod tests {
         #[test]
         fn any_bytes_are_some_command(line: Vec<u8>) {
             let _ = Command::parse(&line);
+        }
+
+        #[test]
+        fn fields_are_what_is_between_white_space(
+            line in prop::collection::vec(prop::sample::select(b" \t\n\r\x0b\x0c\0\x08\x0e!ak\x80\xa0\xff".to_vec()), 0..40),
+        ) {
+            let expected: Vec<&[u8]> =
+                line.split(|&byte| is_white_space(byte)).filter(|field| !field.is_empty()).collect();
+            prop_assert_eq!(fields(&line).collect::<Vec<_>>(), expected);
         }
 
         #[test]

@@ -1,49 +1,76 @@
 //! Where somebody is: latitude and longitude in decimal degrees, as ISO 6709 writes them.
 
-use crate::decimal::{Decimal, leading_digits};
+use crate::decimal::{Decimal, Digits, NANOS_PER_SECOND, compare_with_nanos};
 
 /// A location in its sender's own bytes, `+34.068930-118.445127`; both numbers are within the globe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Location<'a>(&'a [u8]);
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Location<'a> {
+    text: &'a [u8],
+    latitude: Digits,
+    longitude: Digits,
+    /// Where the sign of the longitude is.
+    longitude_at: usize,
+}
 
 impl<'a> Location<'a> {
     /// Reads a signed latitude within ±90 and a signed longitude within ±180, both `sign digits[.digits]`.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let longitude_at = second_sign(text)?;
-        let (latitude, longitude) = text.split_at(longitude_at);
-        (is_degrees(latitude, LATITUDE_MAX) && is_degrees(longitude, LONGITUDE_MAX)).then_some(Self(text))
+        Self::scan(text).filter(|(_, rest)| rest.is_empty()).map(|(location, _)| location)
+    }
+
+    /// Reads the location that a text begins with; what is behind it is returned too.
+    #[inline]
+    pub fn scan(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (latitude, behind) = Decimal::scan(unsigned(text)?)?;
+        let (longitude, rest) = Decimal::scan(unsigned(behind)?)?;
+        let is_on_globe = is_within(latitude, LATITUDE_MAX) && is_within(longitude, LONGITUDE_MAX);
+        let location = Self {
+            text: &text[..text.len() - rest.len()],
+            latitude: latitude.digits(),
+            longitude: longitude.digits(),
+            longitude_at: text.len() - behind.len(),
+        };
+        is_on_globe.then_some((location, rest))
     }
 
     /// The sender's own bytes.
     pub fn text(self) -> &'a [u8] {
-        self.0
+        self.text
     }
 
     /// Latitude and longitude in degrees, rounded to the nearest `f64`: for geometry only.
     pub fn degrees(self) -> (f64, f64) {
-        let (latitude, longitude) = self.0.split_at(second_sign(self.0).unwrap_or(self.0.len()));
+        let (latitude, longitude) = self.text.split_at(self.longitude_at);
         (rounded(latitude), rounded(longitude))
+    }
+
+    /// Latitude and longitude as digits, each with whether it is negative.
+    pub fn digits(self) -> [(bool, Digits); 2] {
+        let is_negative = |at: usize| self.text.get(at) == Some(&b'-');
+        [(is_negative(0), self.latitude), (is_negative(self.longitude_at), self.longitude)]
     }
 }
 
-const LATITUDE_MAX: &[u8] = b"90";
-const LONGITUDE_MAX: &[u8] = b"180";
+impl Eq for Location<'_> {}
 
-/// Where the sign of the longitude is: the first sign after the first byte.
-fn second_sign(text: &[u8]) -> Option<usize> {
-    text.iter().skip(1).position(|&byte| is_sign(byte)).map(|at| at + 1)
+impl PartialEq for Location<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
-fn is_sign(byte: u8) -> bool {
-    byte == b'+' || byte == b'-'
+const LATITUDE_MAX: u64 = 90;
+const LONGITUDE_MAX: u64 = 180;
+
+/// What is behind the sign that a text begins with.
+#[inline]
+fn unsigned(text: &[u8]) -> Option<&[u8]> {
+    text.split_first().filter(|&(&sign, _)| sign == b'+' || sign == b'-').map(|(_, rest)| rest)
 }
 
-fn is_degrees(text: &[u8], max: &'static [u8]) -> bool {
-    let Some((&sign, digits)) = text.split_first() else { return false };
-    is_sign(sign)
-        && leading_digits(digits) > 0
-        && Decimal::parse(digits) <= Decimal::parse(max)
-        && Decimal::parse(digits).is_some()
+#[inline]
+fn is_within(degrees: Decimal<'_>, max: u64) -> bool {
+    compare_with_nanos(degrees, max * NANOS_PER_SECOND).is_le()
 }
 
 fn rounded(text: &[u8]) -> f64 {
