@@ -82,6 +82,7 @@ fn overheard_with(equip: impl Fn(&mut Herd)) -> Vec<u8> {
     equip(&mut herd);
     herd.make_cuttable("Goloman", "Hands");
     herd.start_all();
+    herd.wait_until_linked(&["Goloman", "Hands"]);
     let line = herd.connect("Goloman").tell("kiwi.cs.ucla.edu", HERE, SAID);
     herd.wait_until_known(&["Hands"], "kiwi.cs.ucla.edu", &line);
     assert_eq!(herd.connect("Hands").find("nobody.cs.ucla.edu"), None);
