@@ -444,3 +444,109 @@ impl Answering {
 
 /// The last line of an answer may go over its size by this much without moving it.
 const LINE_GUESS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Inbox;
+    use crate::record::Record;
+
+    const CHUNK: usize = 64 * 1024;
+
+    fn store(clients: u32) -> Store {
+        let mut store = Store::default();
+        for client in 0..clients {
+            let line = format!("k{client} +1-2 3 4 A");
+            let _ = store.learn(&Record::parse(line.as_bytes()).unwrap());
+        }
+        store
+    }
+
+    fn healing(links: &[&str], store: &mut Store) -> Healing {
+        let mut healing = Healing::new(&Limits::default());
+        for link in links {
+            healing.link_up(link, store);
+        }
+        healing
+    }
+
+    fn taken(healing: &mut Healing, link: &str, store: &mut Store) -> Vec<Frame> {
+        let mut out = Vec::new();
+        healing.take(link, store, CHUNK, &mut out);
+        let mut inbox = Inbox::new(out);
+        std::iter::from_fn(|| inbox.next(1 << 20).unwrap()).collect()
+    }
+
+    fn work(healing: &mut Healing, store: &mut Store) {
+        while healing.has_work() {
+            healing.work(store, 0);
+        }
+    }
+
+    #[test]
+    fn no_more_is_asked_at_once_than_the_window_allows() {
+        let mut store = Store::default();
+        let mut healing = healing(&["a"], &mut store);
+        healing.hear_digest("a", 5, &mut store);
+        work(&mut healing, &mut store);
+        assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskSums { node: Node::Root }]);
+        healing.hear_sums("a", Node::Root, &[1; 256], &mut store, 0);
+        let first = Span { first: 0, last: 1023 };
+        assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskRecords { spans: vec![first] }]);
+        assert!(!healing.has_more("a"));
+        healing.hear_records("a", 10, &mut store, 0);
+        let next = Span { first: 1024, last: 1033 };
+        assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskRecords { spans: vec![next] }]);
+    }
+
+    #[test]
+    fn no_more_nodes_are_asked_about_than_the_window_allows() {
+        // So many clients that no node is empty.
+        let mut store = store(5000);
+        let mut healing = healing(&["a"], &mut store);
+        healing.hear_digest("a", 5, &mut store);
+        work(&mut healing, &mut store);
+        let _ = taken(&mut healing, "a", &mut store);
+        healing.hear_sums("a", Node::Root, &[1; 256], &mut store, 0);
+        assert_eq!(taken(&mut healing, "a", &mut store).len(), NODES_WINDOW);
+        healing.hear_sums("a", Node::Inner(0), &[0; 256], &mut store, 0);
+        assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskSums { node: Node::Inner(16) }]);
+    }
+
+    #[test]
+    fn one_neighbour_is_asked_at_a_time() {
+        let mut store = Store::default();
+        let mut healing = healing(&["a", "b"], &mut store);
+        healing.hear_digest("b", 5, &mut store);
+        healing.hear_digest("a", 6, &mut store);
+        work(&mut healing, &mut store);
+        assert!(healing.has_more("b") && !healing.has_more("a"));
+        healing.link_down("b", &mut store);
+        work(&mut healing, &mut store);
+        assert!(healing.has_more("a"));
+    }
+
+    #[test]
+    fn an_answer_comes_in_pieces_and_a_question_too_many_is_not_answered() {
+        let mut store = store(5000);
+        let mut healing = healing(&["a"], &mut store);
+        for _ in 0..10_000 {
+            healing.hear_sums_question("a", Node::Root);
+            healing.hear_records_question("a", &[Span::ALL, Span::ALL]);
+        }
+        assert_eq!(healing.questions(), NODES_WINDOW + BUCKETS_WINDOW);
+        let mut out = Vec::new();
+        healing.take("a", &mut store, CHUNK, &mut out);
+        assert!(out.len() < CHUNK + 1000, "{}", out.len());
+        assert!(healing.answers("a"));
+    }
+
+    #[test]
+    fn sums_that_nobody_asked_for_are_not_heard() {
+        let mut store = Store::default();
+        let mut healing = healing(&["a"], &mut store);
+        healing.hear_sums("a", Node::Root, &[1; 256], &mut store, 0);
+        healing.hear_records("a", usize::MAX, &mut store, 0);
+        assert!(!healing.has_more("a") && !healing.has_work());
+    }
+}
