@@ -1,6 +1,5 @@
 //! The commands of one read from a client on their way through the store, and their answers on the way back.
 
-use crate::line::print_invalid;
 use memchr::memchr;
 use std::net::IpAddr;
 
@@ -53,6 +52,22 @@ pub struct Nearby {
     pub bound: usize,
 }
 
+/// How many lines are looked at before the first of them is executed: enough to keep the memory busy.
+pub(crate) const GROUP: usize = 16;
+
+/// A line of a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line<'a> {
+    /// The line without its end; of one over the limit, as much as the limit allows.
+    pub text: &'a [u8],
+    /// False if it is over the limit, and therefore invalid.
+    pub is_whole: bool,
+    /// Where it begins.
+    start: usize,
+    /// Where the next one begins.
+    end: usize,
+}
+
 /// What one line led to.
 #[derive(Debug, PartialEq)]
 #[must_use]
@@ -99,22 +114,27 @@ impl Batch {
         self.output.extend_from_slice(b"\n\n");
     }
 
-    /// Executes line after line until one asks for a pause.
-    pub(crate) fn run(&mut self, mut execute: impl FnMut(&[u8], bool, &mut Vec<u8>) -> Step) -> Pause {
+    /// Executes group after group of lines until a line asks for a pause.
+    ///
+    /// `execute` is given the next lines, and whether the herd was searched for the client of the first of them. It
+    /// tells which line it came to, and what that one led to; those before it are done.
+    pub(crate) fn run(
+        &mut self,
+        mut execute: impl FnMut(&[Line<'_>], bool, &mut Vec<u8>) -> (usize, Step),
+    ) -> Pause {
         while self.next < self.input.len() {
-            let (line, next) = line_at(&self.input, self.next);
-            let step = if line.len() > self.line_max {
-                print_invalid(&line[..self.line_max], &mut self.output);
-                Step::Next
-            } else {
-                execute(line, self.searched, &mut self.output)
-            };
+            let mut lines = [Line::default(); GROUP];
+            let count = look_ahead(&self.input, self.next, self.line_max, &mut lines);
+            let (at, step) = execute(&lines[..count], self.searched, &mut self.output);
+            let line = lines[at.min(count - 1)];
+            self.lines += at as u64;
             if let Step::AgainAfter(pause) = step {
+                self.next = line.start;
                 self.searched = true;
                 return pause;
             }
             self.searched = false;
-            self.next = next;
+            self.next = line.end;
             self.lines += 1;
             if let Step::NextAfter(pause) = step {
                 return pause;
@@ -122,6 +142,20 @@ impl Batch {
         }
         Pause::Done
     }
+}
+
+/// Finds the lines that begin somewhere; tells how many there are.
+fn look_ahead<'a>(input: &'a [u8], mut start: usize, line_max: usize, lines: &mut [Line<'a>]) -> usize {
+    let mut count = 0;
+    while start < input.len() && count < lines.len() {
+        let (text, end) = line_at(input, start);
+        let is_whole = text.len() <= line_max;
+        let text = if is_whole { text } else { &text[..line_max] };
+        lines[count] = Line { text, is_whole, start, end };
+        start = end;
+        count += 1;
+    }
+    count
 }
 
 /// The line that begins somewhere, without its LF or CR LF, and where the next one begins.
@@ -135,13 +169,20 @@ fn line_at(input: &[u8], start: usize) -> (&[u8], usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::print_invalid;
 
     fn lines_of(input: &[u8], line_max: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
         let mut lines = Vec::new();
         let mut batch = Batch::new(input.to_vec(), line_max);
-        let pause = batch.run(|line, _, _| {
-            lines.push(line.to_vec());
-            Step::Next
+        let pause = batch.run(|group, _, output| {
+            for line in group {
+                if line.is_whole {
+                    lines.push(line.text.to_vec());
+                } else {
+                    print_invalid(line.text, output);
+                }
+            }
+            (group.len() - 1, Step::Next)
         });
         assert_eq!(pause, Pause::Done);
         (lines, batch.output)
@@ -165,9 +206,10 @@ mod tests {
         let mut seen = Vec::new();
         let mut batch = Batch::new(b"a\nb\n".to_vec(), 5);
         let mut run = |batch: &mut Batch| {
-            batch.run(|line, searched, _| {
-                seen.push((line.to_vec(), searched));
-                if searched { Step::Next } else { Step::AgainAfter(Pause::Search { client: line.to_vec() }) }
+            batch.run(|lines, searched, _| {
+                let line = lines[0].text.to_vec();
+                seen.push((line.clone(), searched));
+                (0, if searched { Step::Next } else { Step::AgainAfter(Pause::Search { client: line }) })
             })
         };
         assert_eq!(run(&mut batch), Pause::Search { client: b"a".to_vec() });

@@ -61,6 +61,11 @@ impl Digits {
         self.value.checked_mul(POWERS[usize::from(missing)])
     }
 
+    /// How many bytes [`Digits::print`] appends.
+    pub fn length(self) -> usize {
+        usize::from(self.whole) + usize::from(self.decimals) + usize::from(self.decimals > 0)
+    }
+
     /// Appends the digits, and the point if there are any behind it.
     pub fn print(self, out: &mut Vec<u8>) {
         let mut text = [b'0'; DIGITS_MAX + 1];
@@ -195,8 +200,7 @@ pub fn compare_with_nanos(seconds: Decimal<'_>, nanos: Nanos) -> Ordering {
 /// Decimals of `sent` after the ninth are cut off first, and no difference is `+0.000000000`.
 pub fn print_skew(received: Nanos, sent: Decimal<'_>, out: &mut Vec<u8>) {
     if let Some(sent) = sent.cut_nanos() {
-        out.push(if received >= sent { b'+' } else { b'-' });
-        return print_seconds(received.abs_diff(sent), out);
+        return print_difference(received, sent, out);
     }
     // A time too large for numbers is ahead of every clock, so it is subtracted from on paper, digit by digit.
     let sent = Parts::of(sent.text);
@@ -209,6 +213,12 @@ pub fn print_skew(received: Nanos, sent: Decimal<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(if whole.is_empty() { b"0" } else { whole });
     out.push(b'.');
     out.extend_from_slice(fraction);
+}
+
+/// Appends `received - sent` in seconds: a sign and nine decimals.
+pub fn print_difference(received: Nanos, sent: Nanos, out: &mut Vec<u8>) {
+    out.push(if received >= sent { b'+' } else { b'-' });
+    print_seconds(received.abs_diff(sent), out);
 }
 
 /// Takes `amount` from a number written in digits that is not smaller.
@@ -234,10 +244,14 @@ fn print_seconds(nanos: Nanos, out: &mut Vec<u8>) {
 /// Appends a whole number in decimal.
 pub fn print_number(number: u64, out: &mut Vec<u8>) {
     let mut text = [0; DIGITS_MAX + 1];
-    let digits = number.checked_ilog10().unwrap_or_default() as usize + 1;
-    let text = &mut text[..digits];
+    let text = &mut text[..number_length(number)];
     print_padded(number, text);
     out.extend_from_slice(text);
+}
+
+/// How many digits a whole number has.
+pub fn number_length(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or_default() as usize + 1
 }
 
 /// Fills a text with the last digits of a number, zeros first where it has too few.

@@ -1,7 +1,8 @@
 //! One check-in: who was where when, and which server heard it. And which of two is the newer.
 
 use crate::decimal::{
-    Decimal, NANOS_PER_SECOND, Nanos, compare_with_nanos, parse_number, print_number, print_skew,
+    Decimal, Digits, NANOS_PER_SECOND, Nanos, compare_with_nanos, number_length, parse_number, print_number,
+    print_skew,
 };
 use crate::faults::{self, Fault};
 use crate::line::fields;
@@ -32,6 +33,11 @@ impl<'a> Time<'a> {
     /// The sender's own bytes.
     pub fn text(self) -> &'a [u8] {
         self.0.text()
+    }
+
+    /// The number they stand for, as digits.
+    pub fn digits(self) -> Digits {
+        self.0.digits()
     }
 
     /// The number they stand for.
@@ -90,6 +96,12 @@ impl<'a> Record<'a> {
         out.push(b'\n');
     }
 
+    /// How long the line is that [`Record::print`] appends, with its line feed.
+    pub fn line_bytes(&self) -> u64 {
+        let texts = [self.client, self.location.text(), self.time.text(), self.server];
+        line_bytes(texts.map(<[u8]>::len), self.received)
+    }
+
     /// Appends the answer to a client, `AT <server> <skew> <client> <location> <time>`, with a line feed.
     pub fn print_at(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"AT ");
@@ -133,6 +145,18 @@ impl<'a> Record<'a> {
             _ => Effective::Sent(self.time.value()),
         }
     }
+}
+
+/// How long a record line is, with its line feed: its texts, the time of receipt, and what is behind each of the five.
+pub(crate) fn line_bytes(texts: [usize; 4], received: Nanos) -> u64 {
+    texts.iter().sum::<usize>() as u64 + number_length(received) as u64 + 5
+}
+
+/// What decides first which of two records is the newer, where the client's time is a number of nanoseconds: the
+/// client's time, unless it is too far ahead, and the receipt. Only between equals need more be looked at.
+pub(crate) fn rank(sent: Nanos, received: Nanos) -> (Nanos, Nanos) {
+    let is_ahead = sent > received.saturating_add(FUTURE_MAX_S * NANOS_PER_SECOND);
+    if is_ahead && !faults::is_on(Fault::BelievesFuture) { (received, received) } else { (sent, received) }
 }
 
 /// The time that decides which record is the newer.

@@ -3,21 +3,23 @@
 //! A replica is told what happened and returns or stores what follows; it does nothing. `now_ms` is a
 //! monotonic clock of any origin, and `fresh` a UUID that nobody has used, in case one is needed.
 
+mod clerk;
+
 use crate::admission::Admission;
-use crate::batch::{Batch, Nearby, Pause, Step};
+use crate::batch::{Batch, Pause};
 use crate::decimal::Nanos;
 use crate::digest::Key;
 use crate::faults::{self, Fault};
 use crate::flood::{Flood, Taken};
 use crate::healing::Healing;
 use crate::limits::Limits;
-use crate::line::{Command, print_invalid};
 use crate::link::{self, Frame, Update};
 use crate::rate::Rate;
 use crate::record::Record;
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
 use crate::store::{Learned, Store};
+use clerk::{Clerk, Heard};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -56,6 +58,15 @@ pub struct Counts {
     pub refused: u64,
     /// Lines from neighbours that were no records.
     pub malformed: u64,
+}
+
+impl Counts {
+    /// Counts what became of a record.
+    fn note(&mut self, learned: Learned) {
+        self.applied += u64::from(learned == Learned::News);
+        self.stale += u64::from(learned == Learned::Stale);
+        self.refused += u64::from(learned == Learned::Refused);
+    }
 }
 
 /// How much a replica holds of what has a limit.
@@ -115,34 +126,15 @@ impl Replica {
     pub fn execute(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, fresh: Uuid) -> Pause {
         let mut news = std::mem::take(&mut self.news);
         let from = batch.from;
-        let pause = batch.run(|line, searched, out| match Command::parse(line) {
-            Command::Iamat { client, location, time } => {
-                let record = Record { client, location, time, received, server: self.name.as_bytes() };
-                let may_add = |store: &Store| self.admission.admits(from, store, now_ms);
-                match learn(&mut self.store, &mut self.counts, &record, may_add) {
-                    Learned::Refused => print_invalid(line, out),
-                    Learned::News => {
-                        record.print_at(out);
-                        record.print(&mut news);
-                    }
-                    Learned::Known | Learned::Stale => record.print_at(out),
-                }
-                Step::Next
-            }
-            Command::Whatsat { client, radius_km, bound } => {
-                let Some(record) = self.store.find(client).and_then(|slot| self.store.record(slot)) else {
-                    return unknown(line, client, searched, out);
-                };
-                record.print_at(out);
-                let (latitude, longitude) = record.location.degrees();
-                Step::NextAfter(Pause::Places(Nearby { latitude, longitude, radius_km, bound }))
-            }
-            Command::Blank => Step::Next,
-            Command::Invalid => {
-                print_invalid(line, out);
-                Step::Next
-            }
-        });
+        let mut clerk = Clerk {
+            server: self.name.as_bytes(),
+            store: &mut self.store,
+            admission: &mut self.admission,
+            counts: &mut self.counts,
+            news: &mut news,
+        };
+        let heard = Heard { received, now_ms, from };
+        let pause = batch.run(|lines, searched, out| clerk.execute(heard, lines, searched, out));
         if !news.is_empty() {
             self.note_applied(&news);
             self.spread(&news, now_ms, fresh);
@@ -274,8 +266,8 @@ impl Replica {
     /// Takes a record line from disk; false if it is none.
     pub fn restore(&mut self, line: &[u8]) -> bool {
         // What was acknowledged is remembered, whatever the limits are today.
-        let mut learn = |record: &Record<'_>| learn(&mut self.store, &mut self.counts, record, |_| true);
-        Record::parse(line).map(|record| learn(&record)).is_some()
+        let learned = Record::parse(line).map(|record| self.store.learn(&record));
+        learned.map(|learned| self.counts.note(learned)).is_some()
     }
 
     /// Keeps what is applied from now on, for [`Replica::applied`].
@@ -342,17 +334,14 @@ impl Replica {
     /// Takes what is new of an update; tells that, and whether it is the whole update.
     fn take_news(&mut self, update: &Update) -> (Vec<u8>, bool) {
         let mut news = Vec::new();
-        let mut is_all_news = true;
-        for line in update.lines() {
-            let record = Record::parse(line);
-            self.counts.malformed += u64::from(record.is_none());
-            let may_add = |store: &Store| self.admission.has_room(store);
-            let mut learn = |record: &Record<'_>| learn(&mut self.store, &mut self.counts, record, may_add);
-            match record.filter(|record| learn(record) == Learned::News) {
-                Some(record) => record.print(&mut news),
-                None => is_all_news = false,
-            }
-        }
+        let mut clerk = Clerk {
+            server: self.name.as_bytes(),
+            store: &mut self.store,
+            admission: &mut self.admission,
+            counts: &mut self.counts,
+            news: &mut news,
+        };
+        let is_all_news = clerk.hear(update.lines());
         self.note_applied(&news);
         self.end_searches(&news);
         let is_all_news = is_all_news && !news.is_empty();
@@ -436,27 +425,4 @@ impl Replica {
             let _ = self.flood.tell(&neighbour, &answer);
         }
     }
-}
-
-/// Tells the store a record.
-fn learn(
-    store: &mut Store,
-    counts: &mut Counts,
-    record: &Record<'_>,
-    may_add: impl FnOnce(&Store) -> bool,
-) -> Learned {
-    let learned = store.learn_if(record, may_add);
-    counts.applied += u64::from(learned == Learned::News);
-    counts.stale += u64::from(learned == Learned::Stale);
-    counts.refused += u64::from(learned == Learned::Refused);
-    learned
-}
-
-/// What a WHATSAT for an unknown client leads to: a search, and after that the answer to what makes no sense.
-fn unknown(line: &[u8], client: &[u8], searched: bool, out: &mut Vec<u8>) -> Step {
-    if !searched {
-        return Step::AgainAfter(Pause::Search { client: client.to_vec() });
-    }
-    print_invalid(line, out);
-    Step::Next
 }

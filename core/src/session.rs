@@ -108,9 +108,11 @@ mod tests {
         let mut session = Session::new(line_max);
         let mut out = Vec::new();
         let mut echo = |session: &mut Session, mut batch: Batch| {
-            let pause = batch.run(|line, _, output| {
-                print_invalid(line, output);
-                Step::Next
+            let pause = batch.run(|lines, _, output| {
+                for line in lines {
+                    print_invalid(line.text, output);
+                }
+                (lines.len() - 1, Step::Next)
             });
             assert_eq!(pause, Pause::Done);
             out.append(&mut batch.output);

@@ -1,11 +1,18 @@
 //! Where every client was last seen: one record per client, the newest.
 
+mod cell;
+mod index;
+mod names;
+mod records;
+
 use crate::digest::{Digest, Key, Node, Pass, Sums};
 use crate::faults::{self, Fault};
 use crate::record::Record;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use index::Index;
+use records::Records;
+use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::hash::BuildHasher;
+use std::hint::black_box;
 
 /// Where a record is in the store. Slots are numbered from 0 without gaps, in the order in which clients came.
 pub type Slot = usize;
@@ -25,50 +32,31 @@ pub enum Learned {
 }
 
 /// The newest record of every client, in memory.
+///
+/// Records are numbers in cells of one cache line each, found by an index; the time that an update takes is that
+/// of the two places in memory. Whoever has several updates says so first, with [`Store::hints`].
 #[derive(Default)]
 pub struct Store {
-    /// One record line per client. A line is a single allocation, and what a neighbour is sent.
-    lines: Vec<Line>,
-    /// How long those lines are together, with their ends.
-    bytes: u64,
-    /// Slots by client ID.
-    index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    /// What the lines sum up to.
+    records: Records,
+    index: Index,
+    /// What the record lines sum up to.
     digest: Digest,
 }
 
-/// A record line without its end, and where its first field ends.
-struct Line {
-    text: Box<[u8]>,
-    client_length: u32,
+/// A record in the store.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    records: &'a Records,
+    slot: u32,
 }
 
-impl Line {
-    fn new(record: &Record<'_>) -> Self {
-        let mut text = Vec::with_capacity(LINE_GUESS);
-        record.print(&mut text);
-        text.pop();
-        Self { client_length: u32::try_from(record.client.len()).unwrap_or(u32::MAX), text: text.into() }
-    }
-
-    /// Its length with its end.
-    fn bytes(&self) -> u64 {
-        self.text.len() as u64 + 1
-    }
-
-    fn client(&self) -> &[u8] {
-        self.text.get(..self.client_length as usize).unwrap_or_default()
-    }
-
-    /// The record; every line in the store was printed from one.
-    fn record(&self) -> Option<Record<'_>> {
-        Record::parse(&self.text)
-    }
+/// What was found out beforehand about where a client's record is. It holds whatever happens meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hint {
+    hash: u64,
+    /// The slot to look at first.
+    slot: Option<u32>,
 }
-
-/// Most record lines are shorter than this.
-const LINE_GUESS: usize = 128;
 
 impl Store {
     /// An empty store of a herd that hashes with a key of its own.
@@ -83,74 +71,102 @@ impl Store {
 
     /// The same, but asks whether a client may be added that is new.
     pub fn learn_if(&mut self, record: &Record<'_>, may_add: impl FnOnce(&Self) -> bool) -> Learned {
-        if let Some(slot) = self.find(record.client) {
+        let hash = self.index.hash(record.client);
+        self.learn_at(Hint { hash, slot: None }, record, may_add)
+    }
+
+    /// The same with a hint.
+    pub fn learn_at(
+        &mut self,
+        hint: Hint,
+        record: &Record<'_>,
+        may_add: impl FnOnce(&Self) -> bool,
+    ) -> Learned {
+        if let Some(slot) = self.find_at(hint, record.client) {
             return self.replace_if_newer(slot, record);
         }
-        let Ok(slot) = u32::try_from(self.lines.len()) else { return Learned::Refused };
-        if !may_add(self) {
-            return Learned::Refused;
-        }
-        let hash = self.hasher.hash_one(record.client);
-        let line = Line::new(record);
-        self.bytes += line.bytes();
-        self.lines.push(line);
+        let slot = u32::try_from(self.records.len()).ok().filter(|&slot| slot < u32::MAX && may_add(self));
+        let Some(slot) = slot else { return Learned::Refused };
+        self.records.push(slot, record);
         self.digest.add(record.client);
-        let (lines, hasher) = (&self.lines, &self.hasher);
-        self.index.insert_unique(hash, slot, |&slot| hasher.hash_one(lines[slot as usize].client()));
+        let records = &self.records;
+        self.index.add(hint.hash, slot, |slot| records.client(slot));
         Learned::News
     }
 
-    fn replace_if_newer(&mut self, slot: Slot, record: &Record<'_>) -> Learned {
-        match self.record(slot).map(|known| record.cmp_age(&known)) {
-            Some(Ordering::Less) if !faults::is_on(Fault::LastComeStays) => Learned::Stale,
-            Some(Ordering::Equal) => Learned::Known,
-            Some(Ordering::Less | Ordering::Greater) | None => {
-                let old = std::mem::replace(&mut self.lines[slot], Line::new(record));
-                self.bytes = self.bytes - old.bytes() + self.lines[slot].bytes();
+    fn replace_if_newer(&mut self, slot: u32, record: &Record<'_>) -> Learned {
+        let is_to_be_taken =
+            |age: Ordering| age.is_gt() || (age.is_lt() && faults::is_on(Fault::LastComeStays));
+        match self.records.replace_if(slot, record, is_to_be_taken) {
+            Ordering::Equal => Learned::Known,
+            age if is_to_be_taken(age) => {
                 if !faults::is_on(Fault::DigestMissesChanges) {
                     self.digest.change(record.client);
                 }
                 Learned::News
             }
+            _ => Learned::Stale,
         }
+    }
+
+    /// Finds out where the records of some clients are, and has them near when they are needed.
+    ///
+    /// First all places of the index are looked at, then all records: the processor waits for many at a time, and
+    /// not for one after the other. With a million clients that is most of the time that an update takes.
+    pub fn hints<const N: usize>(&self, clients: [&[u8]; N], count: usize) -> [Hint; N] {
+        let mut hints = [Hint::default(); N];
+        for (hint, client) in hints.iter_mut().zip(clients).take(count) {
+            hint.hash = self.index.hash(client);
+        }
+        for hint in hints.iter_mut().take(count) {
+            hint.slot = self.index.find(hint.hash, |_| true);
+        }
+        for slot in hints.iter().take(count).filter_map(|hint| hint.slot) {
+            black_box(self.records.touch(slot));
+        }
+        hints
     }
 
     /// Where a client's record is.
     pub fn find(&self, client: &[u8]) -> Option<Slot> {
-        let hash = self.hasher.hash_one(client);
-        let found = self.index.find(hash, |&slot| self.lines[slot as usize].client() == client)?;
-        Some(*found as usize)
+        let hint = Hint { hash: self.index.hash(client), slot: None };
+        self.find_at(hint, client).map(|slot| slot as usize)
+    }
+
+    fn find_at(&self, hint: Hint, client: &[u8]) -> Option<u32> {
+        let is_it = |slot: u32| self.records.is_of(slot, client);
+        hint.slot.filter(|&slot| is_it(slot)).or_else(|| self.index.find(hint.hash, is_it))
     }
 
     /// The record in a slot.
-    pub fn record(&self, slot: Slot) -> Option<Record<'_>> {
-        self.lines.get(slot)?.record()
+    pub fn record(&self, slot: Slot) -> Option<Known<'_>> {
+        let slot = u32::try_from(slot).ok().filter(|_| slot < self.len())?;
+        Some(Known { records: &self.records, slot })
     }
 
     /// How many clients are known.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.records.len()
     }
 
     /// How long all record lines are together, with their ends.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.records.bytes()
     }
 
     /// True while no client is known.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.len() == 0
     }
 
     /// Appends the record lines from a slot on until `bytes_max` is reached, at least one of them if there is
     /// any; tells the next slot, or `None` at the end.
     pub fn print_from(&self, slot: Slot, bytes_max: usize, out: &mut Vec<u8>) -> Option<Slot> {
         let start = out.len();
-        for (at, line) in self.lines.iter().enumerate().skip(slot) {
-            out.extend_from_slice(&line.text);
-            out.push(b'\n');
+        for at in slot..self.len() {
+            self.record(at)?.print(out);
             if out.len() - start >= bytes_max {
-                return (at + 1 < self.lines.len()).then_some(at + 1);
+                return (at + 1 < self.len()).then_some(at + 1);
             }
         }
         None
@@ -167,9 +183,8 @@ impl Store {
     ) -> Option<Slot> {
         let start = out.len();
         let mut slots = self.digest.slots(bucket, from);
-        while let Some(line) = slots.next().and_then(|slot| self.lines.get(slot)) {
-            out.extend_from_slice(&line.text);
-            out.push(b'\n');
+        while let Some(known) = slots.next().and_then(|slot| self.record(slot)) {
+            known.print(out);
             if out.len() - start >= bytes_max {
                 return slots.next();
             }
@@ -189,23 +204,67 @@ impl Store {
 
     /// Sums on for whoever wants sums, about so many records.
     pub fn sum_some(&mut self, records: usize) {
-        let (key, lines) = (self.digest.key(), &self.lines);
-        self.digest.step(records, |slot| lines.get(slot).map_or(0, |line| key.sum(&line.text)));
+        let summer = Summer::new(self.digest.key(), &self.records);
+        self.digest.step(records, |slot| summer.sum(slot));
     }
 
     /// The sums of the children of a node, renewed as far as `records_max` records allow; and how many that took.
     pub fn sums(&mut self, node: Node, records_max: usize) -> (Box<Sums>, usize) {
-        let (key, lines) = (self.digest.key(), &self.lines);
-        let sum = |slot: Slot| lines.get(slot).map_or(0, |line| key.sum(&line.text));
-        let records = self.digest.renew_node(node, records_max, sum);
+        let summer = Summer::new(self.digest.key(), &self.records);
+        let records = self.digest.renew_node(node, records_max, |slot| summer.sum(slot));
         (self.digest.sums(node), records)
     }
 
     /// Every record line, sorted: equal for two stores that know the same.
-    pub fn dump(&self) -> Vec<&[u8]> {
-        let mut lines: Vec<&[u8]> = self.lines.iter().map(|line| &*line.text).collect();
+    pub fn dump(&self) -> Vec<Vec<u8>> {
+        let mut lines: Vec<_> = (0..self.len()).filter_map(|slot| Some(self.record(slot)?.line())).collect();
         lines.sort_unstable();
         lines
+    }
+}
+
+/// Sums up record lines, which are printed for that.
+struct Summer<'a> {
+    key: Key,
+    records: &'a Records,
+    line: RefCell<Vec<u8>>,
+}
+
+impl<'a> Summer<'a> {
+    fn new(key: Key, records: &'a Records) -> Self {
+        Self { key, records, line: RefCell::default() }
+    }
+
+    fn sum(&self, slot: Slot) -> u128 {
+        let Ok(slot) = u32::try_from(slot) else { return 0 };
+        let mut line = self.line.borrow_mut();
+        line.clear();
+        self.records.print(slot, &mut line);
+        line.pop();
+        self.key.sum(&line)
+    }
+}
+
+impl Known<'_> {
+    /// Appends the record line, with a line feed.
+    pub fn print(self, out: &mut Vec<u8>) {
+        self.records.print(self.slot, out);
+    }
+
+    /// Appends the answer to a client, with a line feed.
+    pub fn print_at(self, out: &mut Vec<u8>) {
+        self.records.print_at(self.slot, out);
+    }
+
+    /// Degrees north and east, rounded to the nearest `f64`: for geometry only.
+    pub fn degrees(self) -> (f64, f64) {
+        self.records.degrees(self.slot)
+    }
+
+    /// The record line without its end, for [`Record::parse`].
+    #[must_use]
+    pub fn line(self) -> Vec<u8> {
+        self.records.line(self.slot)
     }
 }
 
@@ -281,7 +340,7 @@ mod tests {
     fn sums_afresh(store: &Store) -> (u128, Vec<Sums>) {
         let mut afresh = Store::default();
         for line in store.dump() {
-            let _ = afresh.learn(&Record::parse(line).unwrap());
+            let _ = afresh.learn(&Record::parse(&line).unwrap());
         }
         sums(&mut afresh)
     }

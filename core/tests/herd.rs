@@ -432,7 +432,7 @@ impl Herd {
             let dump = replica.store().dump();
             ensure(dump == first, || format!("{} knows {first:?}, {name} {dump:?}", NAMES[0]))?;
         }
-        let invented = first.iter().find(|line| !self.said.contains(**line));
+        let invented = first.iter().find(|line| !self.said.contains(*line));
         ensure(invented.is_none(), || format!("nobody said {invented:?}"))?;
         let kept: BTreeMap<&[u8], Age> = first.iter().map(|line| (client_of(line), age(line))).collect();
         for line in self.acknowledged.iter().flatten() {

@@ -1,0 +1,158 @@
+//! The clerk: executes lines and takes records, several at a time, so that the store finds them side by side.
+
+use super::Counts;
+use crate::admission::Admission;
+use crate::batch::{GROUP, Line, Nearby, Pause, Step};
+use crate::decimal::Nanos;
+use crate::line::{Command, print_invalid};
+use crate::record::Record;
+use crate::store::{Hint, Learned, Store};
+use std::net::IpAddr;
+
+/// Whoever works on the store for a while.
+pub(super) struct Clerk<'a> {
+    /// The name of this server.
+    pub server: &'a [u8],
+    pub store: &'a mut Store,
+    pub admission: &'a mut Admission,
+    pub counts: &'a mut Counts,
+    /// Where record lines go that are news.
+    pub news: &'a mut Vec<u8>,
+}
+
+/// When lines of a client were heard, and where they come from.
+#[derive(Clone, Copy)]
+pub(super) struct Heard {
+    /// By the clock of this server.
+    pub received: Nanos,
+    /// By a monotonic clock.
+    pub now_ms: u64,
+    /// If that is known.
+    pub from: Option<IpAddr>,
+}
+
+impl Clerk<'_> {
+    /// Executes lines of a client until one is not just done: tells which that is, and its step.
+    pub fn execute(
+        &mut self,
+        heard: Heard,
+        lines: &[Line<'_>],
+        searched: bool,
+        out: &mut Vec<u8>,
+    ) -> (usize, Step) {
+        let mut commands = [Command::Blank; GROUP];
+        let count = read(lines, &mut commands);
+        let hints = self.store.hints(commands.each_ref().map(client), count);
+        for (at, command) in commands[..count].iter().enumerate() {
+            let step = match *command {
+                Command::Iamat { client, location, time } => {
+                    let record =
+                        Record { client, location, time, received: heard.received, server: self.server };
+                    if self.take(hints[at], &record, heard) {
+                        record.print_at(out);
+                    } else {
+                        print_invalid(lines[at].text, out);
+                    }
+                    Step::Next
+                }
+                Command::Whatsat { client, radius_km, bound } => {
+                    self.tell(lines[at].text, client, radius_km, bound, searched && at == 0, out)
+                }
+                Command::Blank => Step::Next,
+                Command::Invalid => {
+                    print_invalid(lines[at].text, out);
+                    Step::Next
+                }
+            };
+            if step != Step::Next {
+                return (at, step);
+            }
+        }
+        (count.saturating_sub(1), Step::Next)
+    }
+
+    /// Takes a client's own record; false if the client is new and has no room.
+    fn take(&mut self, hint: Hint, record: &Record<'_>, Heard { from, now_ms, .. }: Heard) -> bool {
+        let learned = self.store.learn_at(hint, record, |store| self.admission.admits(from, store, now_ms));
+        self.note(learned, record);
+        learned != Learned::Refused
+    }
+
+    fn tell(
+        &self,
+        line: &[u8],
+        client: &[u8],
+        radius_km: f64,
+        bound: usize,
+        searched: bool,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        if let Some(known) = self.store.find(client).and_then(|slot| self.store.record(slot)) {
+            known.print_at(out);
+            let (latitude, longitude) = known.degrees();
+            return Step::NextAfter(Pause::Places(Nearby { latitude, longitude, radius_km, bound }));
+        }
+        if !searched {
+            return Step::AgainAfter(Pause::Search { client: client.to_vec() });
+        }
+        print_invalid(line, out);
+        Step::Next
+    }
+
+    /// Takes what is new of some record lines; true if all of it is.
+    pub fn hear<'l>(&mut self, mut lines: impl Iterator<Item = &'l [u8]>) -> bool {
+        let mut is_all_news = true;
+        loop {
+            let mut records: [Option<Record<'_>>; GROUP] = [None; GROUP];
+            let mut count = 0;
+            for (record, line) in records.iter_mut().zip(&mut lines) {
+                *record = Record::parse(line);
+                self.counts.malformed += u64::from(record.is_none());
+                count += 1;
+            }
+            let clients = records.each_ref().map(|record| record.map_or(&[][..], |record| record.client));
+            let hints = self.store.hints(clients, count);
+            for (record, hint) in records[..count].iter().zip(hints) {
+                is_all_news &= record.is_some_and(|record| self.learn(hint, &record));
+            }
+            if count < GROUP {
+                return is_all_news;
+            }
+        }
+    }
+
+    /// Takes a record that a neighbour told; true if it is news.
+    fn learn(&mut self, hint: Hint, record: &Record<'_>) -> bool {
+        let learned = self.store.learn_at(hint, record, |store| self.admission.has_room(store));
+        self.note(learned, record);
+        learned == Learned::News
+    }
+
+    fn note(&mut self, learned: Learned, record: &Record<'_>) {
+        self.counts.note(learned);
+        if learned == Learned::News {
+            record.print(self.news);
+        }
+    }
+}
+
+/// Reads lines up to the first that asks, as what it leads to may take time; tells how many it read.
+fn read<'a>(lines: &[Line<'a>], commands: &mut [Command<'a>; GROUP]) -> usize {
+    let mut count = 0;
+    for (command, line) in commands.iter_mut().zip(lines) {
+        *command = if line.is_whole { Command::parse(line.text) } else { Command::Invalid };
+        count += 1;
+        if matches!(command, Command::Whatsat { .. }) {
+            break;
+        }
+    }
+    count
+}
+
+/// The client whose record a command needs.
+fn client<'a>(command: &Command<'a>) -> &'a [u8] {
+    match *command {
+        Command::Iamat { client, .. } | Command::Whatsat { client, .. } => client,
+        Command::Blank | Command::Invalid => &[],
+    }
+}

@@ -1,0 +1,170 @@
+//! One record in one cache line: numbers, and how they were written, so that the very bytes come out again.
+
+use crate::decimal::{Digits, Nanos, print_difference, print_number};
+use crate::record::{Record, line_bytes, rank};
+
+/// A record as numbers, or a mark that it is kept elsewhere because it does not fit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(align(64))]
+pub struct Cell {
+    received: Nanos,
+    /// All digits of the client's time as one number, as [`Digits`] has them.
+    time: u64,
+    /// All digits of the latitude.
+    latitude: u32,
+    /// All digits of the longitude.
+    longitude: u32,
+    /// The number of the server's name.
+    server: u16,
+    /// How the latitude was written: its sign, the digits before its point, and those behind it.
+    latitude_form: u8,
+    longitude_form: u8,
+    time_whole: u8,
+    time_decimals: u8,
+    /// The length of the client's ID, or [`ELSEWHERE`].
+    client_length: u8,
+    client: [u8; CLIENT_MAX],
+}
+
+const _: () = assert!(size_of::<Cell>() == 64);
+
+/// The longest client ID that a cell has room for.
+const CLIENT_MAX: usize = 33;
+
+/// The length of the client ID of a record that is kept elsewhere. No ID has this length.
+const ELSEWHERE: u8 = u8::MAX;
+
+impl Cell {
+    /// The mark of a record that is kept elsewhere.
+    pub const ELSEWHERE: Self = Self {
+        received: 0,
+        time: 0,
+        latitude: 0,
+        longitude: 0,
+        server: 0,
+        latitude_form: 0,
+        longitude_form: 0,
+        time_whole: 0,
+        time_decimals: 0,
+        client_length: ELSEWHERE,
+        client: [0; CLIENT_MAX],
+    };
+
+    /// A record that another server's name has a number for; `None` if it does not fit.
+    pub fn new(record: &Record<'_>, server: u16) -> Option<Self> {
+        let mut client = [0; CLIENT_MAX];
+        client.get_mut(..record.client.len())?.copy_from_slice(record.client);
+        let [latitude, longitude] = record.location.digits();
+        let time = record.time.digits();
+        time.nanos()?;
+        Some(Self {
+            received: record.received,
+            time: time.value,
+            latitude: u32::try_from(latitude.1.value).ok()?,
+            longitude: u32::try_from(longitude.1.value).ok()?,
+            server,
+            latitude_form: form(latitude)?,
+            longitude_form: form(longitude)?,
+            time_whole: time.whole,
+            time_decimals: time.decimals,
+            client_length: u8::try_from(record.client.len()).ok()?,
+            client,
+        })
+    }
+
+    /// True if the record is kept elsewhere: nothing else is to be asked of this cell then.
+    pub fn is_elsewhere(&self) -> bool {
+        self.client_length == ELSEWHERE
+    }
+
+    /// The client's ID.
+    pub fn client(&self) -> &[u8] {
+        self.client.get(..usize::from(self.client_length)).unwrap_or_default()
+    }
+
+    /// The number of the server's name.
+    pub fn server(&self) -> u16 {
+        self.server
+    }
+
+    /// What decides first which of two records is the newer.
+    pub fn rank(&self) -> Option<(Nanos, Nanos)> {
+        Some(rank(self.time().nanos()?, self.received))
+    }
+
+    /// Appends the record line, with a line feed.
+    pub fn print(&self, server: &[u8], out: &mut Vec<u8>) {
+        self.print_operands(out);
+        out.push(b' ');
+        print_number(self.received, out);
+        out.push(b' ');
+        out.extend_from_slice(server);
+        out.push(b'\n');
+    }
+
+    /// How long the record line is, with its end.
+    pub fn line_bytes(&self, server: &[u8]) -> u64 {
+        let location = digits(self.latitude, self.latitude_form).length()
+            + digits(self.longitude, self.longitude_form).length()
+            + SIGNS;
+        let lengths = [self.client().len(), location, self.time().length(), server.len()];
+        line_bytes(lengths, self.received)
+    }
+
+    /// Appends the answer to a client, with a line feed.
+    pub fn print_at(&self, server: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"AT ");
+        out.extend_from_slice(server);
+        out.push(b' ');
+        print_difference(self.received, self.time().nanos().unwrap_or_default(), out);
+        out.push(b' ');
+        self.print_operands(out);
+        out.push(b'\n');
+    }
+
+    /// Latitude and longitude in degrees, rounded to the nearest `f64`.
+    pub fn degrees(&self) -> (f64, f64) {
+        (degrees(self.latitude, self.latitude_form), degrees(self.longitude, self.longitude_form))
+    }
+
+    fn print_operands(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.client());
+        out.push(b' ');
+        print_coordinate(self.latitude, self.latitude_form, out);
+        print_coordinate(self.longitude, self.longitude_form, out);
+        out.push(b' ');
+        self.time().print(out);
+    }
+
+    fn time(&self) -> Digits {
+        Digits { value: self.time, whole: self.time_whole, decimals: self.time_decimals }
+    }
+}
+
+/// A location has two signs.
+const SIGNS: usize = 2;
+
+/// How a coordinate was written, in a byte: sign, three bits, four bits.
+fn form((is_negative, digits): (bool, Digits)) -> Option<u8> {
+    let fits = (1..8).contains(&digits.whole) && digits.decimals < 16;
+    fits.then_some(u8::from(is_negative) << 7 | digits.whole << 4 | digits.decimals)
+}
+
+fn digits(value: u32, form: u8) -> Digits {
+    Digits { value: value.into(), whole: form >> 4 & 7, decimals: form & 15 }
+}
+
+fn is_negative(form: u8) -> bool {
+    form >> 7 == 1
+}
+
+fn print_coordinate(value: u32, form: u8, out: &mut Vec<u8>) {
+    out.push(if is_negative(form) { b'-' } else { b'+' });
+    digits(value, form).print(out);
+}
+
+/// Both numbers are exact in an `f64`, so their quotient is the nearest one to what was written.
+fn degrees(value: u32, form: u8) -> f64 {
+    let size = f64::from(value) / 10_f64.powi(i32::from(form & 15));
+    if is_negative(form) { -size } else { size }
+}

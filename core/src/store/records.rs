@@ -1,0 +1,244 @@
+//! The records themselves, by slot: a cell each, and the few that do not fit one as lines.
+
+use super::cell::Cell;
+use super::names::Names;
+use crate::record::Record;
+use memchr::memchr;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// Records by slot, numbered from 0 without gaps.
+#[derive(Default)]
+pub struct Records {
+    /// Cells in chunks of [`CHUNK`], so that nothing large is ever moved.
+    chunks: Vec<Vec<Cell>>,
+    /// Record lines without their ends, of the slots whose cells say that they are elsewhere.
+    lines: HashMap<u32, Box<[u8]>>,
+    names: Names,
+    /// How long all record lines are together, with their ends.
+    bytes: u64,
+}
+
+/// Cells in a chunk: 64 KiB.
+const CHUNK: usize = 1024;
+
+impl Records {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+    }
+
+    /// How long all record lines are together, with their ends.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds the record of a new client in the next slot.
+    pub fn push(&mut self, slot: u32, record: &Record<'_>) {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let cell = self.pack(record);
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(cell);
+        }
+        if cell.is_elsewhere() {
+            self.lines.insert(slot, line(record));
+        }
+        self.bytes += record.line_bytes();
+    }
+
+    /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`.
+    pub fn replace_if(
+        &mut self,
+        slot: u32,
+        record: &Record<'_>,
+        is_to_be_taken: impl Fn(Ordering) -> bool,
+    ) -> Ordering {
+        let cell = self.pack(record);
+        let Some(known) = self.cell(slot) else { return Ordering::Less };
+        let was_elsewhere = known.is_elsewhere();
+        let age = self.compare(slot, &cell, record);
+        if is_to_be_taken(age) {
+            self.bytes = self.bytes + record.line_bytes() - self.line_bytes(slot);
+            if let Some(place) = self.chunks.get_mut(slot as usize / CHUNK) {
+                place[slot as usize % CHUNK] = cell;
+            }
+            if cell.is_elsewhere() {
+                self.lines.insert(slot, line(record));
+            } else if was_elsewhere {
+                self.lines.remove(&slot);
+            }
+        }
+        age
+    }
+
+    /// Compares a record, of which the cell is at hand, with the one in a slot by age.
+    fn compare(&self, slot: u32, cell: &Cell, record: &Record<'_>) -> Ordering {
+        let Some(known) = self.cell(slot) else { return Ordering::Greater };
+        if !cell.is_elsewhere() && cell == known {
+            return Ordering::Equal;
+        }
+        match (cell.rank(), known.rank()) {
+            (Some(rank), Some(known)) if rank != known => rank.cmp(&known),
+            _ => {
+                let line = self.line(slot);
+                Record::parse(&line).map_or(Ordering::Greater, |known| record.cmp_age(&known))
+            }
+        }
+    }
+
+    /// True if a slot has the record of a client.
+    pub fn is_of(&self, slot: u32, client: &[u8]) -> bool {
+        self.client(slot) == client
+    }
+
+    /// The client whose record is in a slot.
+    pub fn client(&self, slot: u32) -> &[u8] {
+        match self.cell(slot) {
+            Some(cell) if !cell.is_elsewhere() => cell.client(),
+            _ => self.lines.get(&slot).map_or(&[], |line| &line[..memchr(b' ', line).unwrap_or(line.len())]),
+        }
+    }
+
+    /// Appends the record line of a slot, with a line feed.
+    pub fn print(&self, slot: u32, out: &mut Vec<u8>) {
+        match self.cell(slot) {
+            Some(cell) if !cell.is_elsewhere() => cell.print(self.names.name(cell.server()), out),
+            _ => {
+                out.extend_from_slice(self.lines.get(&slot).map(|line| &**line).unwrap_or_default());
+                out.push(b'\n');
+            }
+        }
+    }
+
+    /// Appends the answer to a client, with a line feed.
+    pub fn print_at(&self, slot: u32, out: &mut Vec<u8>) {
+        match self.cell(slot) {
+            Some(cell) if !cell.is_elsewhere() => cell.print_at(self.names.name(cell.server()), out),
+            _ => {
+                if let Some(record) = self.odd(slot) {
+                    record.print_at(out);
+                }
+            }
+        }
+    }
+
+    /// Where the client of a slot is: degrees north and east, rounded to the nearest `f64`.
+    pub fn degrees(&self, slot: u32) -> (f64, f64) {
+        match self.cell(slot) {
+            Some(cell) if !cell.is_elsewhere() => cell.degrees(),
+            _ => self.odd(slot).map(|record| record.location.degrees()).unwrap_or_default(),
+        }
+    }
+
+    /// The record line of a slot, without its end.
+    pub fn line(&self, slot: u32) -> Vec<u8> {
+        let mut line = Vec::with_capacity(LINE_GUESS);
+        self.print(slot, &mut line);
+        line.pop();
+        line
+    }
+
+    /// Loads a slot's cell, so that it is near when it is needed; the byte says nothing.
+    pub fn touch(&self, slot: u32) -> u8 {
+        self.cell(slot).map_or(0, |cell| u8::from(cell.is_elsewhere()))
+    }
+
+    /// How long the record line of a slot is, with its end.
+    fn line_bytes(&self, slot: u32) -> u64 {
+        match self.cell(slot) {
+            Some(cell) if !cell.is_elsewhere() => cell.line_bytes(self.names.name(cell.server())),
+            _ => self.lines.get(&slot).map_or(0, |line| line.len() as u64 + 1),
+        }
+    }
+
+    fn cell(&self, slot: u32) -> Option<&Cell> {
+        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
+    }
+
+    fn odd(&self, slot: u32) -> Option<Record<'_>> {
+        Record::parse(self.lines.get(&slot)?)
+    }
+
+    fn pack(&mut self, record: &Record<'_>) -> Cell {
+        let cell = self.names.number(record.server).and_then(|server| Cell::new(record, server));
+        cell.unwrap_or(Cell::ELSEWHERE)
+    }
+}
+
+/// Most record lines are shorter than this.
+const LINE_GUESS: usize = 128;
+
+fn line(record: &Record<'_>) -> Box<[u8]> {
+    let mut line = Vec::with_capacity(LINE_GUESS);
+    record.print(&mut line);
+    line.pop();
+    line.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Records of which some fit a cell and some do not, and which differ in little.
+    fn any_line() -> impl Strategy<Value = String> {
+        let location = "[+-]0{0,6}[0-8]?[0-9](\\.[0-9]{1,8})?[+-]0{0,6}[0-9]{1,2}(\\.[0-9]{1,9})?";
+        let time = prop_oneof!["[0-9]{1,3}(\\.[0-9]{1,2})?", "[0-9]{1,12}(\\.[0-9]{1,12})?"];
+        let received = prop_oneof![0..3_u64, any::<u64>(), (0..400_u64).prop_map(|s| s * 1_000_000_000)];
+        let server = prop::sample::select(vec!["A", "B", "Goloman"]);
+        let client = prop_oneof!["k", "[a-z]{30,36}"];
+        (client, location, time, received, server).prop_map(|(c, l, t, r, s)| format!("{c} {l} {t} {r} {s}"))
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_comes_out_byte_for_byte(lines in prop::collection::vec(any_line(), 1..5)) {
+            let mut records = Records::default();
+            for (slot, line) in (0..).zip(&lines) {
+                records.push(slot, &Record::parse(line.as_bytes()).unwrap());
+            }
+            for (slot, line) in (0..).zip(&lines) {
+                let record = Record::parse(line.as_bytes()).unwrap();
+                prop_assert_eq!(String::from_utf8(records.line(slot)).unwrap(), &**line);
+                prop_assert!(records.is_of(slot, record.client));
+                prop_assert_eq!(records.degrees(slot), record.location.degrees());
+                prop_assert_eq!(records.line_bytes(slot), line.len() as u64 + 1);
+                prop_assert_eq!(record.line_bytes(), line.len() as u64 + 1);
+                let (mut known, mut told) = (Vec::new(), Vec::new());
+                records.print_at(slot, &mut known);
+                record.print_at(&mut told);
+                prop_assert_eq!(known, told);
+            }
+        }
+
+        #[test]
+        fn a_record_is_compared_as_if_it_were_a_line(a in any_line(), b in any_line()) {
+            let (known, told) = (Record::parse(a.as_bytes()).unwrap(), Record::parse(b.as_bytes()).unwrap());
+            for (known, told) in [(known, told), (told, known), (known, known)] {
+                let mut records = Records::default();
+                records.push(0, &known);
+                let expected = told.cmp_age(&known);
+                prop_assert_eq!(records.replace_if(0, &told, Ordering::is_gt), expected);
+                let newest = if expected.is_gt() { told } else { known };
+                prop_assert_eq!(records.line(0), &*line(&newest));
+                prop_assert_eq!(records.bytes(), newest.line_bytes());
+                prop_assert_eq!(records.lines.len(), usize::from(records.cell(0).unwrap().is_elsewhere()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_clients_usually_send_fits_a_cell() {
+        for line in [
+            "kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997 1520023935182837383 Goloman",
+            "00000000-0000-0000-0000-00000000 -90+180 0 0 A",
+            "k +34.0689301-118.4451271 1520023934.5 1520023935182837383 A",
+        ] {
+            let mut records = Records::default();
+            records.push(0, &Record::parse(line.as_bytes()).unwrap());
+            assert!(records.lines.is_empty(), "{line}");
+        }
+    }
+}
