@@ -21,7 +21,7 @@ pub struct Decimal<'a> {
 pub struct Digits {
     /// All digits as one number.
     pub value: u64,
-    /// How many digits there are before the point. None at all: there are over [`DIGITS_MAX`] in all, so the value
+    /// How many digits there are before the point. None at all: there are over `DIGITS_MAX` in all, so the value
     /// is not to be looked at.
     pub whole: u8,
     /// How many digits there are after the point.
@@ -49,7 +49,7 @@ impl Digits {
         (usize::from(whole) + usize::from(decimals) <= DIGITS_MAX).then_some(Self { value, whole, decimals })
     }
 
-    /// False if there are over [`DIGITS_MAX`].
+    /// False if there are over `DIGITS_MAX`.
     pub fn are_known(self) -> bool {
         self.whole > 0
     }
@@ -291,7 +291,7 @@ pub fn parse_number(text: &[u8]) -> Option<u64> {
 }
 
 /// Reads the digits that a text begins with behind those of a value: the new value, which only up to
-/// [`DIGITS_MAX`] digits means something, and how many were read.
+/// `DIGITS_MAX` digits means something, and how many were read.
 #[inline]
 fn scan_digits(mut value: u64, text: &[u8]) -> (u64, usize) {
     let mut rest = text;
