@@ -10,7 +10,8 @@
 //! | [`Take`] | peer | store | the bytes to write next |
 //! | [`Flood`] | store | peer | nothing: a doorbell |
 //! | [`Join`] | door | peer | nothing |
-//! | [`Count`] | door | store | a [`Census`] |
+//! | [`Count`] | node | store | a [`Census`] |
+//! | [`Dump`] | node | store | every record line |
 //! | [`Flush`] | node | store | nothing, once all is on disk |
 //! | [`Stop`] | node | listener, session, peer | nothing |
 
@@ -19,7 +20,7 @@ use actix::{Message, MessageResponse, Recipient};
 use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
 use herd_core::link::Frame;
-use herd_core::replica::Counts;
+use herd_core::replica::{Counts, Load};
 use std::sync::Arc;
 
 /// Execute a client's lines.
@@ -125,12 +126,19 @@ pub struct Census {
     pub links: Vec<String>,
     /// What the store has done so far.
     pub counts: Counts,
+    /// How much it holds of what has a limit.
+    pub load: Load,
 }
 
 /// Make everything last that was applied so far.
 #[derive(Clone, Copy, Debug, PartialEq, Message)]
 #[rtype(result = "()")]
 pub struct Flush;
+
+/// What is known, record by record? The answer is sorted, so it is the same on servers that know the same.
+#[derive(Clone, Copy, Debug, PartialEq, Message)]
+#[rtype(result = "Vec<Box<[u8]>>")]
+pub struct Dump;
 
 /// Finish what was begun, then end.
 #[derive(Clone, Copy, Debug, PartialEq, Message)]

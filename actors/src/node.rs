@@ -4,7 +4,7 @@ use crate::attendance::{Attendance, Seat};
 use crate::door::{Credentials, Shaken, greet, tell_status};
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
-use crate::messages::{Count, Flush, Join, Near, Stop};
+use crate::messages::{Census, Count, Dump, Flush, Join, Near, Stop};
 use crate::net::{Incoming, Seams, Socket};
 use crate::peer::{self, Ends, PeerActor};
 use crate::session::{self, SessionActor};
@@ -118,6 +118,16 @@ impl Node {
         let tls = if credentials.tls.is_some() { "on" } else { "off" };
         info!("server {name} started clients={clients} peers={peers} tls={tls}");
         Ok(Self { listeners, sessions, neighbours, clients, peers })
+    }
+
+    /// What the server holds and has done so far.
+    pub async fn census(&self) -> Census {
+        self.neighbours.store.send(Count).await.unwrap_or_default()
+    }
+
+    /// Every record line that the server knows, sorted: equal on two servers that know the same.
+    pub async fn dump(&self) -> Vec<Box<[u8]>> {
+        self.neighbours.store.send(Dump).await.unwrap_or_default()
     }
 
     /// Takes no more connections, lets sessions finish what they began and links say goodbye, for a limited time.

@@ -197,6 +197,7 @@ impl PeerActor {
         let writer = Writer { link, to, bell: Rc::clone(&bell), take, limits: self.limits.clone() };
         let talking = async {
             tokio::select! {
+                biased; // No dice but those that were handed in.
                 end = reader.run() => end,
                 end = writer.run() => end,
             }

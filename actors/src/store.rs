@@ -1,14 +1,13 @@
 //! The store: it owns what this server knows of all clients, the seen UUIDs, and what links are to be told.
 //!
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers, and
-//! [`Count`] from the door, and [`Flush`] from the node. It says [`Flood`] to a peer that took everything when there
-//! is more. Every rule is in [`Replica`]; here are its mailbox and its timer, and in [`keeper`] its disk. It never
+//! [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer that took everything when there is more. Every rule is in [`Replica`]; here are its mailbox and its timer, and in [`keeper`] its disk. It never
 //! ends alone: a store that panics, or whose disk fails, ends the whole server, which must not go on answering.
 
 pub mod keeper;
 
 use crate::journal::Journal;
-use crate::messages::{Census, Count, Execute, Executed, Find, Flood, Flush, Hear, LinkDown, LinkUp, Take};
+use crate::messages::{Census, Count, Dump, Execute, Executed, Find, Flood, Flush, Hear, LinkDown, LinkUp, Take};
 use crate::net::{Abort, Dice};
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Response, ResponseFuture};
 use herd_core::replica::{Finding, Replica};
@@ -277,7 +276,16 @@ impl Handler<Count> for StoreActor {
             clients: self.replica.store().len(),
             links: self.replica.links().map(str::to_owned).collect(),
             counts: self.replica.counts(),
+            load: self.replica.load(),
         })
+    }
+}
+
+impl Handler<Dump> for StoreActor {
+    type Result = Vec<Box<[u8]>>;
+
+    fn handle(&mut self, Dump: Dump, _: &mut Self::Context) -> Self::Result {
+        self.replica.store().dump().into_iter().map(Box::from).collect()
     }
 }
 

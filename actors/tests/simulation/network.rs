@@ -1,0 +1,218 @@
+//! The simulated network as the actors see it, with an ear on what servers say to each other.
+
+use crate::trace::Trace;
+use herd_actors::net::{Incoming, Network, Socket, Step};
+use herd_core::link::{Frame, Inbox};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use turmoil::net::{TcpListener, TcpStream};
+
+/// The network of one server.
+pub struct Simulated {
+    pub here: String,
+    /// The port for peers; connections to it and from it are listened to.
+    pub peers_port: u16,
+    pub trace: Trace,
+}
+
+impl Network for Simulated {
+    fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>> {
+        Box::pin(async move {
+            let listener = TcpListener::bind(address).await?;
+            let ear = (listener.local_addr()?.port() == self.peers_port).then(|| self.ear());
+            Ok(Box::new(Door { listener, ear }) as Box<dyn Incoming>)
+        })
+    }
+
+    fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            Ok(Box::new(Wire { stream, ear: Some(self.ear()) }) as Socket)
+        })
+    }
+}
+
+impl Simulated {
+    fn ear(&self) -> Ear {
+        Ear { here: self.here.clone(), trace: self.trace.clone(), ..Ear::default() }
+    }
+}
+
+struct Door {
+    listener: TcpListener,
+    /// What each connection is given, if any.
+    ear: Option<Ear>,
+}
+
+impl Incoming for Door {
+    fn accept(&mut self) -> Step<'_, (Socket, SocketAddr)> {
+        Box::pin(async {
+            let (stream, from) = self.listener.accept().await?;
+            Ok((Box::new(Wire { stream, ear: self.ear.clone() }) as Socket, from))
+        })
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Listens to one end of a connection between servers.
+#[derive(Clone, Default)]
+struct Ear {
+    here: String,
+    trace: Trace,
+    /// The other server, once a hello has named it.
+    there: String,
+    /// What was said so far of the handshake, and of a frame that is not complete.
+    said: Talk,
+    heard: Talk,
+    /// True if it is to be a link.
+    is_link: bool,
+    /// True once it counts as one.
+    is_counted: bool,
+}
+
+#[derive(Clone, Default)]
+struct Talk {
+    bytes: Vec<u8>,
+    /// Handshake lines that are complete.
+    lines: usize,
+}
+
+impl Talk {
+    /// The next line of the handshake; there are two from each side.
+    fn line(&mut self) -> Option<String> {
+        let end = self.bytes.iter().position(|&byte| byte == b'\n').filter(|_| self.lines < 2)?;
+        self.lines += 1;
+        let line: Vec<u8> = self.bytes.drain(..=end).collect();
+        Some(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+}
+
+impl Ear {
+    fn hear(&mut self, bytes: &[u8]) {
+        if self.heard.lines < 2 {
+            self.heard.bytes.extend_from_slice(bytes);
+            while let Some(line) = self.heard.line() {
+                self.shake(&line, false);
+            }
+            self.count_link();
+        }
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        let Self { here, there, .. } = self;
+        self.trace.happened(&format!("{here} to {there}: {}", bytes.escape_ascii()));
+        self.said.bytes.extend_from_slice(bytes);
+        while let Some(line) = self.said.line() {
+            self.shake(&line, true);
+        }
+        self.count_link();
+        if self.said.lines == 2 && self.is_link {
+            self.count_frames();
+        }
+    }
+
+    /// Counts the connection as a link from the end of the handshake until it is dropped.
+    fn count_link(&mut self) {
+        if self.is_link && !self.is_counted && self.said.lines == 2 && self.heard.lines == 2 {
+            self.is_counted = true;
+            self.trace.linked(&self.here, &self.there, 1);
+        }
+    }
+
+    /// Reads a line of the handshake.
+    fn shake(&mut self, line: &str, is_mine: bool) {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["HERD", "1", "link", from, to, _] => {
+                self.trace.notes().calls += 1;
+                self.there = if is_mine { to } else { from }.to_owned();
+                self.is_link = true;
+                self.trace.hit(if is_mine { "a server dialled" } else { "a server was dialled" });
+            }
+            ["REFUSED", ..] => self.trace.hit("a handshake was refused"),
+            ["WELCOME"] if self.is_link => self.trace.hit("a link began"),
+            _ => {}
+        }
+    }
+
+    fn count_frames(&mut self) {
+        let mut inbox = Inbox::new(std::mem::take(&mut self.said.bytes));
+        loop {
+            match inbox.next(usize::MAX) {
+                Ok(Some(frame)) => self.count(&frame),
+                Ok(None) => break,
+                Err(malformed) => return self.trace.broke(format!("{} said {malformed}", self.here)),
+            }
+        }
+        self.said.bytes = std::mem::take(inbox.buffer());
+    }
+
+    fn count(&mut self, frame: &Frame) {
+        let probe = match frame {
+            Frame::Ping => return self.trace.hit("a heartbeat was sent"),
+            Frame::Update(update) if update.lines().count() > 1 => "many records went in one frame",
+            Frame::Update(_) => "an update was sent",
+            Frame::Which { uuid, .. } => {
+                self.trace.asked(&self.here, &self.there, *uuid);
+                "a search was passed on"
+            }
+            Frame::Found { .. } => "a search found its client",
+            Frame::NotFound { .. } => "a search found nothing",
+            Frame::Bye { .. } => "a server said goodbye",
+        };
+        self.trace.hit(probe);
+        self.trace.notes().frames += 1;
+    }
+}
+
+/// One end of a connection.
+struct Wire {
+    stream: TcpStream,
+    ear: Option<Ear>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Some(ear) = self.ear.as_ref().filter(|ear| ear.is_counted) {
+            ear.trace.linked(&ear.here, &ear.there, -1);
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(ctx, buffer);
+        if let Some(ear) = &mut self.ear {
+            ear.hear(&buffer.filled()[before..]);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(ctx, bytes);
+        if let (Poll::Ready(Ok(written)), Some(ear)) = (&polled, &mut self.ear) {
+            ear.say(&bytes[..*written]);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(ctx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(ctx)
+    }
+}
