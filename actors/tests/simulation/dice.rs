@@ -45,9 +45,4 @@ impl Dice {
     pub fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }
-
-    /// Dice for a part of the story, so that another part can change without changing this one.
-    pub fn apart(&self) -> Self {
-        Self::new(self.throw())
-    }
 }

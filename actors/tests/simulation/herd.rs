@@ -30,6 +30,10 @@ const PHONES: &str = "phones";
 /// When the right time begins, in nanoseconds since 1970.
 pub const EPOCH: u64 = 1_520_023_934_000_000_000;
 
+/// Pieces that one direction of any connection holds. Never reached: what turmoil does with an end that follows a
+/// full buffer is to lose it. What a server may have on its way to another is bounded by `window`.
+const TCP_CAPACITY: usize = 4096;
+
 /// How often each server is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -42,11 +46,13 @@ pub struct Plan {
     pub latency_ms: u64,
     /// How far the simulation goes in one step.
     pub tick_ms: u64,
+    /// How many bytes one direction of a connection between servers holds before a write waits.
+    pub window: usize,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { seed: 1, limits: Limits::default(), latency_ms: 20, tick_ms: 1 }
+        Self { seed: 1, limits: Limits::default(), latency_ms: 20, tick_ms: 1, window: 64 * 1024 }
     }
 }
 
@@ -95,7 +101,7 @@ impl Herd {
             .tick_duration(Duration::from_millis(plan.tick_ms))
             .min_message_latency(Duration::from_millis(1))
             .max_message_latency(Duration::from_millis(plan.latency_ms))
-            .tcp_capacity(1024)
+            .tcp_capacity(TCP_CAPACITY)
             .enable_random_order()
             .build();
         let trace = Trace::new();
@@ -124,16 +130,14 @@ impl Herd {
 
     /// Lets time pass.
     pub fn run_ms(&mut self, ms: u64) {
-        let end = self.sim.elapsed() + Duration::from_millis(ms);
-        while self.sim.elapsed() < end {
-            self.step();
-        }
+        self.until(ms, |_| false);
     }
 
-    /// Lets time pass until something is so; false if it is not so in time.
+    /// Lets time pass until something is so; false if it is not so in time. Once anything is broken no time passes
+    /// any more: what is broken may storm.
     pub fn until(&mut self, ms: u64, mut is_so: impl FnMut(&Self) -> bool) -> bool {
         let end = self.sim.elapsed() + Duration::from_millis(ms);
-        while self.sim.elapsed() < end {
+        while self.sim.elapsed() < end && !self.is_broken() {
             if is_so(self) {
                 return true;
             }
@@ -292,6 +296,11 @@ impl Herd {
         self.pairs().into_iter().all(|(a, b)| !is_wanted(a, b) || self.are_linked(a, b))
     }
 
+    /// True if anything was violated.
+    pub fn is_broken(&self) -> bool {
+        !self.trace.notes().broken.is_empty()
+    }
+
     /// Fails the test if anything was violated.
     pub fn assert_sound(&self) {
         let broken = self.trace.notes().broken.clone();
@@ -352,7 +361,12 @@ fn settings(server: &Server, plan: &Plan) -> Settings {
 }
 
 fn seams(at: usize, server: &Server, incarnation: u32, plan: &Plan, trace: &Trace) -> Seams {
-    let network = Simulated { here: server.name.to_owned(), peers_port: PEERS_PORT, trace: trace.clone() };
+    let network = Simulated {
+        here: server.name.to_owned(),
+        window: plan.window,
+        peers_port: PEERS_PORT,
+        trace: trace.clone(),
+    };
     let dice = Dice::new(plan.seed ^ ((at as u64) << 32) ^ (u64::from(incarnation) << 48));
     let trace = trace.clone();
     let clock = move || {

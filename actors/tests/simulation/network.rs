@@ -6,7 +6,7 @@ use herd_core::link::{Frame, Inbox};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -15,6 +15,8 @@ pub struct Simulated {
     pub here: String,
     /// The port for peers; connections to it and from it are listened to.
     pub peers_port: u16,
+    /// How many bytes one direction of a connection between servers holds before a write waits.
+    pub window: usize,
     pub trace: Trace,
 }
 
@@ -30,14 +32,14 @@ impl Network for Simulated {
     fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
-            Ok(Box::new(Wire { stream, ear: Some(self.ear()) }) as Socket)
+            Ok(Box::new(Wire::new(stream, Some(self.ear()))?) as Socket)
         })
     }
 }
 
 impl Simulated {
     fn ear(&self) -> Ear {
-        Ear { here: self.here.clone(), trace: self.trace.clone(), ..Ear::default() }
+        Ear { here: self.here.clone(), window: self.window, trace: self.trace.clone(), ..Ear::default() }
     }
 }
 
@@ -51,7 +53,7 @@ impl Incoming for Door {
     fn accept(&mut self) -> Step<'_, (Socket, SocketAddr)> {
         Box::pin(async {
             let (stream, from) = self.listener.accept().await?;
-            Ok((Box::new(Wire { stream, ear: self.ear.clone() }) as Socket, from))
+            Ok((Box::new(Wire::new(stream, self.ear.clone())?) as Socket, from))
         })
     }
 
@@ -65,6 +67,7 @@ impl Incoming for Door {
 struct Ear {
     here: String,
     trace: Trace,
+    window: usize,
     /// The other server, once a hello has named it.
     there: String,
     /// What was said so far of the handshake, and of a frame that is not complete.
@@ -174,11 +177,45 @@ impl Ear {
 struct Wire {
     stream: TcpStream,
     ear: Option<Ear>,
+    /// From here to there.
+    ends: (SocketAddr, SocketAddr),
+}
+
+impl Wire {
+    fn new(stream: TcpStream, ear: Option<Ear>) -> io::Result<Self> {
+        let ends = (stream.local_addr()?, stream.peer_addr()?);
+        Ok(Self { stream, ear, ends })
+    }
+
+    /// Waits while more is on its way than the connection holds.
+    fn poll_window(&self, ctx: &Context<'_>) -> Poll<()> {
+        let Some(ear) = &self.ear else { return Poll::Ready(()) };
+        let mut notes = ear.trace.notes();
+        let flight = notes.flights.entry(self.ends).or_default();
+        if flight.bytes < ear.window {
+            return Poll::Ready(());
+        }
+        flight.writer = Some(ctx.waker().clone());
+        notes.probes.insert("a write waited for a neighbour");
+        Poll::Pending
+    }
+
+    /// Notes that some bytes arrived, which makes room for others.
+    fn arrived(&self, length: usize) {
+        let Some(ear) = &self.ear else { return };
+        let (here, there) = self.ends;
+        if let Some(flight) = ear.trace.notes().flights.get_mut(&(there, here)) {
+            flight.bytes = flight.bytes.saturating_sub(length);
+            flight.writer.take().into_iter().for_each(Waker::wake);
+        }
+    }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if let Some(ear) = self.ear.as_ref().filter(|ear| ear.is_counted) {
+        let Some(ear) = &self.ear else { return };
+        ear.trace.notes().flights.remove(&self.ends);
+        if ear.is_counted {
             ear.trace.linked(&ear.here, &ear.there, -1);
         }
     }
@@ -192,6 +229,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(ctx, buffer);
+        self.arrived(buffer.filled().len() - before);
         if let Some(ear) = &mut self.ear {
             ear.hear(&buffer.filled()[before..]);
         }
@@ -201,8 +239,11 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_window(ctx));
         let polled = Pin::new(&mut self.stream).poll_write(ctx, bytes);
+        let ends = self.ends;
         if let (Poll::Ready(Ok(written)), Some(ear)) = (&polled, &mut self.ear) {
+            ear.trace.notes().flights.entry(ends).or_default().bytes += written;
             ear.say(&bytes[..*written]);
         }
         polled

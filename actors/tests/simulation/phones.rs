@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use turmoil::net::TcpStream;
 use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -21,20 +22,24 @@ pub type Job = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The host on which all clients are, and what they are to do next.
 #[derive(Clone, Default)]
-pub struct Phones(Rc<RefCell<VecDeque<Job>>>);
+pub struct Phones {
+    jobs: Rc<RefCell<VecDeque<Job>>>,
+    more: Rc<Notify>,
+}
 
 impl Phones {
     pub fn send(&self, job: Job) {
-        self.0.borrow_mut().push_back(job);
+        self.jobs.borrow_mut().push_back(job);
+        self.more.notify_one();
     }
 
     pub async fn serve(self) -> turmoil::Result {
         loop {
-            let jobs = self.0.take();
+            let jobs = self.jobs.take();
             for job in jobs {
                 tokio::task::spawn_local(job);
             }
-            sleep(Duration::from_millis(1)).await;
+            self.more.notified().await;
         }
     }
 }

@@ -38,11 +38,6 @@ impl Record {
         Self { client, location, time, received, server }
     }
 
-    pub fn line(&self) -> String {
-        let Self { client, location, time, received, server } = self;
-        format!("{client} {location} {time} {received} {server}")
-    }
-
     /// What a client said, and to whom.
     pub fn saying(&self) -> String {
         let Self { client, location, time, server, .. } = self;

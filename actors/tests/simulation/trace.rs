@@ -6,7 +6,9 @@ use herd_core::limits::Limits;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::task::Waker;
 use uuid::Uuid;
 
 /// Everything that is noted about one simulation. Shared by its hosts, which take turns on one thread.
@@ -28,12 +30,23 @@ pub struct Notes {
     pub servers: Vec<Server>,
     /// Connections that a server has to another since their handshake.
     pub links: BTreeMap<(String, String), i32>,
+    /// What is on its way in each direction of each connection between servers.
+    pub flights: BTreeMap<(SocketAddr, SocketAddr), Flight>,
     /// Handshakes begun, counted at each end.
     pub calls: u64,
     /// What was violated.
     pub broken: Vec<String>,
     /// What happened at least once.
     pub probes: BTreeSet<&'static str>,
+}
+
+/// What is on its way in one direction of a connection.
+#[derive(Default)]
+pub struct Flight {
+    /// Bytes that were written and not read.
+    pub bytes: usize,
+    /// Who waits for some of them to be read.
+    pub writer: Option<Waker>,
 }
 
 /// One server, as it was when it was last looked at.
@@ -115,7 +128,13 @@ impl Trace {
 
     /// Notes that a server has one link more to a neighbour, or one less.
     pub fn linked(&self, here: &str, there: &str, more: i32) {
-        *self.notes().links.entry((here.to_owned(), there.to_owned())).or_default() += more;
+        let mut notes = self.notes();
+        let links = notes.links.entry((here.to_owned(), there.to_owned())).or_default();
+        *links += more;
+        if *links > 1 {
+            notes.probes.insert("there were two links for a moment");
+        }
+        drop(notes);
         self.happened(&format!("{here} has {more:+} link to {there}"));
     }
 
