@@ -1,5 +1,5 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs fuzz kills bench bench-quick bench-check bench-tools
+.PHONY: help herd test check fmt clippy docs sim fuzz kills bench bench-quick bench-check bench-tools
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +26,11 @@ clippy:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Plain `cargo test` tells a few dozen of these stories, built without optimisation; this tells HERD_SEEDS, beginning
+# with seed HERD_FIRST, and prints the command that replays one that fails.
+sim: ## simulate whole herds under faults, one for each of HERD_SEEDS seeds
+	HERD_SEEDS=$${HERD_SEEDS:-500} cargo test --profile sim -p herd-actors --test simulation every_seed -- --nocapture
 
 # What must hold for any bytes. A failure is kept in fuzz/artifacts; copied to core/tests/corpus it is replayed for ever.
 FUZZ_SECONDS ?= 60

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// SplitMix64 (Steele, Lea and Flood, 2014). Shared, because servers throw it from closures.
+/// The generator `SplitMix64` (Steele, Lea and Flood, 2014). Shared, because servers throw it from closures.
 #[derive(Debug)]
 pub struct Dice(AtomicU64);
 

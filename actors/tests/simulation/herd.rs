@@ -110,7 +110,9 @@ impl Herd {
             Self { sim, plan, trace, servers: vec![], stops: vec![], phones: Phones::default(), panics };
         let phones = herd.phones.clone();
         herd.sim.host(PHONES, move || phones.clone().serve());
-        servers.into_iter().for_each(|server| herd.add(server));
+        for server in servers {
+            herd.add(server);
+        }
         herd
     }
 
@@ -119,9 +121,9 @@ impl Herd {
         let at = self.trace.begin(server.name);
         let stop = Rc::new(Notify::new());
         let (plan, trace) = (self.plan.clone(), self.trace.clone());
-        let (told, served) = (Rc::clone(&stop), server.clone());
+        let (told, settled) = (Rc::clone(&stop), server.clone());
         self.sim.host(server.name, move || {
-            serve(at, served.clone(), plan.clone(), trace.clone(), Rc::clone(&told))
+            serve(at, settled.clone(), plan.clone(), trace.clone(), Rc::clone(&told))
         });
         self.sim.set_link_latency(PHONES, server.name, Duration::from_millis(1));
         self.servers.push(server);
@@ -357,6 +359,7 @@ fn settings(server: &Server, plan: &Plan) -> Settings {
         open: server.open,
         secret: Secret::new(server.secret.as_bytes()),
         limits: plan.limits.clone(),
+        keep: None,
     }
 }
 
@@ -368,11 +371,18 @@ fn seams(at: usize, server: &Server, incarnation: u32, plan: &Plan, trace: &Trac
         trace: trace.clone(),
     };
     let dice = Dice::new(plan.seed ^ ((at as u64) << 32) ^ (u64::from(incarnation) << 48));
+    let (aborted, name) = (trace.clone(), server.name);
+    let abort = move |reason: &str| aborted.broke(format!("{name} cannot go on: {reason}"));
     let trace = trace.clone();
     let clock = move || {
         let right = Duration::from_nanos(EPOCH) + turmoil::sim_elapsed().unwrap_or_default();
         let right = u64::try_from(right.as_nanos()).unwrap_or(u64::MAX);
         right.saturating_add_signed(trace.notes().servers[at].ahead)
     };
-    Seams { network: Arc::new(network), clock: Arc::new(clock), dice: Arc::new(move || dice.throw_128()) }
+    Seams {
+        network: Arc::new(network),
+        clock: Arc::new(clock),
+        dice: Arc::new(move || dice.throw_128()),
+        abort: Arc::new(abort),
+    }
 }

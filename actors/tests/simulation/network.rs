@@ -133,7 +133,7 @@ impl Ear {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["HERD", "1", "link", from, to, _] => {
                 self.trace.notes().calls += 1;
-                self.there = if is_mine { to } else { from }.to_owned();
+                if is_mine { to } else { from }.clone_into(&mut self.there);
                 self.is_link = true;
                 self.trace.hit(if is_mine { "a server dialled" } else { "a server was dialled" });
             }

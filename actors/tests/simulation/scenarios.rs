@@ -70,14 +70,18 @@ fn with_two_servers_killed_the_others_go_on() {
 fn a_partition_that_is_healed_leaves_no_difference() {
     let mut herd = linked();
     let across = [(0, 2), (0, 3), (1, 2), (1, 3), (2, 4), (3, 4)];
-    across.iter().for_each(|&(a, b)| herd.cut(a, b));
+    for (a, b) in across {
+        herd.cut(a, b);
+    }
     herd.tell(0, "kiwi", "+1+1");
     herd.run_ms(100);
     herd.tell(3, "kiwi", "+2+2");
     herd.tell(2, "plum", "+3+3");
     herd.run_ms(10_000);
     assert!(!herd.is_equal() && !herd.knows(4, "plum"));
-    across.iter().for_each(|&(a, b)| herd.heal(a, b));
+    for (a, b) in across {
+        herd.heal(a, b);
+    }
     assert!(herd.until(HEALED_MS, |herd| herd.is_equal() && herd.all_know("plum")));
     assert!(herd.ask(0, "WHATSAT kiwi 10 5\n").contains(" kiwi +2+2 "));
     herd.assert_sound();

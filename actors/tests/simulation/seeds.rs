@@ -100,9 +100,9 @@ impl Story {
         while self.herd.now_ms() < end && !self.herd.is_broken() {
             self.undo_what_is_due();
             if self.dice.is(fault_percent) {
-                self.fault()
+                self.fault();
             } else {
-                self.talk()
+                self.talk();
             }
             self.herd.run_ms(self.dice.between(2, 250));
         }
@@ -318,10 +318,7 @@ fn is_wrongly_outlived(sane: &Record, future: &Record) -> bool {
 /// The limits of a server, as they are, or brisk, or tight.
 fn draw_limits(dice: &Dice, mode: Mode) -> Limits {
     let mut limits = Limits::default();
-    if mode == Mode::NoCatchUp {
-        return limits;
-    }
-    if dice.is(60) {
+    if mode != Mode::NoCatchUp && dice.is(60) {
         limits = Limits {
             heartbeat_ms: 200,
             silent_ms: 1_500,
