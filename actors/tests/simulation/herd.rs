@@ -201,6 +201,7 @@ impl Herd {
 
     /// Tells a server to stop as SIGTERM does.
     pub fn stop(&mut self, server: usize) {
+        self.trace.notes().servers[server].is_leaving = true;
         self.stops[server].notify_one();
     }
 
@@ -246,12 +247,16 @@ impl Herd {
         (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))).collect()
     }
 
-    /// Undoes all that was done to the network, and starts who is down.
-    pub fn heal_all(&mut self) {
+    /// Undoes all that was done to the network.
+    pub fn heal_network(&mut self) {
         for (a, b) in self.pairs() {
             self.heal(a, b);
             self.set_latency(a, b, self.plan.latency_ms);
         }
+    }
+
+    /// Starts who is down.
+    pub fn start_all(&mut self) {
         for server in 0..self.servers.len() {
             if !self.is_up(server) {
                 self.start(server);

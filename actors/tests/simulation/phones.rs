@@ -156,7 +156,7 @@ impl Conversation {
         let (_, heard) = tokio::join!(self.say(to), self.hear(from, incarnation));
         if let Err(error) = heard {
             let server = self.trace.notes().servers[self.server].clone();
-            let is_excused = !server.is_up || server.incarnation != incarnation;
+            let is_excused = !server.is_up || server.is_leaving || server.incarnation != incarnation;
             self.trace.ensure(is_excused, || format!("{} closed: {error}", self.name));
             self.trace.hit("a client lost its server");
         }
@@ -294,8 +294,8 @@ fn draw_command(dice: &Dice, now_ms: u64) -> Command {
                 *dice.pick(&["+34.068930-118.445127", "+34.06893-118.445127", "+0+0", "-0-0", "+5.0-7.5"]);
             Command::Iamat { client, location: location.to_owned(), time: draw_time(dice, now_ms) }
         }
-        70..88 => Command::Whatsat { client },
-        88..90 => Command::Whatsat { client: format!("nobody{}", dice.below(3)) },
+        70..84 => Command::Whatsat { client },
+        84..90 => Command::Whatsat { client: format!("nobody{}", dice.below(3)) },
         90..97 => Command::Invalid { line: (*dice.pick(&INVALID)).to_owned() },
         _ => Command::Blank,
     }

@@ -215,8 +215,9 @@ impl Story {
     /// Undoes all faults, and checks what must be true of a herd that is left alone.
     fn end(&mut self) {
         self.undo.clear();
+        self.herd.heal_network();
         self.herd.run_ms(self.herd.plan.limits.stop_ms + 100); // Who was told to stop must have.
-        self.herd.heal_all();
+        self.herd.start_all();
         self.converge();
         if self.mode == Mode::NoFlood {
             self.heal_hop_by_hop();
@@ -248,7 +249,7 @@ impl Story {
                 self.herd.cut(a, b);
             }
             self.herd.run_ms(self.herd.plan.limits.silent_ms + 2_000);
-            self.herd.heal_all();
+            self.herd.heal_network();
             self.converge();
             self.herd.run_ms(1_000);
         }

@@ -56,6 +56,8 @@ pub struct Server {
     /// How often it has begun.
     pub incarnation: u32,
     pub is_up: bool,
+    /// True once it was told to stop.
+    pub is_leaving: bool,
     /// Its record lines by client.
     pub known: BTreeMap<String, Record>,
     pub census: Census,
@@ -80,6 +82,7 @@ impl Trace {
     pub fn revive(&self, server: usize) -> u32 {
         let server = &mut self.notes().servers[server];
         server.incarnation += 1;
+        server.is_leaving = false;
         server.known.clear();
         server.incarnation
     }
