@@ -1,5 +1,6 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs sim fuzz kills bench bench-quick bench-check bench-tools
+.PHONY: help herd test check fmt clippy docs sim fuzz kills instructions instructions-record bench bench-quick bench-check \
+	bench-tools
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +46,12 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (needs cargo-fuzz and a nightly compi
 
 kills: ## kill a server under load HERD_KILLS times and look for what it acknowledged
 	HERD_KILLS=$${HERD_KILLS:-200} cargo test --release --test memory killed -- --nocapture
+
+instructions: ## count the instructions of the core's hot paths, and fail if one has grown
+	@cargo run --release --quiet --package herd-core --example instructions
+
+instructions-record: ## count them and write the counts to core/instructions.txt
+	@cargo run --release --quiet --package herd-core --example instructions -- --record
 
 # Rows and lengths: `make bench BENCH="--rows 1,3,5 --runs 9"`. The figures go to docs/bench.json and docs/bench.svg.
 BENCH ?=
