@@ -7,6 +7,7 @@ use crate::faults::{self, Fault};
 use crate::limits::Limits;
 use crate::link::{Frame, Update};
 use std::collections::{BTreeMap, VecDeque};
+use uuid::Uuid;
 
 /// What is on its way to the neighbours.
 #[derive(Debug)]
@@ -26,8 +27,11 @@ pub struct Flood {
 struct Entry {
     /// The link it came by, which need not be told.
     from: Option<String>,
-    frame: Vec<u8>,
+    update: Update,
 }
+
+/// An update of this server's own does not grow beyond this, in bytes, while nobody has taken it.
+const GROWTH_MAX: usize = 16 * 1024;
 
 /// Whether what a link took is all that was for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,18 +94,49 @@ impl Flood {
         self.links.keys().map(String::as_str)
     }
 
+    /// Puts record lines of this server's own on their way to every neighbour, under a fresh UUID; false if they went
+    /// into the update before them instead, because nobody has taken that yet.
+    pub fn say(&mut self, fresh: Uuid, lines: &[u8]) -> bool {
+        let end = self.end();
+        let is_untaken = self.links.values().all(|link| link.cursor < end);
+        let has_room = self.ring_length + lines.len() <= self.ring_bytes;
+        if let Some(Entry { from: None, update }) = self.ring.back_mut()
+            && is_untaken
+            && has_room
+            && update.len() + lines.len() <= GROWTH_MAX
+        {
+            update.append(lines);
+            self.ring_length += lines.len();
+            return false;
+        }
+        self.push(None, Update::new(fresh, lines));
+        true
+    }
+
     /// Puts an update on its way to every neighbour but the one it came from.
     pub fn push(&mut self, from: Option<&str>, update: Update) {
         if self.links.is_empty() || faults::is_on(Fault::NoFlood) {
             return;
         }
-        let frame = update.into_bytes();
-        self.ring_length += frame.len();
-        self.ring.push_back(Entry { from: from.map(str::to_owned), frame });
+        self.ring_length += update.len();
+        self.ring.push_back(Entry { from: from.map(str::to_owned), update });
         while self.ring_length > self.ring_bytes && !faults::is_on(Fault::EndlessRing) {
-            let Some(oldest) = self.ring.pop_front() else { break };
-            self.ring_length -= oldest.frame.len();
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.ring.pop_front() {
+            self.ring_length -= oldest.update.len();
             self.first += 1;
+        }
+    }
+
+    /// Drops what every link has taken.
+    fn drop_taken(&mut self) {
+        let taken = self.links.values().map(|link| link.cursor).min().unwrap_or_default();
+        while self.first < taken && !self.ring.is_empty() && !faults::is_on(Fault::EndlessRing) {
+            self.drop_oldest();
         }
     }
 
@@ -133,10 +168,11 @@ impl Flood {
             let at = usize::try_from(link.cursor - self.first).unwrap_or(usize::MAX);
             link.cursor += 1;
             match self.ring.get(at) {
-                Some(entry) if entry.is_for(name) => out.extend_from_slice(&entry.frame),
+                Some(entry) if entry.is_for(name) => entry.update.print(out),
                 _ => {}
             }
         }
+        self.drop_taken();
         taken
     }
 
@@ -199,7 +235,6 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
     const CHUNK: usize = 120;
 
@@ -247,6 +282,28 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_has_taken_goes_together_under_one_uuid() {
+        let mut flood = flood(1000, &["a", "b"]);
+        assert!(flood.say(Uuid::from_u128(1), b"k1 +1-2 3 4 A\n"));
+        assert!(!flood.say(Uuid::from_u128(2), b"k2 +1-2 3 4 A\n"));
+        let both = Update::new(Uuid::from_u128(1), b"k1 +1-2 3 4 A\nk2 +1-2 3 4 A\n");
+        assert_eq!(taken(&mut flood, "a").as_bytes(), Frame::Update(both).to_bytes());
+        assert!(flood.say(Uuid::from_u128(3), b"k3 +1-2 3 4 A\n"));
+        assert!(!taken(&mut flood, "a").contains("k2"));
+        assert_eq!(taken(&mut flood, "b").matches('k').count(), 3);
+    }
+
+    #[test]
+    fn what_everybody_has_taken_is_not_kept() {
+        let mut flood = flood(1000, &["a", "b"]);
+        flood.push(None, update(1));
+        assert_ne!(taken(&mut flood, "a"), "");
+        assert_ne!(flood.ring_length(), 0);
+        assert_ne!(taken(&mut flood, "b"), "");
+        assert_eq!(flood.ring_length(), 0);
+    }
+
+    #[test]
     fn a_neighbour_is_called_for_what_others_have_for_it() {
         let mut flood = flood(1000, &["a", "b"]);
         assert_eq!(flood.bells(|name| name == "b"), ["b"]);
@@ -264,7 +321,7 @@ mod tests {
         assert_eq!(flood.take("slow", CHUNK, &mut out), Taken::NotAll);
         flood.push(None, update(100));
         assert_eq!(flood.take("slow", CHUNK, &mut out), Taken::AllOfIt);
-        assert_eq!(out, update(100).into_bytes());
+        assert_eq!(out, Frame::Update(update(100)).to_bytes());
     }
 
     #[test]

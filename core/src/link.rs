@@ -133,40 +133,39 @@ impl Span {
 pub struct Update {
     /// The update, the same on every server it visits.
     pub uuid: Uuid,
-    /// The whole frame.
-    bytes: Vec<u8>,
-    /// Where the record lines begin in it.
-    lines_at: usize,
+    lines: Vec<u8>,
 }
 
 impl Update {
-    /// Makes the frame for some record lines.
+    /// Some record lines under a UUID of their own.
     pub fn new(uuid: Uuid, lines: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(lines.len() + HEADER_GUESS);
-        print_header(b"CLIENTAT", uuid, lines.len(), &mut bytes);
-        let lines_at = bytes.len();
-        bytes.extend_from_slice(lines);
-        Self { uuid, bytes, lines_at }
+        Self { uuid, lines: lines.to_vec() }
+    }
+
+    /// Adds lines to an update that nobody has been told yet.
+    pub fn append(&mut self, lines: &[u8]) {
+        self.lines.extend_from_slice(lines);
     }
 
     /// The record lines without their ends.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        lines(&self.bytes[self.lines_at..])
+        lines(&self.lines)
     }
 
-    /// The bytes of the record lines.
+    /// The bytes of the record lines with their ends.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.lines_at
+        self.lines.len()
     }
 
     /// True if there are no record lines.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.lines.is_empty()
     }
 
-    /// The whole frame.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// Appends the frame as it goes over the link.
+    pub fn print(&self, out: &mut Vec<u8>) {
+        print_header(b"CLIENTAT", self.uuid, self.lines.len(), out);
+        out.extend_from_slice(&self.lines);
     }
 }
 
@@ -180,9 +179,6 @@ pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     });
     lines.filter(|line| !line.is_empty())
 }
-
-/// Word, UUID and length fit in this.
-const HEADER_GUESS: usize = 64;
 
 /// The longest header line: a search for the longest client ID that a line of `line_max` bytes can carry.
 const HEADER_EXTRA: usize = 128;
@@ -212,7 +208,7 @@ impl Frame {
     pub fn print(&self, out: &mut Vec<u8>) {
         match self {
             Self::Ping => out.extend_from_slice(b"PING\n"),
-            Self::Update(update) => out.extend_from_slice(&update.bytes),
+            Self::Update(update) => update.print(out),
             Self::Which { uuid, client } => {
                 print_words(b"WHICHCLIENT", *uuid, out);
                 out.push(b' ');
@@ -330,9 +326,7 @@ fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malfo
     }
     let frame = match header {
         Header::Alone(frame) => frame,
-        Header::Update { uuid, .. } => {
-            Frame::Update(Update { uuid, bytes: bytes[..length].to_vec(), lines_at: end + 1 })
-        }
+        Header::Update { uuid, .. } => Frame::Update(Update::new(uuid, &bytes[end + 1..length])),
         Header::Found { uuid, .. } => Frame::Found { uuid, line: bytes[end + 1..length].to_vec() },
         Header::Sums { node } => Frame::Sums { node, sums: sums(&bytes[end + 1..length]) },
         Header::Records { done, .. } => Frame::Records { done, lines: bytes[end + 1..length].to_vec() },
@@ -475,7 +469,7 @@ mod tests {
         let lines: Vec<&[u8]> = update.lines().collect();
         assert_eq!(lines, [b"k +1-2 3 4 A", b"l +1-2 3 4 A"]);
         let expected = b"CLIENTAT 00000000000000000000000000000abc 26\nk +1-2 3 4 A\nl +1-2 3 4 A\n";
-        assert_eq!(update.into_bytes(), expected);
+        assert_eq!(Frame::Update(update).to_bytes(), expected);
     }
 
     #[test]

@@ -357,9 +357,8 @@ impl Replica {
     /// Puts record lines of this server's own on their way, if there is anybody to tell.
     fn spread(&mut self, news: &[u8], now_ms: u64, fresh: Uuid) {
         self.end_searches(news);
-        if self.flood.has_links() {
+        if self.flood.has_links() && self.flood.say(fresh, news) {
             let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
-            self.flood.push(None, Update::new(fresh, news));
         }
     }
 

@@ -87,7 +87,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn life() -> impl Strategy<Value = Life> {
-    let ring_bytes = prop::sample::select(vec![150, 600, RING_AMPLE]);
+    let ring_bytes = prop::sample::select(vec![60, 300, RING_AMPLE]);
     let lost = prop::option::of(prop::sample::select(SPARE.to_vec()));
     let events = prop::collection::vec(event(), 0..250);
     (events, ring_bytes, lost).prop_map(|(events, ring_bytes, lost)| Life { events, ring_bytes, lost })
