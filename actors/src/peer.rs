@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Keeps the link to one neighbour.
 pub struct PeerActor {
@@ -367,6 +367,12 @@ impl Reader {
     }
 }
 
+/// How long a link waits from one write to the next, so that an update need not cost a write.
+const PACE: Duration = Duration::from_millis(1);
+
+/// A write of so many bytes is worth it already.
+const PACED_MAX: usize = 16 * 1024;
+
 /// Says to the neighbour what the store has for it.
 struct Writer {
     link: Arc<str>,
@@ -386,7 +392,12 @@ impl Writer {
     async fn write(&mut self) -> Result<End, End> {
         let heartbeat = Duration::from_millis(self.limits.heartbeat_ms);
         let mut chunk = Vec::new();
+        // On a busy link, what comes within a moment goes together. One that says as much as it can need not wait.
+        let mut next = Instant::now();
         loop {
+            if chunk.len() < PACED_MAX {
+                sleep_until(next).await;
+            }
             chunk.clear();
             chunk = self.take.send(Take { link: Arc::clone(&self.link), chunk }).await?;
             if chunk.is_empty() {
@@ -399,6 +410,7 @@ impl Writer {
                 }
             }
             self.say(&chunk).await?;
+            next = Instant::now() + PACE;
         }
     }
 
