@@ -234,7 +234,7 @@ fn subtract(digits: &mut [u8], mut amount: u64) {
 }
 
 /// Appends nanoseconds as seconds with nine decimals.
-fn print_seconds(nanos: Nanos, out: &mut Vec<u8>) {
+pub(crate) fn print_seconds(nanos: Nanos, out: &mut Vec<u8>) {
     print_number(nanos / NANOS_PER_SECOND, out);
     let mut fraction = *b".000000000";
     print_padded(nanos % NANOS_PER_SECOND, &mut fraction[1..]);

@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod batch;
 pub mod decimal;
+pub mod dialect;
 pub mod digest;
 pub mod faults;
 pub mod flood;

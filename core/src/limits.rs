@@ -64,6 +64,22 @@ pub struct Limits {
     pub redial_min_ms: u64,
     /// The longest delay before a lost link is dialled again.
     pub redial_max_ms: u64,
+    /// How long a neighbour of another make says nothing before its message counts as ended.
+    pub dialect_silence_ms: u64,
+    /// How long one message of a neighbour of another make may take, either way.
+    pub dialect_message_ms: u64,
+    /// Connections to one neighbour of another make open at once.
+    pub dialect_connections_max: usize,
+    /// Updates taken from the store that wait for one neighbour of another make. More stay in the store.
+    pub dialect_letters_max: usize,
+    /// Clients of which is remembered what a neighbour of another make holds. What is forgotten is said again.
+    pub dialect_beliefs_max: usize,
+    /// How long an update that began with a server of the same make waits, so that its own kind tells it first.
+    pub dialect_settle_ms: u64,
+    /// How long after something was said to a neighbour of another make what it says may have crossed it.
+    pub dialect_crossing_ms: u64,
+    /// How often a neighbour of another make that says something older is told one newer record again.
+    pub dialect_corrections_max: u32,
     /// How long a server waits for its sessions to finish what they began when it is told to stop.
     pub stop_ms: u64,
 }
@@ -99,6 +115,14 @@ impl Default for Limits {
             digest_ms: 30_000,
             redial_min_ms: 100,
             redial_max_ms: 5_000,
+            dialect_silence_ms: 50,
+            dialect_message_ms: 2_000,
+            dialect_connections_max: 8,
+            dialect_letters_max: 1024,
+            dialect_beliefs_max: 16_384,
+            dialect_settle_ms: 300,
+            dialect_crossing_ms: 500,
+            dialect_corrections_max: 8,
             stop_ms: 5_000,
         }
     }

@@ -1,0 +1,178 @@
+//! Neighbours of another make: the one place that knows what the servers of the five prototypes say to each other.
+//!
+//! They dial one connection per message, without a handshake, at the address of each other's clients. Fields are
+//! separated by one space. `AT …` stands for `AT <server> <skew> <client> <location> <time>`.
+//!
+//! | dialect | an update | how it ends | answer | what that server does with it |
+//! |---|---|---|---|---|
+//! | `changeloc` | `CHANGELOC <client> <location> <time> <received> <server>` | newline | none | keeps the greater time (as text), floods news |
+//! | `trail` | `AT … <visited> …` | at most 200 bytes | none | overwrites and floods if anything differs, skips the visited |
+//! | `clientat` | `CLIENTAT <client> <location> <uuid> <skew> <time> <forwarder>` | at most 200 bytes | `1` new, `0` seen | overwrites and floods unless it saw the UUID |
+//! | `update` | `UPDATE <client> AT …` | end of connection | none | overwrites and floods if the text differs |
+//! | `at` | `AT …` | newline, or silence | none, it closes | keeps the greater time, floods news |
+//!
+//! A `clientat` server that does not know a client asks `WHICHCLIENT <client> <uuid>` and hears what [`gps`] prints.
+//!
+//! How their numbers become a [`Record`](crate::record::Record): the time of receipt is the time that was sent plus
+//! the skew, added exactly, however many digits either has and whether or not it has an exponent. Decimals of the
+//! time after the ninth are cut off first, just as when a skew is printed here, and what remains below a nanosecond
+//! is cut off the sum. Whatever is not a number of that form, or is out of range, is refused.
+//!
+//! [`speech`] reads and prints the words.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+pub mod figure;
+pub mod gps;
+pub mod speech;
+
+/// What a neighbour speaks that is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// `CHANGELOC <client> <location> <time> <received> <server>`.
+    Changeloc,
+    /// `AT <server> <skew> <client> <location> <time> <visited> …`.
+    Trail,
+    /// `CLIENTAT <client> <location> <uuid> <skew> <time> <forwarder>`, and `WHICHCLIENT`.
+    Clientat,
+    /// `UPDATE <client> AT <server> <skew> <client> <location> <time>`.
+    Update,
+    /// `AT <server> <skew> <client> <location> <time>`.
+    At,
+}
+
+/// What is to be known of a dialect besides the order of its fields: a row of the table.
+struct Manners {
+    dialect: Dialect,
+    /// What a topology calls it.
+    name: &'static str,
+    /// The words that its messages begin with.
+    words: &'static [&'static str],
+    /// What ends a message to it, before the end of the connection does.
+    end: &'static str,
+    /// How much of a message it reads.
+    read_max: usize,
+    /// Whether it closes the connection of an update itself, when it has it.
+    closes: bool,
+    /// Whether it takes something older than it has.
+    overwrites: bool,
+    /// Whether it can be asked for a client.
+    searches: bool,
+}
+
+/// No limit on the length of a message is known.
+const ANY: usize = usize::MAX;
+
+/// The table, without which nothing below knows one dialect from another but [`speech`] the order of fields.
+#[rustfmt::skip]
+const TABLE: [Manners; 5] = [
+    Manners { dialect: Dialect::Changeloc, name: "changeloc", words: &["CHANGELOC"],
+              end: "\n", read_max: ANY, closes: false, overwrites: false, searches: false },
+    Manners { dialect: Dialect::Trail, name: "trail", words: &["AT"],
+              end: "", read_max: 200, closes: false, overwrites: true, searches: false },
+    Manners { dialect: Dialect::Clientat, name: "clientat", words: &["CLIENTAT", "WHICHCLIENT"],
+              end: "", read_max: 200, closes: true, overwrites: true, searches: true },
+    Manners { dialect: Dialect::Update, name: "update", words: &["UPDATE"],
+              end: "", read_max: ANY, closes: false, overwrites: true, searches: false },
+    Manners { dialect: Dialect::At, name: "at", words: &["AT"],
+              end: "\n", read_max: ANY, closes: true, overwrites: false, searches: false },
+];
+
+impl Dialect {
+    /// All five, in the order of the table.
+    pub const ALL: [Self; 5] = [Self::Changeloc, Self::Trail, Self::Clientat, Self::Update, Self::At];
+
+    /// The dialect that a topology calls so.
+    pub fn named(name: &str) -> Option<Self> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.dialect)
+    }
+
+    /// What a topology calls it.
+    pub fn name(self) -> &'static str {
+        self.manners().name
+    }
+
+    /// Whether a server of this make takes something older than it has, so that it must be told again.
+    pub fn overwrites(self) -> bool {
+        self.manners().overwrites
+    }
+
+    /// Whether a server of this make can be asked for a client.
+    pub fn searches(self) -> bool {
+        self.manners().searches
+    }
+
+    /// Whether a server of this make closes the connection of an update itself, when it has it.
+    pub fn closes(self) -> bool {
+        self.manners().closes
+    }
+
+    fn manners(self) -> &'static Manners {
+        TABLE.iter().find(|row| row.dialect == self).unwrap_or(&TABLE[0])
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whose the bytes are that a connection began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Opening {
+    /// Too few have come to say.
+    Undecided,
+    /// A client's.
+    Client,
+    /// A neighbour's: the first word is one of a dialect that may be spoken here.
+    Neighbour,
+}
+
+/// Tells by the first word whether a connection is a neighbour's, where some dialects may be spoken.
+pub fn opening(bytes: &[u8], spoken: &[Dialect]) -> Opening {
+    let words = spoken.iter().flat_map(|dialect| dialect.manners().words).map(|word| word.as_bytes());
+    let mut opening = Opening::Client;
+    for word in words {
+        match bytes.strip_prefix(word) {
+            Some([end, ..]) if end.is_ascii_whitespace() => return Opening::Neighbour,
+            Some([]) => opening = Opening::Undecided,
+            None if word.starts_with(bytes) => opening = Opening::Undecided,
+            Some(_) | None => {}
+        }
+    }
+    opening
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dialect_has_its_row_and_its_name() {
+        for dialect in Dialect::ALL {
+            assert_eq!(dialect.manners().dialect, dialect);
+            assert_eq!(Dialect::named(dialect.name()), Some(dialect));
+        }
+        assert_eq!(Dialect::named("AT"), None);
+    }
+
+    #[test]
+    fn the_first_word_tells_whose_a_connection_is() {
+        let spoken = [Dialect::Trail, Dialect::Clientat];
+        for text in ["AT Goloman", "CLIENTAT k", "WHICHCLIENT k", "AT\n"] {
+            assert_eq!(opening(text.as_bytes(), &spoken), Opening::Neighbour, "{text}");
+        }
+        for text in ["IAMAT k", "UPDATE k", "ATE k", " AT k", "\n", "CLIENTAX", "at k"] {
+            assert_eq!(opening(text.as_bytes(), &spoken), Opening::Client, "{text}");
+        }
+        for text in ["", "A", "AT", "CLIENT", "WHICHCLIENT"] {
+            assert_eq!(opening(text.as_bytes(), &spoken), Opening::Undecided, "{text}");
+        }
+        assert_eq!(opening(b"AT k", &[Dialect::Update]), Opening::Client);
+        assert_eq!(opening(b"", &[]), Opening::Client);
+    }
+}
