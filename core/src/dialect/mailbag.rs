@@ -1,0 +1,412 @@
+//! What is to be said to one neighbour of another make, and what it is believed to hold.
+//!
+//! Of each client only the newest record waits, and only one is on its way at a time: two connections may overtake
+//! each other, and half the dialects believe whoever speaks last. The bag holds what was taken from the store and
+//! not more than a bound; while the neighbour is away nothing is taken, so the newest record of every client waits
+//! in the store, which gives all of them again when the neighbour is back.
+//!
+//! A bag sends a record only if its neighbour is not believed to hold it or a newer one. Neighbours that overwrite
+//! are told a record again when they said something older, or when what they said may have crossed something older
+//! on its way to them; so many times for one record and no more, so nothing that goes round can keep it busy.
+
+use super::Dialect;
+use super::speech::{Letter, Spelling};
+use crate::limits::Limits;
+use crate::record::Record;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+/// A client's ID.
+type Client = Vec<u8>;
+
+/// A record line, without its line feed.
+type Line = Vec<u8>;
+
+/// What waits for one neighbour, and what it holds.
+#[derive(Debug)]
+pub struct Mailbag {
+    dialect: Dialect,
+    /// The servers of the neighbour's make: what began with one of them most likely reaches it without us.
+    kin: BTreeSet<Vec<u8>>,
+    waiting: BTreeMap<u64, Waiting>,
+    /// Where in `waiting` a client's letter is.
+    places: HashMap<Client, u64>,
+    next_place: u64,
+    /// What is being said right now.
+    carried: HashMap<Client, Line>,
+    beliefs: HashMap<Client, Belief>,
+    /// Clients in the order in which something was first believed of them.
+    believed: VecDeque<Client>,
+    connections_max: usize,
+    letters_max: usize,
+    beliefs_max: usize,
+    settle_ms: u64,
+    crossing_ms: u64,
+    corrections_max: u32,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    client: Client,
+    line: Line,
+    salt: Vec<u8>,
+    /// It is not said before.
+    from_ms: u64,
+}
+
+/// What is known of a client at the neighbour.
+#[derive(Debug, Default)]
+struct Belief {
+    /// What the neighbour holds, if that is known.
+    holds: Option<Line>,
+    /// When that was said to it, if it was.
+    told_ms: Option<u64>,
+    /// A record and how the neighbour's own kind writes it.
+    spelled: Option<(Line, Spelling)>,
+    /// A record that it was told again, and how many times.
+    corrected: Option<(Line, u32)>,
+}
+
+impl Mailbag {
+    /// An empty bag for a neighbour, `kin` being the servers of its make.
+    pub fn new(dialect: Dialect, kin: &[String], limits: &Limits) -> Self {
+        Self {
+            dialect,
+            kin: kin.iter().map(|name| name.clone().into_bytes()).collect(),
+            waiting: BTreeMap::new(),
+            places: HashMap::new(),
+            next_place: 0,
+            carried: HashMap::new(),
+            beliefs: HashMap::new(),
+            believed: VecDeque::new(),
+            connections_max: limits.dialect_connections_max,
+            letters_max: limits.dialect_letters_max,
+            beliefs_max: limits.dialect_beliefs_max.max(1),
+            settle_ms: limits.dialect_settle_ms,
+            crossing_ms: limits.dialect_crossing_ms,
+            corrections_max: limits.dialect_corrections_max,
+        }
+    }
+
+    /// Whether more may be taken from the store.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < self.letters_max
+    }
+
+    /// True while nothing waits and nothing is on its way.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.carried.is_empty()
+    }
+
+    /// Takes a record line that the store wants told.
+    pub fn put(&mut self, line: &[u8], now_ms: u64) {
+        let Some(record) = Record::parse(line) else { return };
+        let held = self.beliefs.get(record.client).and_then(|belief| belief.holds.as_ref());
+        let on_its_way = self.carried.get(record.client);
+        if [held, on_its_way].into_iter().flatten().any(|known| !is_newer(line, known)) {
+            return;
+        }
+        let settles = self.dialect.overwrites() && self.kin.contains(record.server);
+        let from_ms = if settles { now_ms + self.settle_ms } else { now_ms };
+        self.post(Waiting { client: record.client.to_vec(), line: line.to_vec(), salt: Vec::new(), from_ms });
+    }
+
+    /// Notes how the neighbour's own kind writes a record.
+    pub fn spell(&mut self, line: &[u8], spelling: &Spelling) {
+        if let Some(belief) = self.belief(line) {
+            belief.spelled = Some((line.to_vec(), spelling.clone()));
+        }
+    }
+
+    /// Notes that the neighbour holds a record, from what it or another of its kind said.
+    pub fn note(&mut self, line: &[u8], now_ms: u64) {
+        let Some(record) = Record::parse(line) else { return };
+        let client = record.client.to_vec();
+        if self.may_have_crossed(&client, line, now_ms) {
+            self.correct(line, b"crossed", now_ms);
+        } else if let Some(&place) = self.places.get(&client)
+            && self.waiting.get(&place).is_none_or(|waiting| !is_newer(&waiting.line, line))
+        {
+            self.waiting.remove(&place);
+            self.places.remove(&client);
+        }
+        if let Some(belief) = self.belief(line) {
+            belief.holds = Some(line.to_vec());
+            belief.told_ms = None;
+        }
+    }
+
+    /// Takes a record that the neighbour must be told because it said `older`; false if it was told often enough.
+    pub fn correct(&mut self, line: &[u8], older: &[u8], now_ms: u64) -> bool {
+        let Some(record) = Record::parse(line).filter(|_| self.dialect.overwrites()) else { return false };
+        let corrections_max = self.corrections_max;
+        let Some(belief) = self.belief(line) else { return false };
+        let times = match &belief.corrected {
+            Some((corrected, times)) if corrected == line => *times,
+            _ => 0,
+        };
+        if times >= corrections_max {
+            return false;
+        }
+        belief.corrected = Some((line.to_vec(), times + 1));
+        belief.holds = None;
+        let salt = [older, &times.to_be_bytes()].concat();
+        self.post(Waiting { client: record.client.to_vec(), line: line.to_vec(), salt, from_ms: now_ms });
+        true
+    }
+
+    /// The next letter to be carried, if there is one and a connection for it.
+    pub fn next(&mut self, now_ms: u64) -> Option<Letter> {
+        if self.carried.len() >= self.connections_max {
+            return None;
+        }
+        let ready =
+            |waiting: &Waiting| waiting.from_ms <= now_ms && !self.carried.contains_key(&waiting.client);
+        let place = self.waiting.iter().find(|(_, waiting)| ready(waiting)).map(|(&place, _)| place)?;
+        let Waiting { client, line, salt, .. } = self.waiting.remove(&place)?;
+        self.places.remove(&client);
+        let spelled = self.beliefs.get(&client).and_then(|belief| belief.spelled.as_ref());
+        let mut spelling = spelled.filter(|(spelled, _)| *spelled == line).map(|(_, how)| how.clone());
+        if !salt.is_empty() {
+            spelling = spelling.map(|spelling| Spelling { uuid: None, ..spelling });
+        }
+        self.carried.insert(client, line.clone());
+        Some(Letter { line, spelling: spelling.unwrap_or_default(), salt })
+    }
+
+    /// Notes that a letter was carried: the neighbour holds its record now.
+    pub fn carried(&mut self, line: &[u8], now_ms: u64) {
+        let Some(record) = Record::parse(line) else { return };
+        self.carried.remove(record.client);
+        if let Some(belief) = self.belief(line) {
+            belief.holds = Some(line.to_vec());
+            belief.told_ms = Some(now_ms);
+        }
+    }
+
+    /// When the next letter may be carried that may not yet, if it is not for other reasons that none is.
+    pub fn due_ms(&self) -> Option<u64> {
+        let mut free = self.waiting.values().filter(|waiting| !self.carried.contains_key(&waiting.client));
+        let first = free.next()?.from_ms;
+        (self.carried.len() < self.connections_max)
+            .then(|| free.map(|waiting| waiting.from_ms).fold(first, u64::min))
+    }
+
+    /// Forgets everything: the neighbour is away, and whether it remembers anything nobody knows.
+    pub fn forget(&mut self) {
+        self.waiting.clear();
+        self.places.clear();
+        self.carried.clear();
+        self.beliefs.clear();
+        self.believed.clear();
+    }
+
+    /// Puts a letter in, unless a newer one waits for the same client.
+    fn post(&mut self, letter: Waiting) {
+        if let Some(place) = self.places.get(&letter.client) {
+            if let Some(present) = self.waiting.get_mut(place)
+                && compare(&letter.line, &present.line).is_ge()
+            {
+                *present = letter;
+            }
+            return;
+        }
+        self.places.insert(letter.client.clone(), self.next_place);
+        self.waiting.insert(self.next_place, letter);
+        self.next_place += 1;
+    }
+
+    /// Whether the neighbour may have been told something older after it took what it now said.
+    fn may_have_crossed(&self, client: &[u8], line: &[u8], now_ms: u64) -> bool {
+        let belief = self.beliefs.get(client);
+        let told = belief.and_then(|belief| belief.holds.as_ref().zip(belief.told_ms));
+        let lately = told.filter(|(_, told_ms)| now_ms < told_ms + self.crossing_ms).map(|(held, _)| held);
+        let on_its_way = self.carried.get(client);
+        self.dialect.overwrites()
+            && [lately, on_its_way].into_iter().flatten().any(|said| is_newer(line, said))
+    }
+
+    /// What is believed of a record's client. Of too many clients, what was believed first is forgotten.
+    fn belief(&mut self, line: &[u8]) -> Option<&mut Belief> {
+        let client = Record::parse(line)?.client;
+        if !self.beliefs.contains_key(client) {
+            if self.believed.len() >= self.beliefs_max
+                && let Some(oldest) = self.believed.pop_front()
+            {
+                self.beliefs.remove(&oldest);
+            }
+            self.believed.push_back(client.to_vec());
+        }
+        Some(self.beliefs.entry(client.to_vec()).or_default())
+    }
+}
+
+fn is_newer(line: &[u8], than: &[u8]) -> bool {
+    compare(line, than).is_gt()
+}
+
+/// Compares two record lines of one client by age; what is no record is older than all.
+fn compare(line: &[u8], other: &[u8]) -> Ordering {
+    match (Record::parse(line), Record::parse(other)) {
+        (Some(line), Some(other)) => line.cmp_age(&other),
+        (line, other) => line.is_some().cmp(&other.is_some()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &[u8] = b"k +1-2 5 6 Ours";
+    const NEW: &[u8] = b"k +1-2 7 8 Ours";
+
+    fn bag(dialect: Dialect) -> Mailbag {
+        let limits = Limits {
+            dialect_connections_max: 2,
+            dialect_letters_max: 3,
+            dialect_beliefs_max: 3,
+            dialect_settle_ms: 300,
+            dialect_crossing_ms: 500,
+            dialect_corrections_max: 2,
+            ..Limits::default()
+        };
+        Mailbag::new(dialect, &["Kin".to_owned(), "There".to_owned()], &limits)
+    }
+
+    fn next(bag: &mut Mailbag, now_ms: u64) -> Option<Line> {
+        bag.next(now_ms).map(|letter| letter.line)
+    }
+
+    #[test]
+    fn of_each_client_only_the_newest_waits() {
+        let mut bag = bag(Dialect::At);
+        bag.put(OLD, 0);
+        bag.put(NEW, 0);
+        bag.put(OLD, 0);
+        assert_eq!(next(&mut bag, 0).as_deref(), Some(NEW));
+        assert_eq!(next(&mut bag, 0), None);
+    }
+
+    #[test]
+    fn one_letter_of_a_client_is_on_its_way_at_a_time_and_no_more_than_the_limit_in_all() {
+        let mut bag = bag(Dialect::Update);
+        bag.put(OLD, 0);
+        assert_eq!(next(&mut bag, 0).as_deref(), Some(OLD));
+        bag.put(NEW, 0);
+        assert_eq!(next(&mut bag, 0), None);
+        bag.put(b"l +1-2 5 6 Ours", 0);
+        bag.put(b"m +1-2 5 6 Ours", 0);
+        assert!(next(&mut bag, 0).is_some_and(|line| line.starts_with(b"l ")));
+        assert_eq!(next(&mut bag, 0), None);
+        bag.carried(OLD, 0);
+        assert_eq!(next(&mut bag, 0).as_deref(), Some(NEW));
+    }
+
+    #[test]
+    fn a_full_bag_has_no_room() {
+        let mut bag = bag(Dialect::At);
+        for client in ["k", "l", "m"] {
+            assert!(bag.has_room());
+            bag.put(format!("{client} +1-2 5 6 Ours").as_bytes(), 0);
+        }
+        assert!(!bag.has_room());
+    }
+
+    #[test]
+    fn what_the_neighbour_holds_is_not_said() {
+        let mut bag = bag(Dialect::Update);
+        bag.note(NEW, 0);
+        bag.put(NEW, 0);
+        bag.put(OLD, 0);
+        assert_eq!(next(&mut bag, 9999), None);
+        assert!(bag.is_empty());
+    }
+
+    #[test]
+    fn what_began_with_its_own_kind_waits_for_its_own_kind_to_tell() {
+        let kin = b"k +1-2 5 6 Kin";
+        let mut told = bag(Dialect::Trail);
+        told.put(kin, 100);
+        assert_eq!((told.next(399), told.due_ms()), (None, Some(400)));
+        told.note(kin, 399);
+        assert_eq!((told.next(400), told.due_ms()), (None, None));
+        let mut untold = bag(Dialect::Trail);
+        untold.put(kin, 100);
+        assert_eq!(next(&mut untold, 400).as_deref(), Some(&kin[..]));
+    }
+
+    #[test]
+    fn a_record_of_its_own_kind_is_said_in_the_bytes_of_its_own_kind() {
+        let line = b"k +1-2 5 5263873338 Kin";
+        let mut bag = bag(Dialect::Update);
+        let spelling = Spelling { skew: Some(b"+0.26387333869934082".to_vec()), uuid: None };
+        bag.spell(line, &spelling);
+        bag.put(line, 0);
+        assert_eq!(bag.next(300).map(|letter| letter.spelling), Some(spelling));
+        bag.put(b"k +1-2 6 7000000000 Ours", 0);
+        bag.carried(line, 300);
+        assert_eq!(bag.next(300).map(|letter| letter.spelling), Some(Spelling::default()));
+    }
+
+    #[test]
+    fn who_overwrites_and_says_something_older_is_told_again_so_often_and_no_more() {
+        let mut bag = bag(Dialect::Update);
+        bag.put(NEW, 0);
+        assert!(bag.next(0).is_some());
+        bag.carried(NEW, 0);
+        let mut salts = BTreeSet::new();
+        for _ in 0..2 {
+            bag.note(OLD, 1000);
+            assert!(bag.correct(NEW, OLD, 1000));
+            let letter = bag.next(1000).unwrap();
+            assert_eq!(letter.line, NEW);
+            salts.insert(letter.salt);
+            bag.carried(NEW, 1000);
+        }
+        assert_eq!(salts.len(), 2);
+        assert!(!bag.correct(NEW, OLD, 1000));
+        assert!(bag.correct(b"k +1-2 9 9 Ours", NEW, 1000));
+    }
+
+    #[test]
+    fn who_keeps_the_greater_time_is_not_told_again() {
+        for dialect in [Dialect::Changeloc, Dialect::At] {
+            assert!(!bag(dialect).correct(NEW, OLD, 0));
+        }
+    }
+
+    #[test]
+    fn what_may_have_crossed_something_older_is_said_back() {
+        let theirs = b"k +1-2 7 8 There";
+        let mut bag = bag(Dialect::Trail);
+        bag.put(OLD, 0);
+        assert!(bag.next(0).is_some());
+        bag.note(theirs, 10);
+        bag.carried(OLD, 20);
+        assert_eq!(next(&mut bag, 20).as_deref(), Some(&theirs[..]));
+        bag.carried(theirs, 30);
+        bag.note(b"k +1-2 9 9 There", 530);
+        assert_eq!(next(&mut bag, 9999), None);
+    }
+
+    #[test]
+    fn a_neighbour_that_was_away_is_believed_to_hold_nothing() {
+        let mut bag = bag(Dialect::At);
+        bag.put(NEW, 0);
+        assert!(bag.next(0).is_some());
+        bag.carried(NEW, 0);
+        bag.forget();
+        assert!(bag.is_empty());
+        bag.put(NEW, 0);
+        assert_eq!(next(&mut bag, 0).as_deref(), Some(NEW));
+    }
+
+    #[test]
+    fn what_is_believed_is_bounded() {
+        let mut bag = bag(Dialect::At);
+        for number in 0..100 {
+            bag.note(format!("k{number} +1-2 5 6 There").as_bytes(), 0);
+            assert!(bag.beliefs.len() <= 3 && bag.believed.len() <= 3);
+        }
+    }
+}
