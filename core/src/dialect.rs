@@ -18,12 +18,14 @@
 //! time after the ninth are cut off first, just as when a skew is printed here, and what remains below a nanosecond
 //! is cut off the sum. Whatever is not a number of that form, or is out of range, is refused.
 //!
-//! [`speech`] reads and prints the words, [`mailbag`] decides what is said to one neighbour and when.
+//! [`speech`] reads and prints the words, [`gate`] tells what follows from what was heard, and [`mailbag`] decides
+//! what is said to one neighbour and when.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 pub mod figure;
+pub mod gate;
 pub mod gps;
 pub mod mailbag;
 pub mod speech;

@@ -1,5 +1,6 @@
 //! What a server says about itself when `herd status` or the launcher asks.
 
+use crate::dialect::Dialect;
 use serde::{Deserialize, Serialize};
 
 /// The state of one server at one moment, as it travels: one line of JSON.
@@ -31,8 +32,15 @@ pub struct Report {
 pub struct LinkReport {
     /// The neighbour's name.
     pub name: String,
-    /// Whether the handshake is done and the link is not known to be broken.
+    /// Whether the handshake is done and the link is not known to be broken; of a neighbour of another make, whether
+    /// it answers.
     pub up: bool,
+    /// What a neighbour of another make speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaks: Option<Dialect>,
+    /// How many messages from there could not be read exactly and were refused, of a neighbour of another make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
 }
 
 impl Report {
@@ -70,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn link(name: &str, up: bool) -> LinkReport {
-        LinkReport { name: name.to_owned(), up }
+        LinkReport { name: name.to_owned(), up, ..LinkReport::default() }
     }
 
     #[test]
@@ -84,11 +92,19 @@ mod tests {
 
     #[test]
     fn a_report_of_another_version_is_read_as_far_as_it_is_known() {
-        let line = br#"{"name":"Hands","new":[1],"links":[{"name":"Wilkes","up":true,"speaks":"trail"}]}"#;
+        let line = br#"{"name":"Hands","new":[1],"links":[{"name":"Wilkes","up":true,"newer":"field"}]}"#;
         let report = Report::from_line(line).expect("a report");
         assert_eq!(report.name, "Hands");
         assert_eq!(report.pid, 0);
         assert_eq!(report.links, vec![link("Wilkes", true)]);
+    }
+
+    #[test]
+    fn a_neighbour_of_another_make_is_reported_with_what_it_speaks() {
+        let links = vec![LinkReport { speaks: Some(Dialect::Trail), refused: Some(2), ..link("P", false) }];
+        let line = Report { links, ..Report::default() }.to_line();
+        assert!(line.contains(r#"{"name":"P","up":false,"speaks":"trail","refused":2}"#), "{line}");
+        assert!(!Report { links: vec![link("A", true)], ..Report::default() }.to_line().contains("speaks"));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! on its way to them; so many times for one record and no more, so nothing that goes round can keep it busy.
 
 use super::Dialect;
+use super::gate::Overheard;
 use super::speech::{Letter, Spelling};
 use crate::limits::Limits;
 use crate::record::Record;
@@ -109,6 +110,19 @@ impl Mailbag {
         let settles = self.dialect.overwrites() && self.kin.contains(record.server);
         let from_ms = if settles { now_ms + self.settle_ms } else { now_ms };
         self.post(Waiting { client: record.client.to_vec(), line: line.to_vec(), salt: Vec::new(), from_ms });
+    }
+
+    /// Hears of what a neighbour of this make said.
+    pub fn overhear(&mut self, Overheard { line, spelling, is_held, newer }: &Overheard, now_ms: u64) {
+        if let Some(spelling) = spelling {
+            self.spell(line, spelling);
+        }
+        if *is_held {
+            self.note(line, now_ms);
+        }
+        if let Some(newer) = newer {
+            let _ = self.correct(newer, line, now_ms); // One that was told often enough must do without.
+        }
     }
 
     /// Notes how the neighbour's own kind writes a record.
