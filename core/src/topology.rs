@@ -3,6 +3,7 @@
 //! How a topology is written in a file is not known here; the program reads the file and builds the
 //! [`Topology`] from [`Server`]s and pairs of names.
 
+use crate::dialect::Dialect;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -20,8 +21,18 @@ pub struct Server {
     pub name: String,
     /// Where clients reach it, as `host:port`.
     pub clients: String,
-    /// Where its neighbours reach it, as `host:port`.
+    /// Where its neighbours reach it, as `host:port`; empty for a server of another make, which has no such address.
     pub peers: String,
+    /// What it speaks with its neighbours, if it is a server of another make.
+    pub speaks: Option<Dialect>,
+}
+
+impl Server {
+    /// The addresses it listens on.
+    fn addresses(&self) -> impl Iterator<Item = (Side, &String)> {
+        let peers = self.speaks.is_none().then_some((Side::Peers, &self.peers));
+        std::iter::once((Side::Clients, &self.clients)).chain(peers)
+    }
 }
 
 /// A valid herd: servers in the order they were given, and links without direction.
@@ -43,6 +54,7 @@ impl Topology {
             return Err(Problem::NoServers);
         }
         let places = places_of_names(&servers)?;
+        check_dialects(&servers)?;
         check_addresses(&servers)?;
         let mut joined = vec![BTreeSet::new(); servers.len()];
         for (server, neighbour) in links {
@@ -67,6 +79,11 @@ impl Topology {
     pub fn neighbours(&self, name: &str) -> Vec<&Server> {
         let place = self.servers.iter().position(|server| server.name == name);
         place.map_or_else(Vec::new, |place| self.links[place].iter().map(|&n| &self.servers[n]).collect())
+    }
+
+    /// Lists the servers that speak a dialect, in the order of the file.
+    pub fn speakers(&self, dialect: Dialect) -> impl Iterator<Item = &Server> {
+        self.servers.iter().filter(move |server| server.speaks == Some(dialect))
     }
 
     /// Lists the links, each once, by the names of its ends in the order of the file.
@@ -185,10 +202,19 @@ fn ends(
     }
 }
 
+/// A server of another make has one address, whatever it was meant to have.
+fn check_dialects(servers: &[Server]) -> Result<(), Problem> {
+    let odd =
+        servers.iter().find_map(|server| Some((server, server.speaks?)).filter(|_| !server.peers.is_empty()));
+    odd.map_or(Ok(()), |(server, speaks)| {
+        Err(Problem::PeersOfStranger { server: server.name.clone(), speaks })
+    })
+}
+
 fn check_addresses(servers: &[Server]) -> Result<(), Problem> {
     let mut owners: HashMap<(String, u16), (&str, Side)> = HashMap::new();
     for server in servers {
-        for (side, address) in [(Side::Clients, &server.clients), (Side::Peers, &server.peers)] {
+        for (side, address) in server.addresses() {
             let at = || Place { server: server.name.clone(), side };
             let end = parse_address(address).map_err(|fault| Problem::Address {
                 at: at(),
@@ -252,6 +278,7 @@ mod tests {
             name: (*name).to_owned(),
             clients: format!("127.0.0.1:{}", 1000 + place),
             peers: format!("127.0.0.1:{}", 2000 + place),
+            speaks: None,
         };
         names.iter().enumerate().map(server).collect()
     }
@@ -459,6 +486,20 @@ Wilkes       ● ●   ●   Goloman, Hands, Holiday
         assert!(matches!(Topology::new(herd, &[]), Err(Problem::AddressTwice { .. })));
     }
 
+    #[test]
+    fn a_server_of_another_make_has_no_address_for_peers() {
+        let mut herd = servers(&["A", "P"]);
+        herd[1].speaks = Some(Dialect::Trail);
+        let expected = "\"P\" speaks trail and has no address for peers; leave \"peers\" out";
+        assert_eq!(refusal(herd.clone(), &[]), expected);
+        herd[1].peers.clear();
+        let herd = Topology::new(herd, &[("A".to_owned(), "P".to_owned())]).expect("a valid topology");
+        let speakers =
+            |dialect| herd.speakers(dialect).map(|server| server.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(speakers(Dialect::Trail), ["P"]);
+        assert_eq!(speakers(Dialect::At), [""; 0]);
+    }
+
     /// Any herd of up to eight servers, its links as pairs of places.
     fn any_herd() -> impl Strategy<Value = (usize, Vec<(usize, usize)>)> {
         (1..9_usize).prop_flat_map(|size| (Just(size), proptest::collection::vec((0..size, 0..size), 0..16)))
@@ -517,7 +558,7 @@ Wilkes       ● ●   ●   Goloman, Hands, Holiday
 
         #[test]
         fn no_name_and_no_address_panics(name in ".*", clients in ".*", peers in "[0-9a-z:.\\[\\]]*") {
-            let refused = Topology::new(vec![Server { name, clients, peers }], &[]).err();
+            let refused = Topology::new(vec![Server { name, clients, peers, speaks: None }], &[]).err();
             prop_assert!(refused.is_none_or(|problem| !problem.to_string().is_empty()));
         }
     }

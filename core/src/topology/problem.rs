@@ -1,6 +1,7 @@
 //! Why servers and links make no herd, in words that say what to write instead.
 
 use super::NAME_MAX;
+use crate::dialect::Dialect;
 use std::fmt;
 
 /// Which of a server's two addresses is meant.
@@ -55,6 +56,13 @@ pub enum Problem {
         address: String,
         /// The first that has it.
         first: Place,
+    },
+    /// A server of another make with an address for peers.
+    PeersOfStranger {
+        /// The server.
+        server: String,
+        /// What it speaks.
+        speaks: Dialect,
     },
     /// A link from or to a server that is not in the herd.
     UnknownNeighbour {
@@ -130,6 +138,9 @@ impl fmt::Display for Problem {
                 f,
                 "address {address:?} is taken by the {side} of {server:?}; give each listener a port of its own"
             ),
+            Problem::PeersOfStranger { server, speaks } => {
+                write!(f, "{server:?} speaks {speaks} and has no address for peers; leave \"peers\" out")
+            }
             Problem::UnknownNeighbour { neighbour, known, .. } => {
                 write!(f, "there is no server {neighbour:?}; write one of {}", known.join(", "))
             }
