@@ -4,24 +4,30 @@
 //! |---|---|---|---|
 //! | [`Execute`] | session | store | the batch, with answers, and why it paused |
 //! | [`Find`] | session | store | nothing, once the search is over |
+//! | [`Recall`] | gate | store | a record line, if the client is known |
 //! | [`Near`] | session | places | JSON |
-//! | [`LinkUp`], [`LinkDown`] | peer | store | nothing |
-//! | [`Hear`] | peer | store | nothing, once it was heard: back-pressure |
-//! | [`Take`] | peer | store | the bytes to write next |
-//! | [`Flood`] | store | peer | nothing: a doorbell |
+//! | [`LinkUp`], [`LinkDown`] | peer, dialect | store | nothing |
+//! | [`Hear`] | peer, dialect, gate | store | nothing, once it was heard: back-pressure |
+//! | [`Take`] | peer, dialect | store | the bytes to write next |
+//! | [`Flood`] | store | peer, dialect | nothing: a doorbell |
+//! | [`Overhear`] | gate | dialect | nothing |
+//! | [`Ask`] | gate | dialect | a record line, if anybody in the herd knows the client |
+//! | [`Answers`] | node | dialect | whether the neighbour answers |
 //! | [`Join`] | door | peer | nothing |
 //! | [`Count`] | node | store | a [`Census`] |
 //! | [`Dump`] | node | store | every record line |
 //! | [`Flush`] | node | store | nothing, once all is on disk |
-//! | [`Stop`] | node | listener, session, peer | nothing |
+//! | [`Stop`] | node | listener, session, peer, dialect | nothing |
 
 use crate::door::Shaken;
 use actix::{Message, MessageResponse, Recipient};
 use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
+use herd_core::dialect::gate::Overheard;
 use herd_core::link::Frame;
 use herd_core::replica::{Counts, Load};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Execute a client's lines.
 #[derive(Debug, Message)]
@@ -49,6 +55,34 @@ pub struct Find {
     /// The client's ID.
     pub client: Vec<u8>,
 }
+
+/// What is known of a client, here and now?
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Vec<u8>>")]
+pub struct Recall {
+    /// The client's ID.
+    pub client: Vec<u8>,
+}
+
+/// A neighbour of another make said something that concerns this one, or was this one.
+#[derive(Clone, Debug, PartialEq, Message)]
+#[rtype(result = "()")]
+pub struct Overhear(pub Overheard);
+
+/// This neighbour of another make asks for a client that is unknown here: does anybody else know it?
+#[derive(Clone, Debug, PartialEq, Message)]
+#[rtype(result = "Option<Vec<u8>>")]
+pub struct Ask {
+    /// The search.
+    pub uuid: Uuid,
+    /// The client's ID.
+    pub client: Vec<u8>,
+}
+
+/// Does this neighbour of another make answer?
+#[derive(Clone, Copy, Debug, PartialEq, Message)]
+#[rtype(result = "bool")]
+pub struct Answers;
 
 /// What is near a spot? The answer is JSON in the form of a Google Nearby Search, without a newline at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Message)]

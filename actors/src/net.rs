@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 /// A connection, real or simulated.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -26,6 +26,11 @@ pub trait Network: Send + Sync {
 
     /// Connects to an address, `host:port`.
     fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket>;
+
+    /// The IP addresses of a host.
+    fn resolve<'a>(&'a self, host: &'a str) -> Step<'a, Vec<IpAddr>> {
+        Box::pin(async move { Ok(lookup_host((host, 0)).await?.map(|address| address.ip()).collect()) })
+    }
 }
 
 /// Connections that come in at one address.

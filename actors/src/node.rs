@@ -1,10 +1,12 @@
 //! One server: the only place that knows all its actors.
 
 use crate::attendance::{Attendance, Seat};
+use crate::dialect::gate::{self, Gate, Known};
+use crate::dialect::{self, DialectActor};
 use crate::door::{Credentials, Shaken, greet, tell_status};
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
-use crate::messages::{Census, Count, Dump, Flush, Join, Near, Stop};
+use crate::messages::{Answers, Census, Count, Dump, Flush, Join, Near, Stop};
 use crate::net::{Incoming, Seams, Socket};
 use crate::peer::{self, Ends, PeerActor};
 use crate::session::{self, SessionActor};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub peers: String,
     /// The servers it keeps links to.
     pub neighbours: Vec<Neighbour>,
+    /// The servers of another make that it speaks with.
+    pub strangers: Vec<dialect::Neighbour>,
     /// Whether servers may join that it does not know.
     pub open: bool,
     /// What servers must know and show to be neighbours.
@@ -108,8 +112,9 @@ impl Node {
         let (replica, journal) = recall(&settings).await.map_err(StartError::Disk)?;
         let store =
             StoreActor::new(replica, journal, Arc::clone(&seams.dice), Arc::clone(&seams.abort)).start();
-        let sessions = Sessions::new(&store, near, &settings.limits, &seams);
-        let neighbours = Neighbours::new(settings, store, seams);
+        let strangers = Strangers::new(&settings, &store, &seams);
+        let sessions = Sessions::new(&store, near, &settings.limits, &seams, Rc::clone(&strangers.gate));
+        let neighbours = Neighbours::new(settings, store, strangers, seams);
         let listeners = vec![
             ListenerActor::new(for_clients, sessions.welcome()).start(),
             ListenerActor::new(for_peers, neighbours.welcome()).start(),
@@ -179,6 +184,8 @@ const SWEEP_MIN: usize = 64;
 /// The sessions of a server.
 struct Sessions {
     desk: session::Desk,
+    /// Where connections go first that may be a stranger's.
+    gate: Rc<Gate>,
     limits: Limits,
     attendance: Attendance,
     /// Those that were started; those that have ended are swept out whenever the number has doubled.
@@ -188,7 +195,13 @@ struct Sessions {
 }
 
 impl Sessions {
-    fn new(store: &Addr<StoreActor>, near: Recipient<Near>, limits: &Limits, seams: &Seams) -> Rc<Self> {
+    fn new(
+        store: &Addr<StoreActor>,
+        near: Recipient<Near>,
+        limits: &Limits,
+        seams: &Seams,
+        gate: Rc<Gate>,
+    ) -> Rc<Self> {
         let desk = session::Desk {
             execute: store.clone().recipient(),
             find: store.clone().recipient(),
@@ -197,6 +210,7 @@ impl Sessions {
         };
         Rc::new(Self {
             desk,
+            gate,
             limits: limits.clone(),
             attendance: Attendance::default(),
             started: RefCell::default(),
@@ -209,12 +223,24 @@ impl Sessions {
         Box::new(move |socket, from| sessions.open(socket, from))
     }
 
-    fn open(&self, socket: Socket, from: SocketAddr) {
+    fn open(self: &Rc<Self>, socket: Socket, from: SocketAddr) {
         let Limits { sessions_max, sessions_per_address_max, .. } = self.limits;
         let seat = match self.attendance.enter_from(from.ip(), sessions_max, sessions_per_address_max) {
             Ok(seat) => seat,
             Err(full) => return warn!("session {from} refused: {full}"),
         };
+        if !self.gate.is_for(from.ip()) {
+            return self.start(socket, from, seat);
+        }
+        let sessions = Rc::clone(self);
+        actix_rt::spawn(async move {
+            if let Some(socket) = sessions.gate.open(socket, from).await {
+                sessions.start(socket, from, seat);
+            }
+        });
+    }
+
+    fn start(&self, socket: Socket, from: SocketAddr, seat: Seat) {
         let session = SessionActor::new(socket, from, self.desk.clone(), &self.limits, seat);
         let mut started = self.started.borrow_mut();
         if started.len() >= self.sweep_at.get() {
@@ -225,6 +251,7 @@ impl Sessions {
     }
 
     async fn stop(&self) {
+        self.gate.close();
         for session in self.started.take() {
             session.do_send(Stop); // One that is gone needs no telling.
         }
@@ -232,10 +259,67 @@ impl Sessions {
     }
 }
 
+/// The neighbours of another make.
+struct Strangers {
+    gate: Rc<Gate>,
+    actors: Vec<(dialect::Neighbour, Addr<DialectActor>)>,
+    attendance: Attendance,
+}
+
+impl Strangers {
+    fn new(settings: &Settings, store: &Addr<StoreActor>, seams: &Seams) -> Self {
+        let (limits, attendance) = (&settings.limits, Attendance::default());
+        let start = |stranger: &dialect::Neighbour| {
+            let seat = attendance.enter(limits.neighbours_max)?;
+            let here = settings.name.as_str().into();
+            let (desk, seams) = (desk_of(store), seams.clone());
+            let actor = DialectActor::new(here, stranger.clone(), desk, limits, seams, seat).start();
+            Some((stranger.clone(), actor))
+        };
+        let actors: Vec<_> = settings.strangers.iter().filter_map(start).collect();
+        let known = |(stranger, actor): &(dialect::Neighbour, Addr<DialectActor>)| {
+            Known::new(stranger, actor.clone().recipient(), actor.clone().recipient())
+        };
+        let desk = gate::Desk { recall: store.clone().recipient(), hear: store.clone().recipient() };
+        let gate = Gate::new(actors.iter().map(known).collect(), desk, limits, seams);
+        Self { gate, actors, attendance }
+    }
+
+    /// Asks all at once, since one that is away may take its time.
+    async fn report(&self) -> Vec<LinkReport> {
+        let ask = |(stranger, actor): &(dialect::Neighbour, Addr<DialectActor>)| {
+            (stranger.clone(), actix_rt::spawn(actor.send(Answers)))
+        };
+        let mut reports = Vec::new();
+        for (stranger, answer) in self.actors.iter().map(ask).collect::<Vec<_>>() {
+            let up = matches!(answer.await, Ok(Ok(true)));
+            let refused = self.gate.refused(&stranger.name);
+            reports.push(LinkReport { name: stranger.name, up, speaks: Some(stranger.speaks), refused });
+        }
+        reports
+    }
+
+    async fn stop(&self) {
+        self.actors.iter().for_each(|(_, actor)| actor.do_send(Stop)); // One that is gone needs no telling.
+        self.attendance.emptied().await;
+    }
+}
+
+/// Whom those tell and ask who speak with neighbours.
+fn desk_of(store: &Addr<StoreActor>) -> peer::Desk {
+    peer::Desk {
+        link_up: store.clone().recipient(),
+        link_down: store.clone().recipient(),
+        hear: store.clone().recipient(),
+        take: store.clone().recipient(),
+    }
+}
+
 /// The peers of a server, and its door for those that call.
 struct Neighbours {
     settings: Settings,
     store: Addr<StoreActor>,
+    strangers: Strangers,
     desk: peer::Desk,
     seams: Seams,
     began: Instant,
@@ -248,17 +332,12 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    fn new(settings: Settings, store: Addr<StoreActor>, seams: Seams) -> Rc<Self> {
-        let desk = peer::Desk {
-            link_up: store.clone().recipient(),
-            link_down: store.clone().recipient(),
-            hear: store.clone().recipient(),
-            take: store.clone().recipient(),
-        };
+    fn new(settings: Settings, store: Addr<StoreActor>, strangers: Strangers, seams: Seams) -> Rc<Self> {
         let neighbours = Self {
             settings,
+            desk: desk_of(&store),
             store,
-            desk,
+            strangers,
             seams,
             began: Instant::now(),
             peers: RefCell::default(),
@@ -310,7 +389,7 @@ impl Neighbours {
         let is_known = self.peers.borrow().contains_key(&hello.from);
         if hello.to != *name {
             Err(Refusal::new(format!("this is {name}, not {}", hello.to)))
-        } else if hello.purpose == Purpose::Status || is_known || (*open && hello.from != *name) {
+        } else if hello.purpose == Purpose::Status || is_known || (*open && self.may_join(&hello.from)) {
             Ok(())
         } else {
             let who = &hello.from;
@@ -318,6 +397,12 @@ impl Neighbours {
                 "{who} is no neighbour of {name}: name it in the topology or start {name} with --open"
             )))
         }
+    }
+
+    /// Whether no other server here has that name.
+    fn may_join(&self, name: &str) -> bool {
+        let Settings { name: here, strangers, .. } = &self.settings;
+        name != here && strangers.iter().all(|stranger| stranger.name != name)
     }
 
     fn join(&self, name: &str, shaken: Shaken) {
@@ -341,14 +426,16 @@ impl Neighbours {
     async fn report(&self) -> Report {
         let census = self.store.send(Count).await.unwrap_or_default();
         let names: Vec<String> = self.peers.borrow().keys().cloned().collect();
-        let links = names.into_iter().map(|name| LinkReport { up: census.links.contains(&name), name });
+        let link = |name| LinkReport { up: census.links.contains(&name), name, ..LinkReport::default() };
+        let mut links: Vec<LinkReport> = names.into_iter().map(link).collect();
+        links.extend(self.strangers.report().await);
         Report {
             name: self.settings.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             clients_known: census.clients as u64,
             uptime_s: self.began.elapsed().as_secs(),
-            links: links.collect(),
+            links,
         }
     }
 
@@ -357,6 +444,7 @@ impl Neighbours {
         for peer in self.peers.take().into_values() {
             peer.do_send(Stop); // One that is gone needs no telling.
         }
+        self.strangers.stop().await;
         self.attendance.emptied().await;
     }
 }

@@ -1,15 +1,16 @@
 //! The store: it owns what this server knows of all clients, the seen UUIDs, and what links are to be told.
 //!
-//! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers, and
-//! [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer that took everything when there is
-//! more. Every rule is in [`Replica`]; here are its mailbox and its timer, and in [`keeper`] its disk. It never ends
-//! alone: a store that panics, or whose disk fails, ends the whole server, which must not go on answering.
+//! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers,
+//! [`Recall`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer that took
+//! everything when there is more. Every rule is in [`Replica`]; here are its mailbox and its timer, and in [`keeper`]
+//! its disk. It never ends alone: a store that panics, or whose disk fails, ends the whole server, which must not go
+//! on answering.
 
 pub mod keeper;
 
 use crate::journal::Journal;
 use crate::messages::{
-    Census, Count, Dump, Execute, Executed, Find, Flood, Flush, Hear, LinkDown, LinkUp, Take,
+    Census, Count, Dump, Execute, Executed, Find, Flood, Flush, Hear, LinkDown, LinkUp, Recall, Take,
 };
 use crate::net::{Abort, Dice};
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Response, ResponseFuture};
@@ -207,6 +208,18 @@ impl Handler<Find> for StoreActor {
         Box::pin(async {
             let _ = wait.await; // A store that is gone answers nothing; the session finds out by itself.
         })
+    }
+}
+
+impl Handler<Recall> for StoreActor {
+    type Result = Option<Vec<u8>>;
+
+    fn handle(&mut self, Recall { client }: Recall, _: &mut Self::Context) -> Option<Vec<u8>> {
+        let store = self.replica.store();
+        let mut line = Vec::new();
+        store.record(store.find(&client)?)?.print(&mut line);
+        line.pop();
+        Some(line)
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Limits {
     pub dialect_silence_ms: u64,
     /// How long one message of a neighbour of another make may take, either way.
     pub dialect_message_ms: u64,
+    /// How long a neighbour of another make that closes the connection of an update itself is given for it.
+    pub dialect_linger_ms: u64,
     /// Connections to one neighbour of another make open at once.
     pub dialect_connections_max: usize,
     /// Updates taken from the store that wait for one neighbour of another make. More stay in the store.
@@ -117,6 +119,7 @@ impl Default for Limits {
             redial_max_ms: 5_000,
             dialect_silence_ms: 50,
             dialect_message_ms: 2_000,
+            dialect_linger_ms: 200,
             dialect_connections_max: 8,
             dialect_letters_max: 1024,
             dialect_beliefs_max: 16_384,

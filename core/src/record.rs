@@ -52,11 +52,6 @@ impl PartialEq for Time<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.text() == other.text()
     }
-
-    /// The number they stand for.
-    pub(crate) fn value(self) -> Decimal<'a> {
-        self.value
-    }
 }
 
 /// A client's location as one server heard it. Borrowed: the store and the wire own the bytes.

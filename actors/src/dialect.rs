@@ -1,0 +1,478 @@
+//! The dialect: it speaks to one neighbour of another make, and to the store as if that were a peer.
+//!
+//! It says [`LinkUp`] when the neighbour takes connections and [`LinkDown`] when it does not, and says everything the
+//! store has for it ([`Take`]) in the neighbour's own words, one connection per message. It hears [`Flood`] when there
+//! is something to take, [`Overhear`] and [`Ask`] when the gate took something from there, [`Answers`] when somebody
+//! wants to know, and [`Stop`], upon which it says what is left to say and ends. While the neighbour is away it dials
+//! after growing delays. What is said and when is decided by the [`Mailbag`].
+
+use crate::attendance::Seat;
+use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Stop, Take};
+use crate::net::{Seams, Socket};
+use crate::peer::Desk;
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, ResponseActFuture,
+    ResponseFuture, SpawnHandle, WrapFuture,
+};
+use herd_core::dialect::mailbag::Mailbag;
+use herd_core::dialect::{Dialect, gps, speech};
+use herd_core::limits::Limits;
+use herd_core::link::{Frame, Inbox};
+use herd_core::redial::Backoff;
+use log::{debug, info, trace, warn};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+pub mod gate;
+
+/// Speaks to one neighbour of another make.
+pub struct DialectActor {
+    here: Arc<str>,
+    there: Arc<Neighbour>,
+    desk: Desk,
+    limits: Limits,
+    seams: Seams,
+    backoff: Backoff,
+    bag: Mailbag,
+    state: State,
+    /// Counts up with each change of state: what began in an earlier era is void.
+    era: u64,
+    /// The delay before the next attempt, while the neighbour is away.
+    redial: Option<SpawnHandle>,
+    /// A connection that showed that the neighbour is back; the first message goes over it.
+    spare: Option<Socket>,
+    /// True while the store is asked for more, and whether it has rung meanwhile.
+    taking: Option<Rung>,
+    /// Questions to the neighbour under way.
+    questions: usize,
+    /// The neighbour's own questions.
+    asked: HashMap<Uuid, oneshot::Sender<Option<Vec<u8>>>>,
+    /// When a letter is to be carried that waits for its time.
+    due: Option<SpawnHandle>,
+    /// Where milliseconds count from.
+    began: Instant,
+    /// True once it is to end.
+    stopping: bool,
+    /// The last reason why the neighbour was away, so that the log says each only once.
+    last_failure: String,
+    /// Its place among the peers of the server.
+    _seat: Seat,
+}
+
+/// A neighbour of another make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its name.
+    pub name: String,
+    /// Its only address, `host:port`.
+    pub clients: String,
+    /// What it speaks.
+    pub speaks: Dialect,
+    /// The names of all servers of the herd that speak the same.
+    pub kin: Vec<String>,
+}
+
+/// Whether the neighbour takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Here,
+    Away,
+}
+
+/// Whether the store rang while it was being asked: what it has now may not be in the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rung(bool);
+
+impl DialectActor {
+    /// An actor that speaks to a neighbour, and keeps `seat` as long as it lasts.
+    pub fn new(
+        here: Arc<str>,
+        there: Neighbour,
+        desk: Desk,
+        limits: &Limits,
+        seams: Seams,
+        seat: Seat,
+    ) -> Self {
+        Self {
+            here,
+            bag: Mailbag::new(there.speaks, &there.kin, limits),
+            there: Arc::new(there),
+            desk,
+            limits: limits.clone(),
+            seams,
+            backoff: Backoff::new(limits),
+            state: State::Away,
+            era: 0,
+            redial: None,
+            spare: None,
+            taking: None,
+            questions: 0,
+            asked: HashMap::new(),
+            due: None,
+            began: Instant::now(),
+            stopping: false,
+            last_failure: String::new(),
+            _seat: seat,
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn link(&self) -> Arc<str> {
+        self.there.name.as_str().into()
+    }
+
+    fn caller(&self) -> Caller {
+        Caller { there: Arc::clone(&self.there), seams: self.seams.clone(), limits: self.limits.clone() }
+    }
+
+    fn dial(&mut self, ctx: &mut Context<Self>) {
+        self.redial = None;
+        let caller = self.caller();
+        let dialling = async move { caller.connect().await };
+        let dialled = |result, dialect: &mut Self, ctx: &mut Context<Self>| match result {
+            Ok(socket) => dialect.arrive(socket, ctx),
+            Err(error) if dialect.state == State::Away => dialect.dial_later(&error, ctx),
+            Err(_) => {} // Somebody else has found it meanwhile.
+        };
+        ctx.spawn(dialling.into_actor(self).map(dialled));
+    }
+
+    /// The neighbour takes connections: the store gives everything, since nobody knows what the neighbour has.
+    fn arrive(&mut self, socket: Socket, ctx: &mut Context<Self>) {
+        if let Some(redial) = self.redial.take() {
+            ctx.cancel_future(redial);
+        }
+        if self.state == State::Here {
+            return;
+        }
+        info!("link to {} up speaks={}", self.there.name, self.there.speaks);
+        self.last_failure.clear();
+        self.backoff.reset();
+        self.turn(State::Here);
+        self.spare = Some(socket);
+        // A store that is gone is found out when it is asked what there is to say.
+        self.desk.link_up.do_send(LinkUp { link: self.link(), flood: ctx.address().recipient() });
+        self.take(ctx);
+    }
+
+    /// The neighbour takes no connections: what waits for it waits in the store.
+    fn depart(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
+        if self.state == State::Here {
+            info!("link to {} down reason={error}", self.there.name);
+            self.turn(State::Away);
+            // A store that is gone has no links to forget.
+            self.desk.link_down.do_send(LinkDown { link: self.link() });
+            self.dial_later(error, ctx);
+        }
+    }
+
+    fn turn(&mut self, state: State) {
+        self.state = state;
+        self.era += 1;
+        self.bag.forget();
+        self.spare = None;
+        self.taking = None;
+        self.questions = 0;
+        self.asked.clear();
+    }
+
+    fn dial_later(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
+        let reason = error.to_string();
+        if reason == self.last_failure {
+            debug!("no link to {}: {reason}", self.there.name);
+        } else {
+            warn!("no link to {} at {}: {reason}", self.there.name, self.there.clients);
+            self.last_failure = reason;
+        }
+        if self.stopping {
+            return ctx.stop();
+        }
+        let dice = u64::try_from((self.seams.dice)() & u128::from(u64::MAX)).unwrap_or_default();
+        let delay = Duration::from_millis(self.backoff.delay_ms(dice));
+        self.redial = Some(ctx.run_later(delay, Self::dial));
+    }
+
+    /// Asks the store for more, if there is room for it.
+    fn take(&mut self, ctx: &mut Context<Self>) {
+        if self.state == State::Away || self.taking.is_some() || !self.bag.has_room() {
+            return;
+        }
+        self.taking = Some(Rung(false));
+        let era = self.era;
+        let taking = self.desk.take.send(Take { link: self.link(), chunk: Vec::new() });
+        let taken = taking.into_actor(self);
+        ctx.spawn(taken.map(move |chunk, dialect: &mut Self, ctx| {
+            if era == dialect.era {
+                dialect.taken(chunk, ctx);
+            }
+        }));
+    }
+
+    fn taken(&mut self, chunk: Result<Vec<u8>, MailboxError>, ctx: &mut Context<Self>) {
+        let rung = self.taking.take();
+        let Ok(chunk) = chunk else { return ctx.stop() };
+        let is_all = chunk.is_empty();
+        let mut inbox = Inbox::new(chunk);
+        while let Ok(Some(frame)) = inbox.next(usize::MAX) {
+            self.say(frame, ctx);
+        }
+        self.deliver(ctx);
+        if !is_all || rung == Some(Rung(true)) {
+            self.take(ctx);
+        } else if self.bag.is_empty() {
+            self.rest(ctx);
+        }
+    }
+
+    /// Everything is said.
+    fn rest(&mut self, ctx: &mut Context<Self>) {
+        self.spare = None;
+        if self.stopping {
+            ctx.stop();
+        }
+    }
+
+    fn say(&mut self, frame: Frame, ctx: &mut Context<Self>) {
+        let now_ms = self.now_ms();
+        match frame {
+            Frame::Update(update) => update.lines().for_each(|line| self.bag.put(line, now_ms)),
+            Frame::Which { uuid, client } => self.ask(uuid, client, ctx),
+            Frame::Found { uuid, mut line } => {
+                line.pop();
+                self.answer(uuid, Some(line));
+            }
+            Frame::NotFound { uuid } => self.answer(uuid, None),
+            Frame::Ping | Frame::Bye { .. } => {}
+        }
+    }
+
+    fn answer(&mut self, uuid: Uuid, record: Option<Vec<u8>>) {
+        if let Some(asker) = self.asked.remove(&uuid) {
+            let _ = asker.send(record); // Who asked may have given up waiting.
+        }
+    }
+
+    /// Carries what may be carried now, and sees to it that the rest is when it may.
+    fn deliver(&mut self, ctx: &mut Context<Self>) {
+        while let Some(letter) = self.bag.next(self.now_ms()) {
+            if let Some(message) = letter.print(self.there.speaks, &self.here, &self.there.name) {
+                self.carry(letter.line, message, ctx);
+            } else {
+                warn!("{} cannot be told {}: too long", self.there.name, letter.line.escape_ascii());
+                self.bag.carried(&letter.line, self.now_ms());
+            }
+        }
+        if let Some(due) = self.due.take() {
+            ctx.cancel_future(due);
+        }
+        if let Some(due_ms) = self.bag.due_ms().filter(|_| self.state == State::Here) {
+            let delay = Duration::from_millis(due_ms.saturating_sub(self.now_ms()).max(1));
+            self.due = Some(ctx.run_later(delay, Self::deliver));
+        }
+    }
+
+    fn carry(&mut self, line: Vec<u8>, message: Vec<u8>, ctx: &mut Context<Self>) {
+        let (caller, spare, era) = (self.caller(), self.spare.take(), self.era);
+        let carrying = async move { caller.tell(spare, &message).await };
+        ctx.spawn(carrying.into_actor(self).map(move |result, dialect, ctx| {
+            if era == dialect.era {
+                dialect.carried(&line, result, ctx);
+            }
+        }));
+    }
+
+    fn carried(&mut self, line: &[u8], result: io::Result<()>, ctx: &mut Context<Self>) {
+        if let Err(error) = result {
+            return self.depart(&error, ctx);
+        }
+        self.bag.carried(line, self.now_ms());
+        self.deliver(ctx);
+        self.take(ctx);
+    }
+
+    /// Asks the neighbour for a client, if its kind can be asked.
+    fn ask(&mut self, uuid: Uuid, client: Vec<u8>, ctx: &mut Context<Self>) {
+        let question = speech::question(self.there.speaks, &client, uuid);
+        let question = question.filter(|_| self.questions < self.limits.dialect_connections_max);
+        let Some(question) = question else { return self.tell_store(Frame::NotFound { uuid }) };
+        self.questions += 1;
+        let (caller, era) = (self.caller(), self.era);
+        let asking = async move { caller.ask(&question, &client).await };
+        ctx.spawn(asking.into_actor(self).map(move |answer, dialect: &mut Self, ctx| {
+            if era == dialect.era {
+                dialect.questions -= 1;
+                dialect.heard(uuid, answer, ctx);
+            }
+        }));
+    }
+
+    fn heard(&mut self, uuid: Uuid, answer: io::Result<gps::Answer>, ctx: &mut Context<Self>) {
+        match answer {
+            Ok(gps::Answer::Found(line)) => self.tell_store(Frame::Found { uuid, line }),
+            Ok(gps::Answer::NotFound) => self.tell_store(Frame::NotFound { uuid }),
+            Ok(gps::Answer::Unreadable) => {
+                warn!("{} gave an answer that cannot be read exactly", self.there.name);
+                self.tell_store(Frame::NotFound { uuid });
+            }
+            Err(error) => {
+                self.tell_store(Frame::NotFound { uuid });
+                self.depart(&error, ctx);
+            }
+        }
+    }
+
+    fn tell_store(&self, frame: Frame) {
+        // A store that is gone is found out when it is asked what there is to say.
+        self.desk.hear.do_send(Hear { link: self.link(), frames: vec![frame] });
+    }
+}
+
+impl Actor for DialectActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.dial(ctx);
+    }
+}
+
+impl Handler<Flood> for DialectActor {
+    type Result = ();
+
+    fn handle(&mut self, Flood: Flood, ctx: &mut Self::Context) {
+        match &mut self.taking {
+            Some(rung) => *rung = Rung(true),
+            None => self.take(ctx),
+        }
+    }
+}
+
+impl Handler<Overhear> for DialectActor {
+    type Result = ();
+
+    fn handle(&mut self, Overhear(overheard): Overhear, ctx: &mut Self::Context) {
+        if self.state == State::Here {
+            self.bag.overhear(&overheard, self.now_ms());
+            self.deliver(ctx);
+        } else if let Some(redial) = self.redial.take_if(|_| overheard.is_held) {
+            ctx.cancel_future(redial); // It may be the one that spoke, so it is back.
+            self.dial(ctx);
+        }
+    }
+}
+
+impl Handler<Ask> for DialectActor {
+    type Result = ResponseFuture<Option<Vec<u8>>>;
+
+    fn handle(&mut self, Ask { uuid, client }: Ask, _: &mut Self::Context) -> Self::Result {
+        if self.state == State::Away || self.asked.contains_key(&uuid) {
+            return Box::pin(std::future::ready(None));
+        }
+        let (answer, answered) = oneshot::channel();
+        self.asked.insert(uuid, answer);
+        self.tell_store(Frame::Which { uuid, client });
+        let limit = Duration::from_millis(self.limits.search_ms.saturating_mul(2));
+        Box::pin(async move { timeout(limit, answered).await.ok()?.ok()? })
+    }
+}
+
+impl Handler<Answers> for DialectActor {
+    type Result = ResponseActFuture<Self, bool>;
+
+    fn handle(&mut self, Answers: Answers, _: &mut Self::Context) -> Self::Result {
+        let caller = self.caller();
+        let limit = Duration::from_millis(self.limits.search_ms);
+        let dialling = async move { timeout(limit, caller.connect()).await.unwrap_or_else(|_| Err(late())) };
+        Box::pin(dialling.into_actor(self).map(|result, dialect: &mut Self, ctx| {
+            let answers = result.is_ok();
+            match result {
+                Ok(socket) => dialect.arrive(socket, ctx),
+                Err(error) => dialect.depart(&error, ctx),
+            }
+            answers
+        }))
+    }
+}
+
+impl Handler<Stop> for DialectActor {
+    type Result = ();
+
+    fn handle(&mut self, Stop: Stop, ctx: &mut Self::Context) {
+        self.stopping = true;
+        if self.state == State::Away { ctx.stop() } else { self.take(ctx) }
+    }
+}
+
+/// The most of an answer to a question that is read.
+const ANSWER_MAX: u64 = 4096;
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+/// Makes connections to one neighbour, one for each message.
+struct Caller {
+    there: Arc<Neighbour>,
+    seams: Seams,
+    limits: Limits,
+}
+
+impl Caller {
+    async fn connect(&self) -> io::Result<Socket> {
+        let limit = Duration::from_millis(self.limits.connect_ms);
+        let connecting = self.seams.network.connect(&self.there.clients);
+        timeout(limit, connecting).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Says a message on a connection of its own.
+    async fn say(&self, spare: Option<Socket>, message: &[u8]) -> io::Result<Socket> {
+        let mut socket = match spare {
+            Some(socket) => socket,
+            None => self.connect().await?,
+        };
+        trace!(target: "herd::wire", "link {} < {}", self.there.name, message.escape_ascii());
+        let limit = Duration::from_millis(self.limits.dialect_message_ms);
+        timeout(limit, socket.write_all(message)).await.unwrap_or_else(|_| Err(late()))?;
+        Ok(socket)
+    }
+
+    /// Tells an update. A neighbour that closes the connection itself is given a while for it.
+    async fn tell(&self, spare: Option<Socket>, message: &[u8]) -> io::Result<()> {
+        let mut socket = self.say(spare, message).await?;
+        if self.there.speaks.closes() {
+            let linger = Duration::from_millis(self.limits.dialect_linger_ms);
+            let (mut answer, mut rest) = (Vec::new(), (&mut socket).take(ANSWER_MAX));
+            // Whatever it answers or does not: the message was sent.
+            let _ = timeout(linger, rest.read_to_end(&mut answer)).await;
+        }
+        let _ = socket.shutdown().await; // A neighbour that has closed the connection already has had the message.
+        Ok(())
+    }
+
+    /// Asks for a client, until the answer is whole or the connection ends.
+    async fn ask(&self, question: &[u8], client: &[u8]) -> io::Result<gps::Answer> {
+        let mut socket = self.say(None, question).await?;
+        let limit = Duration::from_millis(self.limits.search_ms);
+        let answer = async {
+            let mut answer = Vec::new();
+            let mut whole = (&mut socket).take(ANSWER_MAX);
+            while whole.read_buf(&mut answer).await? > 0 {
+                let heard = gps::parse(&answer, client, &self.there.name);
+                if heard != gps::Answer::Unreadable {
+                    return Ok(heard);
+                }
+            }
+            Ok(gps::Answer::Unreadable)
+        };
+        // One that is slow to answer may be asking others: it is there.
+        timeout(limit, answer).await.unwrap_or(Ok(gps::Answer::NotFound))
+    }
+}

@@ -1,0 +1,282 @@
+//! The gate: it takes the words of neighbours of another make, on the address for clients.
+//!
+//! Connections from the IP address of such a neighbour come here first. One whose first word belongs to a dialect of
+//! a neighbour at that address carries one message; any other is a client's and goes on to a session, with the bytes
+//! that were read. Nothing but the IP address says that a message is a neighbour's: this trusts the network.
+
+use super::Neighbour;
+use crate::messages::{Ask, Hear, Overhear, Recall};
+use crate::net::{Dice, Seams, Socket};
+use actix::Recipient;
+use herd_core::dialect::gate::consequence;
+use herd_core::dialect::speech::{Speech, Told, acknowledgement, parse};
+use herd_core::dialect::{Dialect, Opening, gps, opening};
+use herd_core::limits::Limits;
+use herd_core::line::print_invalid;
+use herd_core::link::{Frame, Update};
+use herd_core::record::Record;
+use herd_core::seen::Seen;
+use log::{debug, trace, warn};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
+
+/// Takes the words of neighbours of another make.
+pub struct Gate {
+    neighbours: Vec<Known>,
+    desk: Desk,
+    dice: Dice,
+    limits: Limits,
+    /// The UUIDs of updates that came in this way.
+    seen: RefCell<Seen>,
+    began: Instant,
+    /// True once nothing more is taken.
+    closed: watch::Sender<bool>,
+}
+
+/// Whom the gate asks and tells: the store, for each of these.
+#[derive(Clone)]
+pub struct Desk {
+    /// What is known of a client.
+    pub recall: Recipient<Recall>,
+    /// What a neighbour said that is news.
+    pub hear: Recipient<Hear>,
+}
+
+/// A neighbour whose words are taken.
+pub struct Known {
+    name: String,
+    speaks: Dialect,
+    host: String,
+    /// Where it is, as far as that is known.
+    addresses: RefCell<Vec<IpAddr>>,
+    overhear: Recipient<Overhear>,
+    ask: Recipient<Ask>,
+    /// Messages from there that could not be read exactly.
+    refused: Cell<u64>,
+}
+
+impl Known {
+    /// A neighbour, and the actor that speaks to it.
+    pub fn new(neighbour: &Neighbour, overhear: Recipient<Overhear>, ask: Recipient<Ask>) -> Self {
+        let host = neighbour.clients.rsplit_once(':').map_or(&*neighbour.clients, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Self {
+            name: neighbour.name.clone(),
+            speaks: neighbour.speaks,
+            addresses: RefCell::new(host.parse().into_iter().collect()),
+            host,
+            overhear,
+            ask,
+            refused: Cell::new(0),
+        }
+    }
+
+    fn is_at(&self, address: IpAddr) -> bool {
+        self.addresses.borrow().iter().any(|known| known.to_canonical() == address.to_canonical())
+    }
+}
+
+/// How often the address of a neighbour with the name of a host is looked up.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(30);
+
+/// How much is read at a time.
+const READ_SIZE: usize = 2 * 1024;
+
+impl Gate {
+    /// A gate for some neighbours.
+    pub fn new(neighbours: Vec<Known>, desk: Desk, limits: &Limits, seams: &Seams) -> Rc<Self> {
+        let gate = Rc::new(Self {
+            neighbours,
+            desk,
+            dice: seams.dice.clone(),
+            limits: limits.clone(),
+            seen: RefCell::new(Seen::new(limits.seen_max, limits.seen_ms)),
+            began: Instant::now(),
+            closed: watch::Sender::new(false),
+        });
+        let (looking, seams) = (Rc::clone(&gate), seams.clone());
+        if gate.neighbours.iter().any(|known| known.host.parse::<IpAddr>().is_err()) {
+            actix_rt::spawn(async move { looking.look_up(&seams).await });
+        }
+        gate
+    }
+
+    /// Whether connections from an address come here first.
+    pub fn is_for(&self, address: IpAddr) -> bool {
+        self.neighbours.iter().any(|known| known.is_at(address))
+    }
+
+    /// How many messages from a neighbour could not be read exactly.
+    pub fn refused(&self, name: &str) -> Option<u64> {
+        self.neighbours.iter().find(|known| known.name == name).map(|known| known.refused.get())
+    }
+
+    /// Takes nothing more.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Hears a connection; gives it back with what was read if it is a client's.
+    pub async fn open(&self, mut socket: Socket, from: SocketAddr) -> Option<Socket> {
+        let mut closed = self.closed.subscribe();
+        let hearing = async {
+            let mut bytes = Vec::new();
+            let spoken = self.spoken(from.ip());
+            match first_word(&mut socket, &mut bytes, &spoken).await {
+                Ok(Opening::Neighbour) => {
+                    self.hear(socket, bytes, from, &spoken).await;
+                    None
+                }
+                Ok(_) => Some(unread(bytes, socket)),
+                Err(error) => {
+                    debug!("connection from {from} broke: {error}");
+                    None
+                }
+            }
+        };
+        tokio::select! {
+            client = hearing => client,
+            _ = closed.wait_for(|&closed| closed) => None,
+        }
+    }
+
+    fn spoken(&self, from: IpAddr) -> Vec<Dialect> {
+        self.neighbours.iter().filter(|known| known.is_at(from)).map(|known| known.speaks).collect()
+    }
+
+    /// Hears a neighbour's message to its end, and answers it.
+    async fn hear(&self, mut socket: Socket, mut message: Vec<u8>, from: SocketAddr, spoken: &[Dialect]) {
+        let outcome = self.converse(&mut socket, &mut message, from, spoken).await;
+        trace!(target: "herd::wire", "neighbour {from} > {}", message.escape_ascii());
+        if let Err(error) = outcome {
+            debug!("message from {from} lost: {error}");
+        }
+    }
+
+    async fn converse(
+        &self,
+        socket: &mut Socket,
+        message: &mut Vec<u8>,
+        from: SocketAddr,
+        spoken: &[Dialect],
+    ) -> io::Result<()> {
+        self.read_message(socket, message).await?;
+        let line = message.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let answer = match parse(line, spoken) {
+            Ok(Speech::Update(told)) => self.take(&told, from.ip()).await,
+            Ok(Speech::Which { client, uuid }) => self.search(client, uuid, from.ip()).await,
+            Err(fault) => {
+                warn!("message from {from} refused: {fault}");
+                self.count_refused(from.ip());
+                let mut answer = Vec::new();
+                print_invalid(line.strip_suffix(b"\r").unwrap_or(line), &mut answer);
+                answer
+            }
+        };
+        let limit = Duration::from_millis(self.limits.dialect_message_ms);
+        let saying = async {
+            socket.write_all(&answer).await?;
+            socket.shutdown().await
+        };
+        timeout(limit, saying).await?
+    }
+
+    /// Reads until a newline, the end of the connection, or silence.
+    async fn read_message(&self, socket: &mut Socket, message: &mut Vec<u8>) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_millis(self.limits.dialect_message_ms);
+        let silence = Duration::from_millis(self.limits.dialect_silence_ms);
+        while !message.contains(&b'\n') && message.len() <= self.limits.line_max {
+            let ends = deadline.min(Instant::now() + silence);
+            match timeout_at(ends, read(socket, message)).await {
+                Ok(Ok(0)) | Err(_) => break,
+                Ok(read) => read?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Takes an update: neighbours of that make are told of before the store is, so that none is told what it said.
+    async fn take(&self, told: &Told, from: IpAddr) -> Vec<u8> {
+        let client = told.record().map(|record| record.client.to_vec()).unwrap_or_default();
+        let known = self.desk.recall.send(Recall { client }).await.unwrap_or_default();
+        let kin = || self.neighbours.iter().filter(|known| known.speaks == told.dialect);
+        let candidates: Vec<&str> = kin().filter(|kin| kin.is_at(from)).map(|kin| &*kin.name).collect();
+        let names: Vec<&str> = kin().map(|kin| &*kin.name).collect();
+        let consequence = consequence(told, known.as_deref(), &candidates, &names);
+        debug!("heard {}: {}", consequence.link, told.line.escape_ascii());
+        for (name, overheard) in consequence.overheard {
+            if let Some(kin) = self.neighbours.iter().find(|known| known.name == name) {
+                kin.overhear.do_send(Overhear(overheard)); // An actor that is gone says nothing more to anybody.
+            }
+        }
+        if let Some(line) = consequence.news {
+            let fresh = uuid::Builder::from_random_bytes((self.dice)().to_be_bytes()).into_uuid();
+            let frames = vec![Frame::Update(Update::new(fresh, &line))];
+            if self.desk.hear.send(Hear { link: consequence.link.into(), frames }).await.is_err() {
+                warn!("an update was lost: the store is gone");
+            }
+        }
+        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let is_new = told.spelling.uuid.is_none_or(|uuid| self.seen.borrow_mut().insert(uuid, now_ms));
+        acknowledgement(told.dialect, is_new).unwrap_or_default().to_vec()
+    }
+
+    /// Answers a neighbour's question, if need be with the help of the herd.
+    async fn search(&self, client: Vec<u8>, uuid: Uuid, from: IpAddr) -> Vec<u8> {
+        let known = self.desk.recall.send(Recall { client: client.clone() }).await.unwrap_or_default();
+        let asker = self.neighbours.iter().find(|known| known.speaks.searches() && known.is_at(from));
+        let found = match (known, asker) {
+            (None, Some(asker)) => asker.ask.send(Ask { uuid, client }).await.unwrap_or_default(),
+            (known, _) => known,
+        };
+        gps::print(found.as_deref().and_then(Record::parse).as_ref())
+    }
+
+    /// Where several neighbours are at one address, nobody knows whose it was: the first stands for them.
+    fn count_refused(&self, from: IpAddr) {
+        if let Some(known) = self.neighbours.iter().find(|known| known.is_at(from)) {
+            known.refused.set(known.refused.get() + 1);
+        }
+    }
+
+    async fn look_up(&self, seams: &Seams) {
+        let mut closed = self.closed.subscribe();
+        while !*closed.borrow_and_update() {
+            for known in &self.neighbours {
+                match seams.network.resolve(&known.host).await {
+                    Ok(addresses) => known.addresses.replace(addresses).clear(),
+                    Err(error) => warn!("nobody knows where {} is: {}: {error}", known.name, known.host),
+                }
+            }
+            let _ = timeout(LOOKUP_PAUSE, closed.changed()).await; // Either way it is time to look again.
+        }
+    }
+}
+
+/// Reads until the first word tells whose the connection is; a connection that ends before that is a client's.
+async fn first_word(socket: &mut Socket, bytes: &mut Vec<u8>, spoken: &[Dialect]) -> io::Result<Opening> {
+    loop {
+        match opening(bytes, spoken) {
+            Opening::Undecided if read(socket, bytes).await? == 0 => return Ok(Opening::Client),
+            Opening::Undecided => {}
+            decided => return Ok(decided),
+        }
+    }
+}
+
+async fn read(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    socket.take(READ_SIZE as u64).read_buf(bytes).await
+}
+
+/// The connection as it was before some bytes were read from it.
+fn unread(bytes: Vec<u8>, socket: Socket) -> Socket {
+    let (from, to) = tokio::io::split(socket);
+    Box::new(tokio::io::join(io::Cursor::new(bytes).chain(from), to))
+}
