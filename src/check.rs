@@ -39,6 +39,7 @@ mod tests {
             name: name.to_owned(),
             clients: format!("h:{port}"),
             peers: format!("h:{}", port + 10),
+            speaks: None,
         };
         let links = [("A".to_owned(), "B".to_owned())];
         let herd = Topology::new(vec![server("A", 1), server("B", 2)], &links).expect("a valid topology");

@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_server_that_hangs_up_early_is_named() {
-        let server = Server { name: "A".to_owned(), clients: "h:1".to_owned(), peers: "h:2".to_owned() };
+        let server =
+            Server { name: "A".to_owned(), clients: "h:1".to_owned(), peers: "h:2".to_owned(), speaks: None };
         let early = Failure::Undone("A at h:1 hung up before it was told all; see its log".to_owned());
         assert_eq!(conclude(&server, Ok(()), None), Err(early));
         assert_eq!(conclude(&server, Ok(()), Some(Ok(()))), Ok(()));

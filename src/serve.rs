@@ -7,11 +7,13 @@ use crate::options::{Flags, Serve};
 use crate::signals::Signals;
 use crate::topology::File;
 use actix::Actor;
+use herd_actors::dialect;
 use herd_actors::disk::Directory;
 use herd_actors::journal::Keep;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
 use herd_actors::places::PlacesActor;
+use herd_core::topology::{Server, Topology};
 use std::io::Read;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -50,14 +52,16 @@ fn cannot_start(name: &str, error: &impl std::fmt::Display) -> Failure {
 
 /// Puts together what the server is to be, from the topology, the flags and the environment.
 fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Failure> {
-    let server = file.server(name)?;
+    let server = ours(file, name)?;
     let neighbours = file.topology.neighbours(name);
     Ok(Settings {
         name: server.name.clone(),
         clients: server.clients.clone(),
         peers: server.peers.clone(),
+        strangers: neighbours.iter().filter_map(|server| stranger(&file.topology, server)).collect(),
         neighbours: neighbours
             .into_iter()
+            .filter(|neighbour| neighbour.speaks.is_none())
             .map(|neighbour| Neighbour { name: neighbour.name.clone(), peers: neighbour.peers.clone() })
             .collect(),
         open: flags.open,
@@ -80,6 +84,28 @@ fn keep(name: &str, flags: &Flags) -> Result<Option<Keep>, Failure> {
         ))
     })?;
     Ok(Some(Keep { disk: Arc::new(disk), durability: flags.durability.unwrap_or_default() }))
+}
+
+/// Finds a server that this program can be.
+pub fn ours<'a>(file: &'a File, name: &str) -> Result<&'a Server, Failure> {
+    let server = file.server(name)?;
+    server.speaks.map_or(Ok(server), |speaks| {
+        let path = file.path.display();
+        Err(Failure::Usage(format!(
+            "{name} speaks {speaks} in {path}: it is of another make, start its own program"
+        )))
+    })
+}
+
+/// A neighbour as one of another make, if it is.
+fn stranger(topology: &Topology, server: &Server) -> Option<dialect::Neighbour> {
+    let speaks = server.speaks?;
+    Some(dialect::Neighbour {
+        name: server.name.clone(),
+        clients: server.clients.clone(),
+        speaks,
+        kin: topology.speakers(speaks).map(|server| server.name.clone()).collect(),
+    })
 }
 
 /// Waits for the end of standard input, in a thread of its own: reading it cannot be cancelled.

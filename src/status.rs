@@ -18,7 +18,7 @@ use std::time::Duration;
 /// How long a server may take to say how it is. A busy one answers late; one that is stuck never does.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// What became of the question to one server: its report, or why there is none.
+/// What became of the question to one server of ours: its report, or why there is none.
 pub struct Answer {
     /// Who was asked.
     pub server: Server,
@@ -28,13 +28,32 @@ pub struct Answer {
 
 /// Asks all servers and prints what they say; a failure when any is down.
 pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
-    let servers = file.topology.servers();
+    let (ours, strangers): (Vec<_>, Vec<_>) =
+        file.topology.servers().iter().cloned().partition(|server| server.speaks.is_none());
     let peer_tls = status.peer_tls.as_ref().or(file.settings.peer_tls.as_ref());
-    let credentials = credentials::of_asker(servers, peer_tls.map(PathBuf::as_path))?;
-    let answers = ask_all(servers, &credentials, ASK_LIMIT).await;
-    terminal::show(&if status.json { json(&answers) } else { table(&answers) })?;
-    let down = down(&answers);
+    let credentials = credentials::of_asker(&ours, peer_tls.map(PathBuf::as_path))?;
+    let answers = ask_all(&ours, &credentials, ASK_LIMIT).await;
+    let strangers = sightings(strangers, &answers);
+    terminal::show(&if status.json { json(&answers, &strangers) } else { table(&answers, &strangers) })?;
+    let down = down(&answers, &strangers);
     if down.is_empty() { Ok(()) } else { Err(Failure::Undone(down)) }
+}
+
+/// What its neighbours of ours say of a server of another make.
+struct Sighting {
+    server: Server,
+    /// Whether it answers any of them; `None` if none of them could be asked.
+    answers: Option<bool>,
+}
+
+fn sightings(strangers: Vec<Server>, answers: &[Answer]) -> Vec<Sighting> {
+    let sight = |server: Server| {
+        let reports = answers.iter().filter_map(|answer| answer.report.as_ref().ok());
+        let links = reports.flat_map(|report| &report.links).filter(|link| link.name == server.name);
+        let answers = links.map(|link| link.up).reduce(|here, there| here || there);
+        Sighting { server, answers }
+    };
+    strangers.into_iter().map(sight).collect()
 }
 
 /// Asks each of the servers, all at once; the answers are in their order.
@@ -68,7 +87,7 @@ fn why(error: &NoLink) -> String {
     }
 }
 
-fn table(answers: &[Answer]) -> String {
+fn table(answers: &[Answer], strangers: &[Sighting]) -> String {
     let mut table = Table::new(&["SERVER", "STATE", "LINKS UP", "CLIENTS", "SECONDS UP", "VERSION"]);
     for Answer { server, report } in answers {
         let mut row = vec![server.name.clone()];
@@ -84,6 +103,15 @@ fn table(answers: &[Answer]) -> String {
         }
         table.row(row);
     }
+    for Sighting { server, answers } in strangers {
+        let state = match answers {
+            Some(true) => "answers",
+            Some(false) => "silent",
+            None => "not asked",
+        };
+        let speaks = server.speaks.map(|dialect| format!("speaks {dialect}")).unwrap_or_default();
+        table.row(vec![server.name.clone(), state.to_owned(), speaks]);
+    }
     table.print()
 }
 
@@ -93,12 +121,16 @@ pub fn links_up(report: &Report) -> String {
 }
 
 /// Says which servers are down and why; nothing when none is.
-fn down(answers: &[Answer]) -> String {
+fn down(answers: &[Answer], strangers: &[Sighting]) -> String {
     let why = |Answer { server, report }: &Answer| {
         let error = report.as_ref().err()?;
         Some(format!("{} at {} is down ({error})", server.name, server.peers))
     };
-    let down: Vec<String> = answers.iter().filter_map(why).collect();
+    let silent = |Sighting { server, answers }: &Sighting| {
+        (*answers == Some(false)).then(|| format!("{} at {} does not answer", server.name, server.clients))
+    };
+    let down: Vec<String> =
+        answers.iter().filter_map(why).chain(strangers.iter().filter_map(silent)).collect();
     let nobody_is_there = |answer: &Answer| answer.report.as_ref().is_err_and(|error| error == REFUSED);
     match down.join(", ") {
         none if none.is_empty() => none,
@@ -110,9 +142,9 @@ fn down(answers: &[Answer]) -> String {
 /// What the operating system says when no process has the address.
 const REFUSED: &str = "connection refused";
 
-fn json(answers: &[Answer]) -> String {
+fn json(answers: &[Answer], strangers: &[Sighting]) -> String {
     let server = |Answer { server, report }: &Answer| {
-        let Server { name, clients, peers } = server;
+        let Server { name, clients, peers, .. } = server;
         match report {
             Ok(report) => {
                 json!({"name": name, "up": true, "clients": clients, "peers": peers, "report": report})
@@ -122,21 +154,30 @@ fn json(answers: &[Answer]) -> String {
             }
         }
     };
-    format!("{}\n", json!({"servers": answers.iter().map(server).collect::<Vec<_>>()}))
+    let stranger = |Sighting { server, answers }: &Sighting| {
+        let Server { name, clients, speaks, .. } = server;
+        json!({"name": name, "up": answers, "clients": clients, "speaks": speaks})
+    };
+    let servers: Vec<_> = answers.iter().map(server).chain(strangers.iter().map(stranger)).collect();
+    format!("{}\n", json!({"servers": servers}))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use herd_core::dialect::Dialect;
     use herd_core::status::LinkReport;
 
     fn server(name: &str, port: u16) -> Server {
-        Server { name: name.to_owned(), clients: format!("h:{port}"), peers: format!("h:{}", port + 1000) }
+        let (clients, peers) = (format!("h:{port}"), format!("h:{}", port + 1000));
+        Server { name: name.to_owned(), clients, peers, speaks: None }
     }
 
     fn up(name: &str, port: u16) -> Answer {
         let links = [("Hands", true), ("Wilkes", false)];
-        let links = links.map(|(name, up)| LinkReport { name: name.to_owned(), up }).to_vec();
+        let links = links
+            .map(|(name, up)| LinkReport { name: name.to_owned(), up, ..LinkReport::default() })
+            .to_vec();
         let report = Report {
             name: name.to_owned(),
             version: "0.1.0".to_owned(),
@@ -159,24 +200,25 @@ SERVER   STATE  LINKS UP  CLIENTS  SECONDS UP  VERSION
 Goloman  up     1 of 2    12       3600        0.1.0
 Hands    down
 ";
-        assert_eq!(table(&[up("Goloman", 1), dead("Hands", 2)]), expected);
+        assert_eq!(table(&[up("Goloman", 1), dead("Hands", 2)], &[]), expected);
     }
 
     #[test]
     fn servers_that_are_down_are_named_in_one_line() {
-        assert_eq!(down(&[up("A", 1)]), "");
+        assert_eq!(down(&[up("A", 1)], &[]), "");
         let one = "B at h:1002 is down (connection refused); see their logs";
-        assert_eq!(down(&[up("A", 1), dead("B", 2)]), one);
+        assert_eq!(down(&[up("A", 1), dead("B", 2)], &[]), one);
         let all = "A at h:1001 is down (connection refused), B at h:1002 is down (connection refused); \
                    start them with herd up";
-        assert_eq!(down(&[dead("A", 1), dead("B", 2)]), all);
+        assert_eq!(down(&[dead("A", 1), dead("B", 2)], &[]), all);
         let unwilling = Answer { report: Err("refused here: \"why\"".to_owned()), ..dead("A", 1) };
-        assert_eq!(down(&[unwilling]), "A at h:1001 is down (refused here: \"why\"); see their logs");
+        assert_eq!(down(&[unwilling], &[]), "A at h:1001 is down (refused here: \"why\"); see their logs");
     }
 
     #[test]
     fn json_says_the_same_to_programs() {
-        let said: serde_json::Value = serde_json::from_str(&json(&[up("A", 1), dead("B", 2)])).expect("JSON");
+        let said: serde_json::Value =
+            serde_json::from_str(&json(&[up("A", 1), dead("B", 2)], &[])).expect("JSON");
         let links = json!([{"name": "Hands", "up": true}, {"name": "Wilkes", "up": false}]);
         let report = json!({"name": "A", "version": "0.1.0", "pid": 7, "clients_known": 12, "uptime_s": 3600, "links": links});
         let expected = json!({"servers": [
@@ -184,5 +226,26 @@ Hands    down
             {"name": "B", "up": false, "clients": "h:2", "peers": "h:1002", "error": "connection refused"},
         ]});
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn servers_of_another_make_are_shown_as_their_neighbours_see_them() {
+        let stranger =
+            |name: &str| Server { speaks: Some(Dialect::Trail), peers: String::new(), ..server(name, 9) };
+        let strangers = ["Hands", "Wilkes", "Welsh"].map(stranger).to_vec();
+        let answers = [up("Goloman", 1)];
+        let sightings = sightings(strangers, &answers);
+        let expected = "\
+SERVER   STATE      LINKS UP      CLIENTS  SECONDS UP  VERSION
+Goloman  up         1 of 2        12       3600        0.1.0
+Hands    answers    speaks trail
+Wilkes   silent     speaks trail
+Welsh    not asked  speaks trail
+";
+        assert_eq!(table(&answers, &sightings), expected);
+        assert_eq!(down(&answers, &sightings), "Wilkes at h:9 does not answer; see their logs");
+        let said: serde_json::Value = serde_json::from_str(&json(&[], &sightings[..1])).expect("JSON");
+        let hands = json!({"name": "Hands", "up": true, "clients": "h:9", "speaks": "trail"});
+        assert_eq!(said, json!({"servers": [hands]}));
     }
 }

@@ -6,11 +6,13 @@
 //!   "settings": { "log_dir": "logs", … } }
 //! ```
 //!
+//! A server of another make has `"speaks"`, one of `changeloc`, `trail`, `clientat`, `update` and `at`, and no `"peers"`.
 //! A link may be declared on either side or on both. Settings are the long flags of `herd serve`, written with
 //! underscores. Whatever is wrong is refused with the file, the place, and what to write instead.
 
 use crate::failure::{Failure, reason};
 use crate::options::Flags;
+use herd_core::dialect::Dialect;
 use herd_core::topology::{Place, Problem, Server, Topology};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -92,9 +94,18 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct Entry {
     clients: String,
-    peers: String,
+    peers: Option<String>,
+    #[serde(default)]
+    speaks: Option<Dialect>,
     #[serde(default)]
     neighbours: Vec<String>,
+}
+
+impl Entry {
+    /// A server of ours needs an address for peers, one of another make has none.
+    fn complete(self) -> Result<Self, &'static str> {
+        if self.peers.is_none() && self.speaks.is_none() { Err("missing field `peers`") } else { Ok(self) }
+    }
 }
 
 /// The servers in the order of the file, which a map would lose, and a second of one name with it.
@@ -116,8 +127,8 @@ impl<'de> Deserialize<'de> for Servers {
                     if servers.iter().any(|(other, _)| *other == name) {
                         return Err(A::Error::custom(Problem::NameTwice { name }));
                     }
-                    let Object(entry) = map.next_value()?;
-                    servers.push((name, entry));
+                    let Object(entry): Object<Entry> = map.next_value()?;
+                    servers.push((name, entry.complete().map_err(A::Error::custom)?));
                 }
                 Ok(Servers(servers))
             }
@@ -152,7 +163,8 @@ fn servers(entries: &[(String, Entry)]) -> Vec<Server> {
     let server = |(name, entry): &(String, Entry)| Server {
         name: name.clone(),
         clients: entry.clients.clone(),
-        peers: entry.peers.clone(),
+        peers: entry.peers.clone().unwrap_or_default(),
+        speaks: entry.speaks,
     };
     entries.iter().map(server).collect()
 }
@@ -191,6 +203,7 @@ fn place(entries: &[(String, Entry)], problem: &Problem) -> String {
         | Problem::AddressTwice { at: Place { server, side }, .. } => {
             format!("servers.{}.{side}", key(server))
         }
+        Problem::PeersOfStranger { server, .. } => format!("servers.{}.peers", key(server)),
         Problem::UnknownNeighbour { server, neighbour, .. } => neighbour_place(entries, server, neighbour),
         Problem::LinkToOneself { server } => neighbour_place(entries, server, server),
     }
@@ -351,7 +364,8 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused_with_those_that_are_known() {
         let entry = two(r#", "neighbors": ["B"]"#);
-        let expected = "1:64: unknown field `neighbors`, expected one of `clients`, `peers`, `neighbours`";
+        let expected =
+            "1:64: unknown field `neighbors`, expected one of `clients`, `peers`, `speaks`, `neighbours`";
         assert_eq!(refused(&entry), expected);
         let top = two("").replacen('{', r#"{"sevrers": {}, "#, 1);
         assert_eq!(refused(&top), "1:10: unknown field `sevrers`, expected `servers` or `settings`");
@@ -393,7 +407,22 @@ mod tests {
         let expected = "1:34: missing field `clients`; write \"clients\": \"127.0.0.1:11645\"";
         assert_eq!(refused(no_clients), expected);
         let no_peers = r#"{"servers": {"A": {"clients": "h:1"}}}"#;
-        assert_eq!(refused(no_peers), "1:36: missing field `peers`; write \"peers\": \"127.0.0.1:12645\"");
+        assert_eq!(refused(no_peers), "1:37: missing field `peers`; write \"peers\": \"127.0.0.1:12645\"");
+    }
+
+    #[test]
+    fn a_server_of_another_make_says_what_it_speaks_and_has_one_address() {
+        let text = r#"{"servers": {"A": {"clients": "h:1", "peers": "h:2", "neighbours": ["P"]}, "P": {"clients": "h:3", "speaks": "trail"}}}"#;
+        let (herd, _) = parse(text.as_bytes()).expect("a valid topology");
+        let speaks: Vec<_> = herd.servers().iter().map(|server| server.speaks).collect();
+        assert_eq!(speaks, [None, Some(Dialect::Trail)]);
+        let expected =
+            " servers.P.peers: \"P\" speaks trail and has no address for peers; leave \"peers\" out";
+        assert_eq!(refused(&text.replace(r#""h:3""#, r#""h:3", "peers": "h:4""#)), expected);
+        let unknown = refused(&text.replace("trail", "latin"));
+        let expected =
+            "unknown variant `latin`, expected one of `changeloc`, `trail`, `clientat`, `update`, `at`";
+        assert!(unknown.contains(expected), "{unknown}");
     }
 
     #[test]

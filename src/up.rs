@@ -4,6 +4,7 @@ use crate::credentials;
 use crate::failure::Failure;
 use crate::launcher::{Ending, Launcher, Recipe, Running, Turn};
 use crate::options::Up;
+use crate::serve::ours;
 use crate::signals::Signals;
 use crate::status::{Answer, ask_all, links_up};
 use crate::table::Table;
@@ -60,9 +61,10 @@ struct Herd {
 /// Picks the servers to start, in the order of the file.
 fn chosen(file: &File, names: &[String]) -> Result<Vec<Server>, Failure> {
     for name in names {
-        file.server(name)?;
+        ours(file, name)?;
     }
-    let wanted = |server: &&Server| names.is_empty() || names.contains(&server.name);
+    let is_wanted = |server: &Server| names.is_empty() || names.contains(&server.name);
+    let wanted = |server: &&Server| server.speaks.is_none() && is_wanted(server);
     Ok(file.topology.servers().iter().filter(wanted).cloned().collect())
 }
 
@@ -202,6 +204,7 @@ mod tests {
             name: name.to_owned(),
             clients: format!("[::1]:{port}"),
             peers: format!("[::1]:{}", port + 1000),
+            speaks: None,
         };
         let servers: Vec<Server> = [("A", 1), ("B", 2), ("C", 3)].map(server).to_vec();
         let links = [("A", "B"), ("B", "C")].map(|(a, b)| (a.to_owned(), b.to_owned()));
@@ -210,7 +213,10 @@ mod tests {
     }
 
     fn answer(herd: &Herd, name: &str, links: &[(&str, bool)]) -> Answer {
-        let links = links.iter().map(|&(name, up)| LinkReport { name: name.to_owned(), up }).collect();
+        let links = links
+            .iter()
+            .map(|&(name, up)| LinkReport { name: name.to_owned(), up, ..LinkReport::default() })
+            .collect();
         let report = Report { name: name.to_owned(), pid: 7, links, ..Report::default() };
         Answer { server: herd.topology.server(name).expect("a server").clone(), report: Ok(report) }
     }

@@ -49,6 +49,8 @@ pub struct DialectActor {
     spare: Option<Socket>,
     /// True while the store is asked for more, and whether it has rung meanwhile.
     taking: Option<Rung>,
+    /// When it last became clear whether the neighbour takes connections.
+    looked: Option<Instant>,
     /// Questions to the neighbour under way.
     questions: usize,
     /// The neighbour's own questions.
@@ -112,6 +114,7 @@ impl DialectActor {
             redial: None,
             spare: None,
             taking: None,
+            looked: None,
             questions: 0,
             asked: HashMap::new(),
             due: None,
@@ -138,12 +141,17 @@ impl DialectActor {
         self.redial = None;
         let caller = self.caller();
         let dialling = async move { caller.connect().await };
-        let dialled = |result, dialect: &mut Self, ctx: &mut Context<Self>| match result {
-            Ok(socket) => dialect.arrive(socket, ctx),
-            Err(error) if dialect.state == State::Away => dialect.dial_later(&error, ctx),
-            Err(_) => {} // Somebody else has found it meanwhile.
-        };
-        ctx.spawn(dialling.into_actor(self).map(dialled));
+        ctx.spawn(dialling.into_actor(self).map(|result, dialect, ctx| dialect.look(result, ctx)));
+    }
+
+    /// Notes how an attempt to make a connection ended.
+    fn look(&mut self, result: io::Result<Socket>, ctx: &mut Context<Self>) {
+        self.looked = Some(Instant::now());
+        match (result, self.state) {
+            (Ok(socket), _) => self.arrive(socket, ctx),
+            (Err(error), State::Here) => self.depart(&error, ctx),
+            (Err(error), State::Away) => self.dial_later(&error, ctx),
+        }
     }
 
     /// The neighbour takes connections: the store gives everything, since nobody knows what the neighbour has.
@@ -166,13 +174,11 @@ impl DialectActor {
 
     /// The neighbour takes no connections: what waits for it waits in the store.
     fn depart(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
-        if self.state == State::Here {
-            info!("link to {} down reason={error}", self.there.name);
-            self.turn(State::Away);
-            // A store that is gone has no links to forget.
-            self.desk.link_down.do_send(LinkDown { link: self.link() });
-            self.dial_later(error, ctx);
-        }
+        info!("link to {} down reason={error}", self.there.name);
+        self.turn(State::Away);
+        // A store that is gone has no links to forget.
+        self.desk.link_down.do_send(LinkDown { link: self.link() });
+        self.dial_later(error, ctx);
     }
 
     fn turn(&mut self, state: State) {
@@ -294,6 +300,7 @@ impl DialectActor {
         if let Err(error) = result {
             return self.depart(&error, ctx);
         }
+        self.looked = Some(Instant::now());
         self.bag.carried(line, self.now_ms());
         self.deliver(ctx);
         self.take(ctx);
@@ -388,16 +395,22 @@ impl Handler<Answers> for DialectActor {
     type Result = ResponseActFuture<Self, bool>;
 
     fn handle(&mut self, Answers: Answers, _: &mut Self::Context) -> Self::Result {
-        let caller = self.caller();
+        let is_known = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_PAUSE);
+        if is_known || (self.state == State::Away && self.redial.is_none()) {
+            let is_here = self.state == State::Here;
+            return Box::pin(std::future::ready(is_here).into_actor(self));
+        }
+        let (caller, era) = (self.caller(), self.era);
         let limit = Duration::from_millis(self.limits.search_ms);
-        let dialling = async move { timeout(limit, caller.connect()).await.unwrap_or_else(|_| Err(late())) };
-        Box::pin(dialling.into_actor(self).map(|result, dialect: &mut Self, ctx| {
-            let answers = result.is_ok();
-            match result {
-                Ok(socket) => dialect.arrive(socket, ctx),
-                Err(error) => dialect.depart(&error, ctx),
+        let looking = async move { timeout(limit, caller.connect()).await.unwrap_or_else(|_| Err(late())) };
+        Box::pin(looking.into_actor(self).map(move |result, dialect: &mut Self, ctx| {
+            if era == dialect.era {
+                if let Some(redial) = dialect.redial.take() {
+                    ctx.cancel_future(redial);
+                }
+                dialect.look(result, ctx);
             }
-            answers
+            dialect.state == State::Here
         }))
     }
 }
@@ -410,6 +423,9 @@ impl Handler<Stop> for DialectActor {
         if self.state == State::Away { ctx.stop() } else { self.take(ctx) }
     }
 }
+
+/// How long what is known of a neighbour is good enough for somebody who wants to know whether it answers.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most of an answer to a question that is read.
 const ANSWER_MAX: u64 = 4096;
