@@ -60,8 +60,8 @@ struct Waiting {
 struct Belief {
     /// What the neighbour holds, if that is known.
     holds: Option<Line>,
-    /// When that was said to it, if it was.
-    told_ms: Option<u64>,
+    /// What it was told last, and when.
+    told: Option<(Line, u64)>,
     /// A record and how the neighbour's own kind writes it.
     spelled: Option<(Line, Spelling)>,
     /// A record that it was told again, and how many times.
@@ -146,7 +146,6 @@ impl Mailbag {
         }
         if let Some(belief) = self.belief(line) {
             belief.holds = Some(line.to_vec());
-            belief.told_ms = None;
         }
     }
 
@@ -194,7 +193,7 @@ impl Mailbag {
         self.carried.remove(record.client);
         if let Some(belief) = self.belief(line) {
             belief.holds = Some(line.to_vec());
-            belief.told_ms = Some(now_ms);
+            belief.told = Some((line.to_vec(), now_ms));
         }
     }
 
@@ -232,9 +231,8 @@ impl Mailbag {
 
     /// Whether the neighbour may have been told something older after it took what it now said.
     fn may_have_crossed(&self, client: &[u8], line: &[u8], now_ms: u64) -> bool {
-        let belief = self.beliefs.get(client);
-        let told = belief.and_then(|belief| belief.holds.as_ref().zip(belief.told_ms));
-        let lately = told.filter(|(_, told_ms)| now_ms < told_ms + self.crossing_ms).map(|(held, _)| held);
+        let told = self.beliefs.get(client).and_then(|belief| belief.told.as_ref());
+        let lately = told.filter(|(_, told_ms)| now_ms < told_ms + self.crossing_ms).map(|(line, _)| line);
         let on_its_way = self.carried.get(client);
         self.dialect.overwrites()
             && [lately, on_its_way].into_iter().flatten().any(|said| is_newer(line, said))
@@ -401,6 +399,21 @@ mod tests {
         bag.carried(theirs, 30);
         bag.note(b"k +1-2 9 9 There", 530);
         assert_eq!(next(&mut bag, 9999), None);
+    }
+
+    /// The neighbour had said something newest before it was told something newer than what it said first. The two
+    /// came in the wrong order, and the older made forget when it was told: it was left with the middle one.
+    #[test]
+    fn something_older_that_comes_between_hides_no_crossing() {
+        let newest = b"k +1-2 9 9 There";
+        let mut bag = bag(Dialect::Update);
+        bag.put(NEW, 0);
+        assert!(bag.next(0).is_some());
+        bag.carried(NEW, 0);
+        bag.note(NEW, 10);
+        bag.note(OLD, 20);
+        bag.note(newest, 30);
+        assert_eq!(next(&mut bag, 30).as_deref(), Some(&newest[..]));
     }
 
     #[test]
