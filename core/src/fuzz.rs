@@ -6,6 +6,8 @@
 #![allow(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says that a rule was broken")]
 
 use crate::batch::{Batch, Pause};
+use crate::dialect::speech::{Letter, Speech, Verdict, parse};
+use crate::dialect::{Dialect, gps};
 use crate::journal::{Recovery, Summary, print_entries};
 use crate::limits::Limits;
 use crate::line::{Command, fields};
@@ -19,11 +21,12 @@ use uuid::Uuid;
 pub type Body = (&'static str, fn(&[u8]));
 
 /// Every body.
-pub const BODIES: [Body; 4] = [
+pub const BODIES: [Body; 5] = [
     ("client_lines", client_lines),
     ("peer_frames", peer_frames),
     ("log_recovery", log_recovery),
     ("topology", topology),
+    ("dialects", dialects),
 ];
 
 /// The time at which everything is received.
@@ -115,6 +118,23 @@ fn recovered(reads: &[&[u8]]) -> (Vec<Vec<u8>>, Summary) {
     (lines, summary)
 }
 
+/// Whatever a neighbour of another make says, it is refused or is a record that it can be told again as it is.
+pub fn dialects(bytes: &[u8]) {
+    for dialect in Dialect::ALL {
+        let Ok(Speech::Update(told)) = parse(bytes, &[dialect]) else { continue };
+        let Some(record) = told.record() else { panic!("what was taken is no record") };
+        assert_eq!(told.verdict(Some(&record)), Verdict::Known);
+        let letter = Letter { line: told.line.clone(), spelling: told.spelling.clone(), salt: Vec::new() };
+        let here = String::from_utf8_lossy(record.server).into_owned();
+        let Some(message) = letter.print(dialect, &here, "There") else { continue };
+        let again = parse(&message, &[dialect]);
+        let Ok(Speech::Update(again)) = again else { panic!("what was said cannot be read: {again:?}") };
+        let is_utf8 = here.as_bytes() == record.server;
+        assert!(!is_utf8 || again.line == told.line, "what was said is another record");
+    }
+    let _ = gps::parse(bytes, b"kiwi", "There"); // Any answer is read without panic.
+}
+
 /// Whatever servers and links are named, a topology is refused or can be drawn and walked.
 ///
 /// A line of three words is a server, one of two a link.
@@ -125,7 +145,7 @@ pub fn topology(bytes: &[u8]) {
         let words: Vec<String> =
             fields(line.as_bytes()).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         match <[String; 3]>::try_from(words) {
-            Ok([name, clients, peers]) => servers.push(Server { name, clients, peers }),
+            Ok([name, clients, peers]) => servers.push(Server { name, clients, peers, speaks: None }),
             Err(words) => {
                 if let Ok([one, other]) = <[String; 2]>::try_from(words) {
                     links.push((one, other));

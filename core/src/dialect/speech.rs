@@ -6,6 +6,7 @@ use crate::decimal::{Nanos, print_number, print_seconds, print_skew};
 use crate::line::fields;
 use crate::record::Record;
 use sha2::{Digest, Sha256};
+use std::cmp::Ordering;
 use std::fmt;
 use uuid::{Builder, Uuid};
 
@@ -215,7 +216,11 @@ impl Told {
         if self.is_echo(&told, known) {
             return Verdict::Known;
         }
-        if told.cmp_age(known).is_gt() { Verdict::News } else { Verdict::Stale }
+        match told.cmp_age(known) {
+            Ordering::Greater => Verdict::News,
+            Ordering::Equal => Verdict::Known,
+            Ordering::Less => Verdict::Stale,
+        }
     }
 
     /// Whether it is the same check-in as one that is known, less exactly written or without the first server.
