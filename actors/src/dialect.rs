@@ -5,6 +5,10 @@
 //! is something to take, [`Overhear`] and [`Ask`] when the gate took something from there, [`Answers`] when somebody
 //! wants to know, and [`Stop`], upon which it says what is left to say and ends. While the neighbour is away it dials
 //! after growing delays. What is said and when is decided by the [`Mailbag`].
+//!
+//! A neighbour that was away is told everything, since it may have forgotten everything. One that was there before this
+//! server is not told what this server kept on disk if it overwrites: while this server was away it may have learned
+//! what is newer, and would believe what is older.
 
 use crate::attendance::Seat;
 use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Stop, Take};
@@ -14,10 +18,12 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, ResponseActFuture,
     ResponseFuture, SpawnHandle, WrapFuture,
 };
+use herd_core::decimal::Nanos;
 use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::{Dialect, gps, speech};
 use herd_core::limits::Limits;
 use herd_core::link::{Frame, Inbox};
+use herd_core::record::Record;
 use herd_core::redial::Backoff;
 use log::{debug, info, trace, warn};
 use std::collections::HashMap;
@@ -45,6 +51,8 @@ pub struct DialectActor {
     era: u64,
     /// The delay before the next attempt, while the neighbour is away.
     redial: Option<SpawnHandle>,
+    /// While the store tells what it kept: what was received before this server began is not to be said.
+    kept_before: Option<Nanos>,
     /// A connection that showed that the neighbour is back; the first message goes over it.
     spare: Option<Socket>,
     /// True while the store is asked for more, and whether it has rung meanwhile.
@@ -104,6 +112,7 @@ impl DialectActor {
         Self {
             here,
             bag: Mailbag::new(there.speaks, &there.kin, limits),
+            kept_before: there.speaks.overwrites().then(|| (seams.clock)()),
             there: Arc::new(there),
             desk,
             limits: limits.clone(),
@@ -192,6 +201,7 @@ impl DialectActor {
     }
 
     fn dial_later(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
+        self.kept_before = None;
         let reason = error.to_string();
         if reason == self.last_failure {
             debug!("no link to {}: {reason}", self.there.name);
@@ -227,6 +237,7 @@ impl DialectActor {
         let rung = self.taking.take();
         let Ok(chunk) = chunk else { return ctx.stop() };
         let is_all = chunk.is_empty();
+        self.kept_before = self.kept_before.filter(|_| !is_all);
         let mut inbox = Inbox::new(chunk);
         while let Ok(Some(frame)) = inbox.next(usize::MAX) {
             self.say(frame, ctx);
@@ -250,7 +261,11 @@ impl DialectActor {
     fn say(&mut self, frame: Frame, ctx: &mut Context<Self>) {
         let now_ms = self.now_ms();
         match frame {
-            Frame::Update(update) => update.lines().for_each(|line| self.bag.put(line, now_ms)),
+            Frame::Update(update) => {
+                for line in update.lines().filter(|line| is_since(line, self.kept_before)) {
+                    self.bag.put(line, now_ms);
+                }
+            }
             Frame::Which { uuid, client } => self.ask(uuid, client, ctx),
             Frame::Found { uuid, mut line } => {
                 line.pop();
@@ -427,6 +442,11 @@ impl Handler<Stop> for DialectActor {
 /// How long what is known of a neighbour is good enough for somebody who wants to know whether it answers.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Whether a record was received since a time, if there is one.
+fn is_since(line: &[u8], since: Option<Nanos>) -> bool {
+    since.is_none_or(|since| Record::parse(line).is_some_and(|record| record.received >= since))
+}
+
 /// The most of an answer to a question that is read.
 const ANSWER_MAX: u64 = 4096;
 
@@ -490,5 +510,118 @@ impl Caller {
         };
         // One that is slow to answer may be asking others: it is there.
         timeout(limit, answer).await.unwrap_or(Ok(gps::Answer::NotFound))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attendance::Attendance;
+    use crate::testing::{NOON, Switchboard, answering, recording, seams};
+    use herd_core::link::Update;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+    use tokio::io::DuplexStream;
+    use tokio::sync::mpsc::UnboundedReceiver;
+
+    /// What the actor says to the store, and what the store has for it.
+    struct Store {
+        ups: UnboundedReceiver<LinkUp>,
+        downs: UnboundedReceiver<LinkDown>,
+        heard: UnboundedReceiver<Hear>,
+    }
+
+    fn speak(
+        speaks: Dialect,
+        answers: bool,
+        chunks: Vec<Vec<u8>>,
+    ) -> (Store, UnboundedReceiver<DuplexStream>) {
+        let (network, calls) = Switchboard::new(answers, 1024);
+        let ((link_up, ups), (link_down, downs), (hear, heard)) = (recording(), recording(), recording());
+        let chunks = Rc::new(RefCell::new(VecDeque::from(chunks)));
+        let take = answering(move |_: Take| chunks.borrow_mut().pop_front().unwrap_or_default());
+        let desk = Desk { link_up, link_down, hear, take };
+        let there = Neighbour {
+            name: "Theirs".to_owned(),
+            clients: "there:1".to_owned(),
+            speaks,
+            kin: vec!["Theirs".to_owned()],
+        };
+        let limits = Limits { dialect_connections_max: 2, ..Limits::default() };
+        let seat = Attendance::default().enter(1).unwrap();
+        DialectActor::new("Ours".into(), there, desk, &limits, seams(network), seat).start();
+        (Store { ups, downs, heard }, calls)
+    }
+
+    fn update(lines: &str) -> Vec<u8> {
+        Update::new(Uuid::nil(), lines.as_bytes()).into_bytes()
+    }
+
+    async fn message(call: &mut DuplexStream) -> String {
+        let mut bytes = vec![0; 1024];
+        let read = call.read(&mut bytes).await.unwrap();
+        String::from_utf8(bytes[..read].to_vec()).unwrap()
+    }
+
+    #[actix::test]
+    async fn no_more_connections_are_open_than_the_limit() {
+        tokio::time::pause();
+        let lines: String =
+            ["k", "l", "m"].map(|client| format!("{client} +1-2 5 6000000000 Ours\n")).concat();
+        let (mut store, mut calls) = speak(Dialect::At, true, vec![update(&lines)]);
+        assert!(store.ups.recv().await.is_some());
+        let (mut first, mut second) = (calls.recv().await.unwrap(), calls.recv().await.unwrap());
+        assert_eq!(message(&mut first).await, "AT Ours +1.000000000 k +1-2 5\n");
+        assert_eq!(message(&mut second).await, "AT Ours +1.000000000 l +1-2 5\n");
+        assert!(calls.try_recv().is_err());
+        drop(first);
+        let mut third = calls.recv().await.unwrap();
+        assert_eq!(message(&mut third).await, "AT Ours +1.000000000 m +1-2 5\n");
+    }
+
+    #[actix::test]
+    async fn a_neighbour_that_is_away_is_dialled_again_and_no_link() {
+        tokio::time::pause();
+        let (mut store, mut calls) = speak(Dialect::At, false, Vec::new());
+        for _ in 0..3 {
+            assert!(calls.recv().await.is_some());
+        }
+        assert!(store.ups.try_recv().is_err() && store.downs.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn what_was_kept_on_disk_is_not_told_to_who_overwrites_and_may_know_better() {
+        tokio::time::pause();
+        let lines = format!("k +1-2 5 {} Ours\nl +1-2 5 {NOON} Ours\n", NOON - 1);
+        for (speaks, expected) in [(Dialect::Update, "UPDATE l "), (Dialect::At, "AT Ours ")] {
+            let (_store, mut calls) = speak(speaks, true, vec![update(&lines)]);
+            let said = message(&mut calls.recv().await.unwrap()).await;
+            assert!(said.starts_with(expected), "{said}");
+            assert_eq!(said.contains(" k "), speaks == Dialect::At, "{said}");
+        }
+    }
+
+    #[actix::test]
+    async fn a_neighbour_that_cannot_be_asked_knows_nobody() {
+        tokio::time::pause();
+        let question = Frame::Which { uuid: Uuid::nil(), client: b"k".to_vec() }.to_bytes();
+        let (mut store, _calls) = speak(Dialect::Trail, true, vec![question]);
+        let heard = store.heard.recv().await.unwrap();
+        assert_eq!(heard.frames, [Frame::NotFound { uuid: Uuid::nil() }]);
+    }
+
+    #[actix::test]
+    async fn the_answer_to_a_question_is_told_to_the_store() {
+        tokio::time::pause();
+        let question = Frame::Which { uuid: Uuid::nil(), client: b"k".to_vec() }.to_bytes();
+        let (mut store, mut calls) = speak(Dialect::Clientat, true, vec![question]);
+        let _spare = calls.recv().await;
+        let mut call = calls.recv().await.unwrap();
+        assert_eq!(message(&mut call).await, format!("WHICHCLIENT k {}", Uuid::nil().hyphenated()));
+        call.write_all(br#"{"gps": [1.0, -2.0], "skew": "+1", "time": 5}"#).await.unwrap();
+        let heard = store.heard.recv().await.unwrap();
+        let line = b"k +1.0-2.0 5 6000000000 Theirs\n".to_vec();
+        assert_eq!(heard.frames, [Frame::Found { uuid: Uuid::nil(), line }]);
     }
 }

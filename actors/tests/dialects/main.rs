@@ -141,6 +141,7 @@ impl Herd {
                 })
                 .collect(),
             open: false,
+            keep: None,
             secret: None,
             limits: Limits { redial_min_ms: 20, redial_max_ms: 200, ..Limits::default() },
         }
@@ -354,6 +355,7 @@ async fn alone(speaks: Dialect, stranger: &str) -> (Node, String) {
             kin: vec!["Theirs".to_owned()],
         }],
         open: false,
+        keep: None,
         secret: None,
         limits: Limits::default(),
     };
