@@ -18,6 +18,8 @@ pub struct Server {
     pub name: String,
     pub clients: String,
     pub peers: String,
+    /// What it speaks, if it is a server of another make. The test plays it.
+    pub speaks: Option<String>,
     /// Options after `herd serve NAME`, besides the topology and the directory of logs.
     pub options: Vec<String>,
     /// The value of `HERD_SECRET`, if it has any.
@@ -57,6 +59,7 @@ impl Herd {
                 name: (*name).to_owned(),
                 clients: free.next().expect("an address for clients"),
                 peers: free.next().expect("an address for peers"),
+                speaks: None,
                 options: Vec::new(),
                 secret: None,
                 prelude: None,
@@ -328,7 +331,11 @@ impl Herd {
         let servers = known.iter().map(|name| {
             let neighbours: Vec<_> = self.links_of(name).filter(|&link| known.contains(link)).collect();
             let (clients, peers) = (&self.server(name).clients, self.peers_as_seen(dialler, name));
-            (name.clone(), json!({ "clients": clients, "peers": peers, "neighbours": neighbours }))
+            let server = match &self.server(name).speaks {
+                None => json!({ "clients": clients, "peers": peers, "neighbours": neighbours }),
+                Some(speaks) => json!({ "clients": clients, "speaks": speaks, "neighbours": neighbours }),
+            };
+            (name.clone(), server)
         });
         json!({ "servers": servers.collect::<Map<_, _>>() })
     }
