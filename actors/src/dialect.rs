@@ -6,9 +6,10 @@
 //! wants to know, and [`Stop`], upon which it says what is left to say and ends. While the neighbour is away it dials
 //! after growing delays. What is said and when is decided by the [`Mailbag`].
 //!
-//! A neighbour that was away is told everything, since it may have forgotten everything. One that was there before this
-//! server is not told what this server kept on disk if it overwrites: while this server was away it may have learned
-//! what is newer, and would believe what is older.
+//! A neighbour that was away is told everything, since it may have forgotten everything: the actor asks the store for
+//! all records, as a peer asks for some. It does so again when it could not take news as fast as it came, and may have
+//! missed some. One that was there before this server is not told what this server kept on disk if it overwrites: while
+//! this server was away it may have learned what is newer, and would believe what is older.
 
 use crate::attendance::Seat;
 use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Stop, Take};
@@ -18,12 +19,10 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, ResponseActFuture,
     ResponseFuture, SpawnHandle, WrapFuture,
 };
-use herd_core::decimal::Nanos;
 use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::{Dialect, gps, speech};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox};
-use herd_core::record::Record;
+use herd_core::link::{Frame, Inbox, Span};
 use herd_core::redial::Backoff;
 use log::{debug, info, trace, warn};
 use std::collections::HashMap;
@@ -51,8 +50,12 @@ pub struct DialectActor {
     era: u64,
     /// The delay before the next attempt, while the neighbour is away.
     redial: Option<SpawnHandle>,
-    /// While the store tells what it kept: what was received before this server began is not to be said.
-    kept_before: Option<Nanos>,
+    /// Buckets of records that the store has still to tell of all that it was asked for.
+    buckets_awaited: usize,
+    /// True once there was no room for news: the store may have forgotten some before they were taken.
+    is_behind: bool,
+    /// True until the neighbour was found to be away: it may know better than this server did when it began.
+    may_know_better: bool,
     /// A connection that showed that the neighbour is back; the first message goes over it.
     spare: Option<Socket>,
     /// True while the store is asked for more, and whether it has rung meanwhile.
@@ -112,7 +115,9 @@ impl DialectActor {
         Self {
             here,
             bag: Mailbag::new(there.speaks, &there.kin, limits),
-            kept_before: there.speaks.overwrites().then(|| (seams.clock)()),
+            buckets_awaited: 0,
+            is_behind: false,
+            may_know_better: there.speaks.overwrites(),
             there: Arc::new(there),
             desk,
             limits: limits.clone(),
@@ -178,6 +183,9 @@ impl DialectActor {
         self.spare = Some(socket);
         // A store that is gone is found out when it is asked what there is to say.
         self.desk.link_up.do_send(LinkUp { link: self.link(), flood: ctx.address().recipient() });
+        if !self.may_know_better {
+            self.ask_for_all();
+        }
         self.take(ctx);
     }
 
@@ -190,7 +198,18 @@ impl DialectActor {
         self.dial_later(error, ctx);
     }
 
+    /// Has the store tell everything, unless it is at it.
+    fn ask_for_all(&mut self) {
+        if self.buckets_awaited == 0 {
+            self.buckets_awaited = Span::ALL.len();
+            self.is_behind = false;
+            self.tell_store(Frame::AskRecords { spans: vec![Span::ALL] });
+        }
+    }
+
     fn turn(&mut self, state: State) {
+        self.buckets_awaited = 0;
+        self.is_behind = false;
         self.state = state;
         self.era += 1;
         self.bag.forget();
@@ -201,7 +220,7 @@ impl DialectActor {
     }
 
     fn dial_later(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
-        self.kept_before = None;
+        self.may_know_better = false;
         let reason = error.to_string();
         if reason == self.last_failure {
             debug!("no link to {}: {reason}", self.there.name);
@@ -219,6 +238,7 @@ impl DialectActor {
 
     /// Asks the store for more, if there is room for it.
     fn take(&mut self, ctx: &mut Context<Self>) {
+        self.is_behind |= !self.bag.has_room();
         if self.state == State::Away || self.taking.is_some() || !self.bag.has_room() {
             return;
         }
@@ -237,7 +257,6 @@ impl DialectActor {
         let rung = self.taking.take();
         let Ok(chunk) = chunk else { return ctx.stop() };
         let is_all = chunk.is_empty();
-        self.kept_before = self.kept_before.filter(|_| !is_all);
         let mut inbox = Inbox::new(chunk);
         while let Ok(Some(frame)) = inbox.next(usize::MAX) {
             self.say(frame, ctx);
@@ -261,18 +280,21 @@ impl DialectActor {
     fn say(&mut self, frame: Frame, ctx: &mut Context<Self>) {
         let now_ms = self.now_ms();
         match frame {
-            Frame::Update(update) => {
-                for line in update.lines().filter(|line| is_since(line, self.kept_before)) {
-                    self.bag.put(line, now_ms);
-                }
+            Frame::Update(update) => update.lines().for_each(|line| self.bag.put(line, now_ms)),
+            Frame::Records { done, lines } => {
+                self.buckets_awaited = self.buckets_awaited.saturating_sub(done);
+                lines.split(|&byte| byte == b'\n').for_each(|line| self.bag.put(line, now_ms));
             }
+            // The store says it when something was missed, and else every now and then.
+            Frame::Digest { .. } if self.is_behind => self.ask_for_all(),
             Frame::Which { uuid, client } => self.ask(uuid, client, ctx),
             Frame::Found { uuid, mut line } => {
                 line.pop();
                 self.answer(uuid, Some(line));
             }
             Frame::NotFound { uuid } => self.answer(uuid, None),
-            Frame::Ping | Frame::Bye { .. } => {}
+            // What else there is compares digests, which is not done here.
+            _ => {}
         }
     }
 
@@ -442,11 +464,6 @@ impl Handler<Stop> for DialectActor {
 /// How long what is known of a neighbour is good enough for somebody who wants to know whether it answers.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Whether a record was received since a time, if there is one.
-fn is_since(line: &[u8], since: Option<Nanos>) -> bool {
-    since.is_none_or(|since| Record::parse(line).is_some_and(|record| record.received >= since))
-}
-
 /// The most of an answer to a question that is read.
 const ANSWER_MAX: u64 = 4096;
 
@@ -517,7 +534,7 @@ impl Caller {
 mod tests {
     use super::*;
     use crate::attendance::Attendance;
-    use crate::testing::{NOON, Switchboard, answering, recording, seams};
+    use crate::testing::{Switchboard, answering, recording, seams};
     use herd_core::link::Update;
     use std::cell::RefCell;
     use std::collections::VecDeque;
@@ -591,15 +608,24 @@ mod tests {
     }
 
     #[actix::test]
-    async fn what_was_kept_on_disk_is_not_told_to_who_overwrites_and_may_know_better() {
+    async fn the_store_is_asked_for_all_but_not_for_who_overwrites_and_may_know_better() {
         tokio::time::pause();
-        let lines = format!("k +1-2 5 {} Ours\nl +1-2 5 {NOON} Ours\n", NOON - 1);
-        for (speaks, expected) in [(Dialect::Update, "UPDATE l "), (Dialect::At, "AT Ours ")] {
-            let (_store, mut calls) = speak(speaks, true, vec![update(&lines)]);
-            let said = message(&mut calls.recv().await.unwrap()).await;
-            assert!(said.starts_with(expected), "{said}");
-            assert_eq!(said.contains(" k "), speaks == Dialect::At, "{said}");
-        }
+        let spans = vec![Span::ALL];
+        let (mut store, _calls) = speak(Dialect::At, true, Vec::new());
+        assert_eq!(store.heard.recv().await.unwrap().frames, [Frame::AskRecords { spans }]);
+        let (mut store, mut calls) = speak(Dialect::Update, true, Vec::new());
+        assert!(store.ups.recv().await.is_some() && calls.recv().await.is_some());
+        assert!(store.heard.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn what_the_store_tells_when_asked_is_said() {
+        tokio::time::pause();
+        let lines = b"k +1-2 5 6000000000 Ours\n".to_vec();
+        let (_store, mut calls) =
+            speak(Dialect::At, true, vec![Frame::Records { done: 9, lines }.to_bytes()]);
+        let said = message(&mut calls.recv().await.unwrap()).await;
+        assert_eq!(said, "AT Ours +1.000000000 k +1-2 5\n");
     }
 
     #[actix::test]

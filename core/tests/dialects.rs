@@ -280,10 +280,9 @@ impl World {
 
     /// One of ours takes what it has to say to a neighbour; false if that is nothing.
     fn take(&mut self, here: usize, there: usize) -> bool {
-        let fresh = self.dice.uuid();
         let Server::Ours(ours) = &mut self.servers[here] else { return false };
         let mut chunk = Vec::new();
-        ours.replica.take(NAMES[there], fresh, &mut chunk);
+        ours.replica.take(NAMES[there], &mut chunk);
         let Some(bag) = ours.bags.get_mut(&there) else {
             let is_something = !chunk.is_empty();
             if is_something {
