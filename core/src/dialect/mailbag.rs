@@ -55,6 +55,21 @@ struct Waiting {
     from_ms: u64,
 }
 
+impl Waiting {
+    /// Whether it need not be said to a neighbour that says a record. To one that said something older since, it must
+    /// be: what it says now it may have said before that.
+    fn is_answered_by(&self, line: &[u8]) -> bool {
+        let age = compare(line, &self.line);
+        age.is_gt() || (age.is_eq() && self.salt.is_empty())
+    }
+
+    /// Whether it takes the place of another for the same client. A correction is not replaced by the mere record.
+    fn replaces(&self, other: &Waiting) -> bool {
+        let age = compare(&self.line, &other.line);
+        age.is_gt() || (age.is_eq() && !self.salt.is_empty())
+    }
+}
+
 /// What is known of a client at the neighbour.
 #[derive(Debug, Default)]
 struct Belief {
@@ -139,7 +154,7 @@ impl Mailbag {
         if self.may_have_crossed(&client, line, now_ms) {
             self.correct(line, b"crossed", now_ms);
         } else if let Some(&place) = self.places.get(&client)
-            && self.waiting.get(&place).is_none_or(|waiting| !is_newer(&waiting.line, line))
+            && self.waiting.get(&place).is_none_or(|waiting| waiting.is_answered_by(line))
         {
             self.waiting.remove(&place);
             self.places.remove(&client);
@@ -218,7 +233,7 @@ impl Mailbag {
     fn post(&mut self, letter: Waiting) {
         if let Some(place) = self.places.get(&letter.client) {
             if let Some(present) = self.waiting.get_mut(place)
-                && compare(&letter.line, &present.line).is_ge()
+                && letter.replaces(present)
             {
                 *present = letter;
             }
@@ -414,6 +429,18 @@ mod tests {
         bag.note(OLD, 20);
         bag.note(newest, 30);
         assert_eq!(next(&mut bag, 30).as_deref(), Some(&newest[..]));
+    }
+
+    /// The neighbour had taken the newest and then, from another of ours, something older. What it said of the two
+    /// came in the wrong order, and the newest made the correction seem not needed.
+    #[test]
+    fn a_correction_is_made_though_the_neighbour_seems_to_hold_the_record() {
+        let mut bag = bag(Dialect::Clientat);
+        bag.note(OLD, 0);
+        assert!(bag.correct(NEW, OLD, 0));
+        bag.note(NEW, 0);
+        bag.put(NEW, 0);
+        assert!(bag.next(0).is_some_and(|letter| letter.line == NEW && !letter.salt.is_empty()));
     }
 
     #[test]
