@@ -5,6 +5,7 @@ mod prototype;
 use actix::actors::mocker::Mocker;
 use actix::{Actor, Recipient};
 use herd_actors::dialect::Neighbour as Stranger;
+use herd_actors::door::{Credentials, ask_status};
 use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
@@ -142,7 +143,7 @@ impl Herd {
                 .collect(),
             open: false,
             keep: None,
-            secret: None,
+            credentials: Credentials::default(),
             limits: Limits { redial_min_ms: 20, redial_max_ms: 200, ..Limits::default() },
         }
     }
@@ -356,7 +357,7 @@ async fn alone(speaks: Dialect, stranger: &str) -> (Node, String) {
         }],
         open: false,
         keep: None,
-        secret: None,
+        credentials: Credentials::default(),
         limits: Limits::default(),
     };
     let node = Node::start(settings, near(), Seams::real()).await.unwrap();
@@ -422,7 +423,7 @@ async fn what_cannot_be_read_exactly_is_refused_and_counted() {
     assert_eq!(exchange(&at, b"AT Theirs +1e-05 kiwi +1-2 9\n").await, "");
     let (seams, peers) = (Seams::real(), node.peers.to_string());
     let report =
-        herd_actors::door::ask_status(&seams, &peers, "Ours", None, &Limits::default()).await.unwrap();
+        ask_status(&seams, &peers, "Ours", &Credentials::default(), &Limits::default()).await.unwrap();
     let [link] = &report.links[..] else { panic!("{report:?}") };
     assert_eq!((link.up, link.speaks, link.refused), (false, Some(Dialect::At), Some(1)));
     assert_eq!(report.clients_known, 1);
