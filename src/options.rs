@@ -276,6 +276,15 @@ flags! {
     digest_ms: u64 = 30_000, "MS", "HERD_DIGEST_MS", "How often neighbours compare all they know";
     redial_min_ms: u64 = 100, "MS", "HERD_REDIAL_MIN_MS", "First delay before a lost link is dialled again";
     redial_max_ms: u64 = 5_000, "MS", "HERD_REDIAL_MAX_MS", "Longest delay before a lost link is dialled again";
+    dialect_silence_ms: u64 = 50, "MS", "HERD_DIALECT_SILENCE_MS", "Silence that ends a message of another make";
+    dialect_message_ms: u64 = 2_000, "MS", "HERD_DIALECT_MESSAGE_MS", "How long a message of another make may take";
+    dialect_linger_ms: u64 = 200, "MS", "HERD_DIALECT_LINGER_MS", "How long another make may take to close a connection";
+    dialect_connections_max: usize = 8, "N", "HERD_DIALECT_CONNECTIONS_MAX", "Connections to a server of another make";
+    dialect_letters_max: usize = 1_024, "N", "HERD_DIALECT_LETTERS_MAX", "Updates that wait for a server of another make";
+    dialect_beliefs_max: usize = 16_384, "N", "HERD_DIALECT_BELIEFS_MAX", "Clients that another make is known to know";
+    dialect_settle_ms: u64 = 300, "MS", "HERD_DIALECT_SETTLE_MS", "How long another make is left to tell its own kind";
+    dialect_crossing_ms: u64 = 500, "MS", "HERD_DIALECT_CROSSING_MS", "How long messages of two makes may cross";
+    dialect_corrections_max: u32 = 8, "N", "HERD_DIALECT_CORRECTIONS_MAX", "How often another make is told one record again";
     stop_ms: u64 = 5_000, "MS", "HERD_STOP_MS", "How long a stopping server lets clients finish";
 }
 

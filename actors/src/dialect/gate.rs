@@ -129,7 +129,9 @@ impl Gate {
         let hearing = async {
             let mut bytes = Vec::new();
             let spoken = self.spoken(from.ip());
-            match first_word(&mut socket, &mut bytes, &spoken).await {
+            let limit = Duration::from_millis(self.limits.first_line_ms);
+            let opening = timeout(limit, first_word(&mut socket, &mut bytes, &spoken)).await;
+            match opening.unwrap_or(Ok(Opening::Client)) {
                 Ok(Opening::Neighbour) => {
                     self.hear(socket, bytes, from, &spoken).await;
                     None
