@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Herd, eventually};
+use harness::{Herd, PATIENCE, eventually};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
@@ -23,19 +23,21 @@ fn goloman(speaks: &str) -> (Herd, TcpListener) {
 
 /// The next message that Hands is sent. A connection without one is only a look whether Hands is there.
 fn message(hands: &TcpListener) -> String {
-    loop {
-        let (mut call, _) = hands.accept().expect("a connection");
+    hands.set_nonblocking(true).expect("a listener that does not wait");
+    eventually("Hands is told", || {
+        let (mut call, _) = hands.accept().ok()?;
+        call.set_nonblocking(false).expect("a connection that waits");
+        call.set_read_timeout(Some(PATIENCE)).expect("a read time limit");
         let mut text = String::new();
         call.read_to_string(&mut text).expect("a message");
-        if !text.is_empty() {
-            return text;
-        }
-    }
+        (!text.is_empty()).then_some(text)
+    })
 }
 
 /// Says a message to Goloman from the address of Hands, and tells what comes back until Goloman closes.
 fn say(herd: &Herd, text: &str) -> String {
     let mut call = TcpStream::connect(&herd.server("Goloman").clients).expect("a connection");
+    call.set_read_timeout(Some(PATIENCE)).expect("a read time limit");
     call.write_all(text.as_bytes()).expect("a message");
     let mut answer = String::new();
     call.read_to_string(&mut answer).expect("an answer");

@@ -19,10 +19,12 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, ResponseActFuture,
     ResponseFuture, SpawnHandle, WrapFuture,
 };
+use herd_core::decimal::Nanos;
 use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::{Dialect, gps, speech};
 use herd_core::limits::Limits;
 use herd_core::link::{Frame, Inbox, Span};
+use herd_core::record::Record;
 use herd_core::redial::Backoff;
 use log::{debug, info, trace, warn};
 use std::collections::HashMap;
@@ -54,8 +56,8 @@ pub struct DialectActor {
     buckets_awaited: usize,
     /// True once there was no room for news: the store may have forgotten some before they were taken.
     is_behind: bool,
-    /// True until the neighbour was found to be away: it may know better than this server did when it began.
-    may_know_better: bool,
+    /// When this server began, until the neighbour was found to be away: it may know better than this server did then.
+    may_know_better: Option<Nanos>,
     /// A connection that showed that the neighbour is back; the first message goes over it.
     spare: Option<Socket>,
     /// True while the store is asked for more, and whether it has rung meanwhile.
@@ -117,7 +119,7 @@ impl DialectActor {
             bag: Mailbag::new(there.speaks, &there.kin, limits),
             buckets_awaited: 0,
             is_behind: false,
-            may_know_better: there.speaks.overwrites(),
+            may_know_better: there.speaks.overwrites().then(|| (seams.clock)()),
             there: Arc::new(there),
             desk,
             limits: limits.clone(),
@@ -183,9 +185,7 @@ impl DialectActor {
         self.spare = Some(socket);
         // A store that is gone is found out when it is asked what there is to say.
         self.desk.link_up.do_send(LinkUp { link: self.link(), flood: ctx.address().recipient() });
-        if !self.may_know_better {
-            self.ask_for_all();
-        }
+        self.ask_for_all();
         self.take(ctx);
     }
 
@@ -220,7 +220,7 @@ impl DialectActor {
     }
 
     fn dial_later(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
-        self.may_know_better = false;
+        self.may_know_better = None;
         let reason = error.to_string();
         if reason == self.last_failure {
             debug!("no link to {}: {reason}", self.there.name);
@@ -283,7 +283,9 @@ impl DialectActor {
             Frame::Update(update) => update.lines().for_each(|line| self.bag.put(line, now_ms)),
             Frame::Records { done, lines } => {
                 self.buckets_awaited = self.buckets_awaited.saturating_sub(done);
-                lines.split(|&byte| byte == b'\n').for_each(|line| self.bag.put(line, now_ms));
+                let since = self.may_know_better;
+                let lines = lines.split(|&byte| byte == b'\n').filter(|line| is_since(line, since));
+                lines.for_each(|line| self.bag.put(line, now_ms));
             }
             // The store says it when something was missed, and else every now and then.
             Frame::Digest { .. } if self.is_behind => self.ask_for_all(),
@@ -464,6 +466,11 @@ impl Handler<Stop> for DialectActor {
 /// How long what is known of a neighbour is good enough for somebody who wants to know whether it answers.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Whether a record was received since a time, if there is one.
+fn is_since(line: &[u8], since: Option<Nanos>) -> bool {
+    since.is_none_or(|since| Record::parse(line).is_some_and(|record| record.received >= since))
+}
+
 /// The most of an answer to a question that is read.
 const ANSWER_MAX: u64 = 4096;
 
@@ -534,7 +541,7 @@ impl Caller {
 mod tests {
     use super::*;
     use crate::attendance::Attendance;
-    use crate::testing::{Switchboard, answering, recording, seams};
+    use crate::testing::{NOON, Switchboard, answering, recording, seams};
     use herd_core::link::Update;
     use std::cell::RefCell;
     use std::collections::VecDeque;
@@ -607,15 +614,19 @@ mod tests {
         assert!(store.ups.try_recv().is_err() && store.downs.try_recv().is_err());
     }
 
+    /// What a client says between the start and the link is as new as what it says after.
     #[actix::test]
-    async fn the_store_is_asked_for_all_but_not_for_who_overwrites_and_may_know_better() {
+    async fn who_overwrites_and_may_know_better_is_told_all_but_what_was_kept_on_disk() {
         tokio::time::pause();
-        let spans = vec![Span::ALL];
-        let (mut store, _calls) = speak(Dialect::At, true, Vec::new());
-        assert_eq!(store.heard.recv().await.unwrap().frames, [Frame::AskRecords { spans }]);
-        let (mut store, mut calls) = speak(Dialect::Update, true, Vec::new());
-        assert!(store.ups.recv().await.is_some() && calls.recv().await.is_some());
-        assert!(store.heard.try_recv().is_err());
+        let lines = format!("k +1-2 5 {} Ours\nl +1-2 5 {NOON} Ours\n", NOON - 1).into_bytes();
+        let records = Frame::Records { done: 9, lines }.to_bytes();
+        for (speaks, expected) in [(Dialect::Update, " l +1-2 5"), (Dialect::At, " k +1-2 5\n")] {
+            let (mut store, mut calls) = speak(speaks, true, vec![records.clone()]);
+            let said = message(&mut calls.recv().await.unwrap()).await;
+            assert!(said.ends_with(expected), "{said}");
+            let spans = vec![Span::ALL];
+            assert_eq!(store.heard.recv().await.unwrap().frames, [Frame::AskRecords { spans }]);
+        }
     }
 
     #[actix::test]
@@ -633,6 +644,7 @@ mod tests {
         tokio::time::pause();
         let question = Frame::Which { uuid: Uuid::nil(), client: b"k".to_vec() }.to_bytes();
         let (mut store, _calls) = speak(Dialect::Trail, true, vec![question]);
+        assert!(store.heard.recv().await.is_some()); // It asks for all first.
         let heard = store.heard.recv().await.unwrap();
         assert_eq!(heard.frames, [Frame::NotFound { uuid: Uuid::nil() }]);
     }
@@ -646,6 +658,7 @@ mod tests {
         let mut call = calls.recv().await.unwrap();
         assert_eq!(message(&mut call).await, format!("WHICHCLIENT k {}", Uuid::nil().hyphenated()));
         call.write_all(br#"{"gps": [1.0, -2.0], "skew": "+1", "time": 5}"#).await.unwrap();
+        assert!(store.heard.recv().await.is_some()); // It asks for all first.
         let heard = store.heard.recv().await.unwrap();
         let line = b"k +1.0-2.0 5 6000000000 Theirs\n".to_vec();
         assert_eq!(heard.frames, [Frame::Found { uuid: Uuid::nil(), line }]);
