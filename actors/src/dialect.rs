@@ -579,7 +579,7 @@ mod tests {
     }
 
     fn update(lines: &str) -> Vec<u8> {
-        Update::new(Uuid::nil(), lines.as_bytes()).into_bytes()
+        Frame::Update(Update::new(Uuid::nil(), lines.as_bytes())).to_bytes()
     }
 
     async fn message(call: &mut DuplexStream) -> String {

@@ -14,7 +14,6 @@ use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::speech::{Speech, parse};
 use herd_core::limits::Limits;
 use herd_core::link::{Frame, Inbox, Update};
-use herd_core::record::Record;
 use herd_core::replica::Replica;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use uuid::Uuid;
@@ -384,7 +383,7 @@ impl World {
 }
 
 fn line_of(replica: &Replica) -> Option<Vec<u8>> {
-    let record: Record<'_> = replica.store().record(replica.store().find(CLIENT.as_bytes())?)?;
+    let record = replica.store().record(replica.store().find(CLIENT.as_bytes())?)?;
     let mut line = Vec::new();
     record.print(&mut line);
     line.pop();

@@ -361,6 +361,7 @@ fn settings(server: &Server, plan: &Plan) -> Settings {
         clients: format!("0.0.0.0:{CLIENTS_PORT}"),
         peers: format!("0.0.0.0:{PEERS_PORT}"),
         neighbours: server.neighbours.iter().map(neighbour).collect(),
+        strangers: Vec::new(),
         open: server.open,
         secret: Secret::new(server.secret.as_bytes()),
         limits: plan.limits.clone(),
