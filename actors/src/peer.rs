@@ -17,6 +17,7 @@ use actix::{
 use herd_core::handshake::{Hello, Purpose};
 use herd_core::limits::Limits;
 use herd_core::link::{Frame, Inbox, Malformed};
+use herd_core::pace::Pace;
 use herd_core::redial::{Backoff, Made, courtesy_ms, replaces};
 use log::{debug, info, trace, warn};
 use std::cell::Cell;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Keeps the link to one neighbour.
 pub struct PeerActor {
@@ -367,12 +368,6 @@ impl Reader {
     }
 }
 
-/// How long a link waits from one write to the next, so that an update need not cost a write.
-const PACE: Duration = Duration::from_millis(1);
-
-/// A write of so many bytes is worth it already.
-const PACED_MAX: usize = 16 * 1024;
-
 /// Says to the neighbour what the store has for it.
 struct Writer {
     link: Arc<str>,
@@ -392,12 +387,8 @@ impl Writer {
     async fn write(&mut self) -> Result<End, End> {
         let heartbeat = Duration::from_millis(self.limits.heartbeat_ms);
         let mut chunk = Vec::new();
-        // On a busy link, what comes within a moment goes together. One that says as much as it can need not wait.
-        let mut next = Instant::now();
+        let (began, mut pace) = (Instant::now(), Pace::default());
         loop {
-            if chunk.len() < PACED_MAX {
-                sleep_until(next).await;
-            }
             chunk.clear();
             chunk = self.take.send(Take { link: Arc::clone(&self.link), chunk }).await?;
             if chunk.is_empty() {
@@ -410,7 +401,11 @@ impl Writer {
                 }
             }
             self.say(&chunk).await?;
-            next = Instant::now() + PACE;
+            let now_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let wait_us = pace.wrote(chunk.len(), now_us);
+            if wait_us > 0 {
+                sleep(Duration::from_micros(wait_us)).await;
+            }
         }
     }
 

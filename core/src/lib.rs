@@ -18,6 +18,7 @@ pub mod limits;
 pub mod line;
 pub mod link;
 pub mod location;
+pub mod pace;
 pub mod places;
 pub mod rate;
 pub mod record;
