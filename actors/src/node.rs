@@ -389,6 +389,8 @@ impl Neighbours {
         let is_known = self.peers.borrow().contains_key(&hello.from);
         if hello.to != *name {
             Err(Refusal::new(format!("this is {name}, not {}", hello.to)))
+        } else if hello.purpose == Purpose::Link && self.is_stopping.get() {
+            Err(Refusal::new(format!("{name} stops")))
         } else if hello.purpose == Purpose::Status || is_known || (*open && self.may_join(&hello.from)) {
             Ok(())
         } else {

@@ -41,8 +41,8 @@ pub struct PeerActor {
     limits: Limits,
     seams: Seams,
     backoff: Backoff,
-    /// The next attempt or the delay before it.
-    dialling: Option<SpawnHandle>,
+    /// What this side does to get a link, if anything.
+    dialling: Option<Dialling>,
     link: Option<Link>,
     /// The last reason why there was no link, so that the log says each only once.
     last_failure: String,
@@ -83,6 +83,14 @@ struct Link {
     bell: Rc<Bell>,
 }
 
+/// What a peer does to get a link.
+enum Dialling {
+    /// It waits, and then dials.
+    Later(SpawnHandle),
+    /// It calls, and may be a word away from a link.
+    Now(SpawnHandle),
+}
+
 /// How a writer that waits is woken.
 #[derive(Default)]
 struct Bell {
@@ -121,7 +129,8 @@ impl PeerActor {
     fn dial_later(&mut self, delay_ms: u64, ctx: &mut Context<Self>) {
         if self.address.is_some() {
             let delay = delay_ms + courtesy_ms(&self.limits, &self.here, &self.there);
-            self.dialling = Some(ctx.run_later(Duration::from_millis(delay), Self::dial));
+            let later = ctx.run_later(Duration::from_millis(delay), Self::dial);
+            self.dialling = Some(Dialling::Later(later));
         }
     }
 
@@ -132,7 +141,7 @@ impl PeerActor {
             (self.seams.clone(), self.credentials.clone(), self.limits.clone());
         let calling =
             async move { call(&*seams.network, &address, &hello, &credentials, &seams.dice, &limits).await };
-        self.dialling = Some(ctx.spawn(calling.into_actor(self).map(Self::dialled)));
+        self.dialling = Some(Dialling::Now(ctx.spawn(calling.into_actor(self).map(Self::dialled))));
     }
 
     fn dialled(result: Result<Shaken, NoLink>, peer: &mut Self, ctx: &mut Context<Self>) {
@@ -141,7 +150,9 @@ impl PeerActor {
             Ok(shaken) => peer.adopt(shaken, Made::Here, ctx),
             Err(failure) => {
                 peer.log_failure(&failure);
-                peer.redial(ctx);
+                if peer.link.is_none() {
+                    peer.redial(ctx);
+                }
             }
         }
     }
@@ -169,9 +180,7 @@ impl PeerActor {
         {
             return debug!("a second link to {} is not needed", self.there);
         }
-        if let Some(dialling) = self.dialling.take() {
-            ctx.cancel_future(dialling);
-        }
+        self.dial_no_more(made, ctx);
         if let Some(link) = self.link.take() {
             ctx.cancel_future(link.talking);
             self.lose("replaced by a new one");
@@ -181,6 +190,20 @@ impl PeerActor {
         // A store that is gone is found out by the reader and the writer, which ask it and wait.
         self.desk.link_up.do_send(LinkUp { link: Arc::clone(&self.there), flood: ctx.address().recipient() });
         self.link = Some(self.talk(shaken, made, ctx));
+    }
+
+    /// Stops dialling, as there is a link. But where both sides dialled at once and this side's call is to be preferred,
+    /// the neighbour may have given up its own for it: hanging up now would leave neither.
+    fn dial_no_more(&mut self, made: Made, ctx: &mut Context<Self>) {
+        match self.dialling.take() {
+            Some(Dialling::Now(call)) if replaces(Made::Here, made, &self.here, &self.there) => {
+                self.dialling = Some(Dialling::Now(call));
+            }
+            Some(Dialling::Now(dialling) | Dialling::Later(dialling)) => {
+                ctx.cancel_future(dialling);
+            }
+            None => {}
+        }
     }
 
     fn talk(&self, Shaken { socket, rest }: Shaken, made: Made, ctx: &mut Context<Self>) -> Link {
@@ -215,7 +238,11 @@ impl PeerActor {
         self.lose(end);
         // When both sides stop, the other's goodbye may come before this one's is said.
         let is_stopping = matches!(end, End::Stopped) || link.bell.is_last.get();
-        if is_stopping { ctx.stop() } else { self.redial(ctx) }
+        match self.dialling {
+            _ if is_stopping => ctx.stop(),
+            None => self.redial(ctx),
+            Some(_) => {} // The call that is under way may become the link; if not, it is made again.
+        }
     }
 
     fn lose(&self, reason: impl fmt::Display) {
