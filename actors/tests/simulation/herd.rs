@@ -5,12 +5,14 @@ use crate::network::Simulated;
 use crate::phones::{Job, Phones};
 use crate::trace::{self, Trace};
 use actix::{Actor, Context, Handler};
+use herd_actors::door::Credentials;
 use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
 use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,6 +274,20 @@ impl Herd {
         up.all(|server| server.known == first.known)
     }
 
+    /// What is not known alike by all servers that are up, and by whom it is known.
+    pub fn difference(&self) -> String {
+        let notes = self.trace.notes();
+        let up: Vec<_> = notes.servers.iter().filter(|server| server.is_up).collect();
+        let mut knowers: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for server in &up {
+            for record in server.known.values() {
+                knowers.entry(format!("{record:?}")).or_default().push(&server.name);
+            }
+        }
+        knowers.retain(|_, servers| servers.len() < up.len());
+        format!("{knowers:?}")
+    }
+
     /// True if a server knows where a client is.
     pub fn knows(&self, server: usize, client: &str) -> bool {
         self.trace.notes().servers[server].known.contains_key(client)
@@ -291,16 +307,14 @@ impl Herd {
         think && one(&a.name, &b.name) && one(&b.name, &a.name)
     }
 
-    /// True if every pair of neighbours that are both up has one link.
+    /// True if every server is up, and every pair of neighbours has one link.
     pub fn is_linked(&self) -> bool {
         let is_wanted = |a: usize, b: usize| {
-            let (a_server, b_server) = (&self.servers[a], &self.servers[b]);
-            self.is_up(a)
-                && self.is_up(b)
-                && (a_server.neighbours.contains(&b_server.name)
-                    || b_server.neighbours.contains(&a_server.name))
+            let (a, b) = (&self.servers[a], &self.servers[b]);
+            a.neighbours.contains(&b.name) || b.neighbours.contains(&a.name)
         };
-        self.pairs().into_iter().all(|(a, b)| !is_wanted(a, b) || self.are_linked(a, b))
+        let are_up = (0..self.servers.len()).all(|server| self.is_up(server));
+        are_up && self.pairs().into_iter().all(|(a, b)| !is_wanted(a, b) || self.are_linked(a, b))
     }
 
     /// True if anything was violated.
@@ -363,7 +377,7 @@ fn settings(server: &Server, plan: &Plan) -> Settings {
         neighbours: server.neighbours.iter().map(neighbour).collect(),
         strangers: Vec::new(),
         open: server.open,
-        secret: Secret::new(server.secret.as_bytes()),
+        credentials: Credentials { secret: Secret::new(server.secret.as_bytes()), tls: None },
         limits: plan.limits.clone(),
         keep: None,
     }

@@ -166,6 +166,11 @@ impl Ear {
             }
             Frame::Found { .. } => "a search found its client",
             Frame::NotFound { .. } => "a search found nothing",
+            Frame::Digest { .. } => return self.trace.hit("what is known was compared"),
+            Frame::AskSums { .. } => "sums were asked for",
+            Frame::Sums { .. } => "sums were told",
+            Frame::AskRecords { .. } => "records were asked for",
+            Frame::Records { .. } => "records were told",
             Frame::Bye { .. } => "a server said goodbye",
         };
         self.trace.hit(probe);

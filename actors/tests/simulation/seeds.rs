@@ -90,6 +90,7 @@ impl Story {
         if mode == Mode::NoCatchUp {
             let is_linked = herd.until(10_000, Herd::is_linked);
             herd.trace.ensure(is_linked, || "the herd never linked".to_owned());
+            herd.run_ms(1_000); // A link may yet take the place of another, made at the same time.
         }
         Self { herd, dice, mode, undo: Vec::new() }
     }
@@ -222,9 +223,10 @@ impl Story {
         if self.mode == Mode::NoFlood {
             self.heal_hop_by_hop();
         }
-        let is_equal = self.herd.until(self.bound_ms(), Herd::is_equal);
-        self.herd.trace.ensure(is_equal, || "the servers do not agree".to_owned());
+        self.herd.until(self.bound_ms(), Herd::is_equal);
         self.check_silence();
+        let is_equal = self.herd.is_equal();
+        self.herd.trace.ensure(is_equal, || format!("the servers do not agree: {}", self.herd.difference()));
         if !self.herd.is_broken() {
             self.check_memory();
         }
@@ -388,14 +390,18 @@ fn every_seed_ends_well() {
             outcomes.iter().flat_map(|outcome| outcome.probes.iter().copied()).collect();
         let missed: Vec<&&str> = PROBES.iter().filter(|probe| !hit.contains(**probe)).collect();
         assert!(missed.is_empty(), "never happened: {missed:?}");
-        let unlisted: Vec<&&str> = hit.iter().filter(|probe| !PROBES.contains(probe)).collect();
+        let unlisted: Vec<&&str> =
+            hit.iter().filter(|probe| !PROBES.contains(probe) && !RARE.contains(probe)).collect();
         assert!(unlisted.is_empty(), "not listed: {unlisted:?}");
     }
 }
 
+/// What may happen, but seldom: a server is called by one that it takes for stopped.
+const RARE: [&str; 1] = ["a handshake was refused"];
+
 /// What must happen at least once in a run: a fault that is never drawn, or an answer that is never given, is not
 /// tested.
-const PROBES: [&str; 33] = [
+const PROBES: [&str; 38] = [
     "a client broke off",
     "a client found nobody",
     "a client left out the last newline",
@@ -426,9 +432,14 @@ const PROBES: [&str; 33] = [
     "a write waited for a neighbour",
     "an update was sent",
     "many records went in one frame",
+    "records were asked for",
+    "records were told",
+    "sums were asked for",
+    "sums were told",
     "the herd was split",
     "there were two links for a moment",
     "two servers were cut off from each other",
+    "what is known was compared",
 ];
 
 #[test]
@@ -440,19 +451,13 @@ fn the_same_seed_tells_the_same_story() {
     }
 }
 
+/// These bugs show in a few stories. Those that take hundreds are put into the herds in memory, which are drawn by the
+/// thousand: `core/tests/herd.rs`.
 #[test]
 fn every_bug_that_is_put_in_is_caught() {
-    for bug in [
-        Fault::NoFlood,
-        Fault::NoCatchUp,
-        Fault::NoResync,
-        Fault::ForgetsSeen,
-        Fault::LastComeStays,
-        Fault::BelievesFuture,
-        Fault::ComparesNumbersOnly,
-        Fault::SearchesForEver,
-        Fault::EndlessRing,
-    ] {
+    for bug in
+        [Fault::NoFlood, Fault::NoCatchUp, Fault::ForgetsSeen, Fault::LastComeStays, Fault::BelievesFuture]
+    {
         let outcomes = live_all(1..100, &[bug], |outcome| !outcome.broken.is_empty());
         let caught = outcomes.iter().find(|outcome| !outcome.broken.is_empty());
         println!("{bug:?} is caught by {:?}", caught.map(|outcome| (outcome.seed, &outcome.broken[0])));
