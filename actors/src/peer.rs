@@ -226,12 +226,16 @@ impl PeerActor {
                 end = writer.run() => end,
             }
         };
-        let talking = ctx.spawn(talking.into_actor(self).map(|end, peer, ctx| peer.ended(&end, ctx)));
+        let whose = Rc::clone(&bell);
+        let talking =
+            ctx.spawn(talking.into_actor(self).map(move |end, peer, ctx| peer.ended(&end, &whose, ctx)));
         Link { made, began: Instant::now(), talking, bell }
     }
 
-    fn ended(&mut self, end: &End, ctx: &mut Context<Self>) {
-        let Some(link) = self.link.take() else { return };
+    /// Does what follows from the end of a link, known by its bell. One that was replaced may still say that it ended:
+    /// what actix cancels is polled once more if it was woken at the same time.
+    fn ended(&mut self, end: &End, whose: &Rc<Bell>, ctx: &mut Context<Self>) {
+        let Some(link) = self.link.take_if(|link| Rc::ptr_eq(&link.bell, whose)) else { return };
         if link.began.elapsed() >= Duration::from_millis(self.limits.heartbeat_ms) {
             self.backoff.reset();
         }

@@ -179,6 +179,8 @@ fn servers_that_dial_each_other_at_once_end_with_one_link() {
         assert!(herd.until(10_000, |herd| herd.are_linked(0, 1)), "no link with seed {seed}");
         herd.run_ms(5_000);
         assert!(herd.are_linked(0, 1), "seed {seed}: {:?}", herd.trace.notes().links);
+        let calls = herd.trace.notes().calls; // Each is counted at both ends.
+        assert!(calls <= 4, "somebody dialled again with seed {seed}: {calls}");
         herd.assert_sound();
     }
 }
