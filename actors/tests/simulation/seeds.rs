@@ -451,13 +451,20 @@ fn the_same_seed_tells_the_same_story() {
     }
 }
 
-/// These bugs show in a few stories. Those that take hundreds are put into the herds in memory, which are drawn by the
+/// These bugs show in a few stories. One that takes hundreds is put into the herds in memory, which are drawn by the
 /// thousand: `core/tests/herd.rs`.
 #[test]
 fn every_bug_that_is_put_in_is_caught() {
-    for bug in
-        [Fault::NoFlood, Fault::NoCatchUp, Fault::ForgetsSeen, Fault::LastComeStays, Fault::BelievesFuture]
-    {
+    for bug in [
+        Fault::NoFlood,
+        Fault::NoCatchUp,
+        Fault::ForgetsSeen,
+        Fault::LastComeStays,
+        Fault::BelievesFuture,
+        Fault::ComparesNumbersOnly,
+        Fault::SearchesForEver,
+        Fault::EndlessRing,
+    ] {
         let outcomes = live_all(1..100, &[bug], |outcome| !outcome.broken.is_empty());
         let caught = outcomes.iter().find(|outcome| !outcome.broken.is_empty());
         println!("{bug:?} is caught by {:?}", caught.map(|outcome| (outcome.seed, &outcome.broken[0])));
