@@ -1,5 +1,5 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs sim fuzz kills instructions instructions-record bench bench-quick bench-check \
+.PHONY: help herd test check fmt clippy docs sim fuzz mixes kills instructions instructions-record bench bench-quick bench-check \
 	bench-tools
 .DEFAULT_GOAL := help
 
@@ -43,6 +43,9 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (needs cargo-fuzz and a nightly compi
 	mkdir -p fuzz/corpus/$$target && \
 	cargo +nightly fuzz run $$target fuzz/corpus/$$target core/tests/corpus/$$target -- \
 	-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
+
+mixes: ## every mix of makes on every shape of five servers (minutes)
+	HERD_MIXES=all cargo test --profile sim -p herd-core --test dialects mixes_of_five
 
 kills: ## kill a server under load HERD_KILLS times and look for what it acknowledged
 	HERD_KILLS=$${HERD_KILLS:-200} cargo test --release --test memory killed -- --nocapture
