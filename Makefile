@@ -44,7 +44,7 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (needs cargo-fuzz and a nightly compi
 	cargo +nightly fuzz run $$target fuzz/corpus/$$target core/tests/corpus/$$target -- \
 	-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
 
-mixes: ## every mix of makes on every shape of five servers (minutes)
+mixes: ## every mix of makes on every shape of five servers (minutes; one is known to say too much)
 	HERD_MIXES=all cargo test --profile sim -p herd-core --test dialects mixes_of_five
 
 kills: ## kill a server under load HERD_KILLS times and look for what it acknowledged
