@@ -7,10 +7,12 @@
 //! A log and a snapshot look the same; a log is only longer. Reading goes on behind what is damaged: a flipped bit
 //! costs one record, and one that was flipped in a line's end costs none.
 
+use crate::link;
+use memchr::memchr;
+
 /// Appends entries for some record lines, each of which ends with a line feed.
 pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
-    for line in lines.split_inclusive(|&byte| byte == b'\n') {
-        let record = line.strip_suffix(b"\n").unwrap_or(line);
+    for record in link::lines(lines) {
         out.extend_from_slice(&hex(crc32c::crc32c(record)));
         out.push(b' ');
         out.extend_from_slice(record);
@@ -50,7 +52,7 @@ impl Summary {
 impl Recovery {
     /// Reads some more bytes; `each` is given every record line, without its end.
     pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
-        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+        while let Some(end) = memchr(b'\n', bytes) {
             self.rest.extend_from_slice(&bytes[..end]);
             bytes = &bytes[end + 1..];
             self.summary.length += self.rest.len() as u64 + 1;
