@@ -90,7 +90,8 @@ impl Recovery {
 fn record_of(entry: &[u8]) -> Option<&[u8]> {
     let (digits, record) = entry.split_at_checked(CHECKSUM)?;
     let record = record.strip_prefix(b" ")?;
-    (digits == hex(crc32c::crc32c(record))).then_some(record)
+    // The checksum of nothing is zeros, which a disk may well hold; nothing is no record.
+    (!record.is_empty() && digits == hex(crc32c::crc32c(record))).then_some(record)
 }
 
 /// Finds entries within a damaged line: where a line's end was damaged, two entries stand in one line.
