@@ -6,6 +6,7 @@ mod failure;
 mod launcher;
 mod logging;
 mod options;
+mod panics;
 mod places;
 mod send;
 mod serve;

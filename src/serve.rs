@@ -4,6 +4,7 @@ use crate::credentials;
 use crate::failure::{Failure, reason};
 use crate::logging;
 use crate::options::{Flags, Serve};
+use crate::panics;
 use crate::signals::Signals;
 use crate::topology::File;
 use actix::Actor;
@@ -30,8 +31,8 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     }
     let mut signals = Signals::new()?;
     let near = PlacesActor::new(places).start().recipient();
-    let node =
-        Node::start(settings, near, Seams::real()).await.map_err(|error| cannot_start(&name, &error))?;
+    let seams = Seams { panics: panics::count(), ..Seams::real() };
+    let node = Node::start(settings, near, seams).await.map_err(|error| cannot_start(&name, &error))?;
     let reason = tokio::select! {
         signal = signals.next() => signal,
         () = end_of_stdin(), if until_stdin_ends => "end of the launcher",

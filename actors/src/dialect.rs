@@ -14,6 +14,7 @@
 use crate::attendance::Seat;
 use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Stop, Take};
 use crate::net::{Seams, Socket};
+use crate::panics::{OnPanic, caught_waiting};
 use crate::peer::Desk;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, ResponseActFuture,
@@ -76,6 +77,8 @@ pub struct DialectActor {
     stopping: bool,
     /// The last reason why the neighbour was away, so that the log says each only once.
     last_failure: String,
+    /// The end of the server: the gate knows this actor, and no other in its place.
+    _on_panic: OnPanic,
     /// Its place among the peers of the server.
     _seat: Seat,
 }
@@ -123,6 +126,7 @@ impl DialectActor {
             there: Arc::new(there),
             desk,
             limits: limits.clone(),
+            _on_panic: OnPanic::abort(&seams.abort, "the speaker to a neighbour of another make"),
             seams,
             backoff: Backoff::new(limits),
             state: State::Away,
@@ -156,7 +160,7 @@ impl DialectActor {
     fn dial(&mut self, ctx: &mut Context<Self>) {
         self.redial = None;
         let caller = self.caller();
-        let dialling = async move { caller.connect().await };
+        let dialling = async move { caught_waiting(caller.connect()).await? };
         ctx.spawn(dialling.into_actor(self).map(|result, dialect, ctx| dialect.look(result, ctx)));
     }
 
@@ -327,7 +331,7 @@ impl DialectActor {
 
     fn carry(&mut self, line: Vec<u8>, message: Vec<u8>, ctx: &mut Context<Self>) {
         let (caller, spare, era) = (self.caller(), self.spare.take(), self.era);
-        let carrying = async move { caller.tell(spare, &message).await };
+        let carrying = async move { caught_waiting(caller.tell(spare, &message)).await? };
         ctx.spawn(carrying.into_actor(self).map(move |result, dialect, ctx| {
             if era == dialect.era {
                 dialect.carried(&line, result, ctx);
@@ -352,7 +356,7 @@ impl DialectActor {
         let Some(question) = question else { return self.tell_store(Frame::NotFound { uuid }) };
         self.questions += 1;
         let (caller, era) = (self.caller(), self.era);
-        let asking = async move { caller.ask(&question, &client).await };
+        let asking = async move { caught_waiting(caller.ask(&question, &client)).await? };
         ctx.spawn(asking.into_actor(self).map(move |answer, dialect: &mut Self, ctx| {
             if era == dialect.era {
                 dialect.questions -= 1;

@@ -9,6 +9,7 @@ pub mod listener;
 pub mod messages;
 pub mod net;
 pub mod node;
+pub mod panics;
 pub mod peer;
 pub mod places;
 pub mod session;

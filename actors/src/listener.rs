@@ -1,9 +1,10 @@
 //! The listener: it owns one address and hands every connection that comes in to whoever it was made for.
 //!
-//! It hears [`Stop`], and then takes no more.
+//! It hears [`Stop`], and then takes no more. It never ends alone: a listener that panics ends the whole server.
 
 use crate::messages::Stop;
-use crate::net::{Incoming, Socket};
+use crate::net::{Abort, Incoming, Socket};
+use crate::panics::OnPanic;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, WrapFuture};
 use log::warn;
 use std::net::SocketAddr;
@@ -16,12 +17,14 @@ pub type Welcome = Box<dyn FnMut(Socket, SocketAddr)>;
 pub struct ListenerActor {
     /// The address and what to do with connections, until it starts.
     duty: Option<(Box<dyn Incoming>, Welcome)>,
+    /// The end of the server: nobody would come in any more.
+    _on_panic: OnPanic,
 }
 
 impl ListenerActor {
     /// A listener at an address that was taken already, so that a port in use is known before anything starts.
-    pub fn new(incoming: Box<dyn Incoming>, welcome: Welcome) -> Self {
-        Self { duty: Some((incoming, welcome)) }
+    pub fn new(incoming: Box<dyn Incoming>, welcome: Welcome, abort: &Abort) -> Self {
+        Self { duty: Some((incoming, welcome)), _on_panic: OnPanic::abort(abort, "a listener") }
     }
 }
 
@@ -63,6 +66,7 @@ mod tests {
     use super::*;
     use crate::net::Step;
     use std::io;
+    use std::sync::Arc;
     use tokio::sync::mpsc;
 
     /// Connections, or errors, as a test wants them.
@@ -95,10 +99,11 @@ mod tests {
     ) {
         let (connect, queue) = mpsc::unbounded_channel();
         let (handed, welcomed) = mpsc::unbounded_channel();
+        let abort: Abort = Arc::new(|_| {});
         let welcome: Welcome = Box::new(move |_, from| {
             let _ = handed.send(from); // A test that is over looks at nothing any more.
         });
-        (ListenerActor::new(Box::new(Queue(queue)), welcome).start(), connect, welcomed)
+        (ListenerActor::new(Box::new(Queue(queue)), welcome, &abort).start(), connect, welcomed)
     }
 
     #[actix::test]

@@ -5,7 +5,7 @@
 //! | [`Execute`] | session | store | the batch, with answers, and why it paused |
 //! | [`Find`] | session | store | nothing, once the search is over |
 //! | [`Recall`] | gate | store | a record line, if the client is known |
-//! | [`Near`] | session | places | JSON |
+//! | [`Near`] | session | places | JSON, unless that panicked |
 //! | [`LinkUp`], [`LinkDown`] | peer, dialect | store | nothing |
 //! | [`Hear`] | peer, dialect, gate | store | nothing, once it was heard: back-pressure |
 //! | [`Take`] | peer, dialect | store | the bytes to write next |
@@ -20,6 +20,7 @@
 //! | [`Stop`] | node | listener, session, peer, dialect | nothing |
 
 use crate::door::Shaken;
+use crate::panics::Panicked;
 use actix::{Message, MessageResponse, Recipient};
 use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
@@ -86,7 +87,7 @@ pub struct Answers;
 
 /// What is near a spot? The answer is JSON in the form of a Google Nearby Search, without a newline at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Message)]
-#[rtype(result = "Vec<u8>")]
+#[rtype(result = "Result<Vec<u8>, Panicked>")]
 pub struct Near {
     /// Degrees north.
     pub latitude: f64,

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
@@ -89,6 +90,8 @@ pub struct Seams {
     pub dice: Dice,
     /// The end of the whole server, because it cannot go on without lying. It is given the reason.
     pub abort: Abort,
+    /// How many panics there were. Whoever runs the server counts them.
+    pub panics: Arc<AtomicU64>,
 }
 
 /// Ends the whole server.
@@ -108,6 +111,7 @@ impl Seams {
             clock: Arc::new(time_of_day),
             dice: Arc::new(|| uuid::Uuid::new_v4().as_u128()),
             abort: Arc::new(exit),
+            panics: Arc::default(),
         }
     }
 }

@@ -6,8 +6,9 @@ use crate::dialect::{self, DialectActor};
 use crate::door::{Credentials, Shaken, greet, tell_status};
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
-use crate::messages::{Answers, Census, Count, Dump, Flush, Join, Near, Stop};
+use crate::messages::{Answers, Census, Count, Dump, Flush, Join, LinkDown, Near, Stop};
 use crate::net::{Incoming, Seams, Socket};
+use crate::panics::{OnPanic, Panicked};
 use crate::peer::{self, Ends, PeerActor};
 use crate::session::{self, SessionActor};
 use crate::store::StoreActor;
@@ -24,8 +25,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::time::{Instant, sleep, timeout};
 
 /// What makes a server the one it is.
 #[derive(Clone, Debug)]
@@ -115,9 +118,10 @@ impl Node {
         let strangers = Strangers::new(&settings, &store, &seams);
         let sessions = Sessions::new(&store, near, &settings.limits, &seams, Rc::clone(&strangers.gate));
         let neighbours = Neighbours::new(settings, store, strangers, seams);
+        let abort = &neighbours.seams.abort;
         let listeners = vec![
-            ListenerActor::new(for_clients, sessions.welcome()).start(),
-            ListenerActor::new(for_peers, neighbours.welcome()).start(),
+            ListenerActor::new(for_clients, sessions.welcome(), abort).start(),
+            ListenerActor::new(for_peers, neighbours.welcome(), abort).start(),
         ];
         let Settings { name, credentials, .. } = &neighbours.settings;
         let tls = if credentials.tls.is_some() { "on" } else { "off" };
@@ -327,13 +331,16 @@ struct Neighbours {
     attendance: Attendance,
     /// Those who are at the door.
     callers: Attendance,
+    /// Where the peers that panicked are called out, to be started again.
+    fallen: UnboundedSender<Ends>,
     /// True once nobody may join any more.
     is_stopping: Cell<bool>,
 }
 
 impl Neighbours {
     fn new(settings: Settings, store: Addr<StoreActor>, strangers: Strangers, seams: Seams) -> Rc<Self> {
-        let neighbours = Self {
+        let (fallen, called_out) = mpsc::unbounded_channel();
+        let neighbours = Rc::new(Self {
             settings,
             desk: desk_of(&store),
             store,
@@ -343,20 +350,39 @@ impl Neighbours {
             peers: RefCell::default(),
             attendance: Attendance::default(),
             callers: Attendance::default(),
+            fallen,
             is_stopping: Cell::new(false),
-        };
+        });
         for Neighbour { name, peers } in neighbours.settings.neighbours.clone() {
             neighbours.start_peer(&name, Some(peers));
         }
-        Rc::new(neighbours)
+        actix_rt::spawn(Rc::clone(&neighbours).revive(called_out));
+        neighbours
+    }
+
+    /// Starts peers again that have panicked, each after a rest: what they panicked over may be there still.
+    async fn revive(self: Rc<Self>, mut fallen: UnboundedReceiver<Ends>) {
+        let _on_panic = OnPanic::abort(&self.seams.abort, "whoever starts links again");
+        while let Some(Ends { there, address, .. }) = fallen.recv().await {
+            warn!("link to {there} down reason={Panicked}");
+            self.store.do_send(LinkDown { link: Arc::clone(&there) }); // A store that is gone has no links.
+            sleep(Duration::from_millis(self.settings.limits.redial_max_ms)).await;
+            if !self.is_stopping.get() {
+                self.start_peer(&there, address);
+            }
+        }
     }
 
     fn start_peer(&self, name: &str, address: Option<String>) -> Option<Addr<PeerActor>> {
         let seat = self.attendance.enter(self.settings.limits.neighbours_max)?;
         let ends = Ends { here: self.settings.name.as_str().into(), there: name.into(), address };
         let (credentials, limits) = (self.settings.credentials.clone(), &self.settings.limits);
-        let peer =
-            PeerActor::new(ends, self.desk.clone(), credentials, limits, self.seams.clone(), seat).start();
+        let (fallen, whose) = (self.fallen.clone(), ends.clone());
+        let on_panic = OnPanic::new(move || {
+            let _ = fallen.send(whose); // Nobody starts a peer again when the server is at its end.
+        });
+        let (desk, seams) = (self.desk.clone(), self.seams.clone());
+        let peer = PeerActor::new(ends, desk, credentials, limits, seams, on_panic, seat).start();
         self.peers.borrow_mut().insert(name.to_owned(), peer.clone());
         Some(peer)
     }
@@ -437,6 +463,7 @@ impl Neighbours {
             pid: std::process::id(),
             clients_known: census.clients as u64,
             uptime_s: self.began.elapsed().as_secs(),
+            panics: self.seams.panics.load(Ordering::Relaxed),
             links,
         }
     }

@@ -10,6 +10,7 @@ use crate::attendance::Seat;
 use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
 use crate::net::{Seams, Socket};
+use crate::panics::OnPanic;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient,
     SpawnHandle, WrapFuture,
@@ -46,6 +47,8 @@ pub struct PeerActor {
     link: Option<Link>,
     /// The last reason why there was no link, so that the log says each only once.
     last_failure: String,
+    /// What happens if it panics.
+    _on_panic: OnPanic,
     /// Its place among the peers of the server.
     _seat: Seat,
 }
@@ -100,13 +103,14 @@ struct Bell {
 }
 
 impl PeerActor {
-    /// A peer that keeps a link, and `seat` as long as it lasts.
+    /// A peer that keeps a link, and `seat` as long as it lasts; `on_panic` tells what happens if it panics.
     pub fn new(
         ends: Ends,
         desk: Desk,
         credentials: Credentials,
         limits: &Limits,
         seams: Seams,
+        on_panic: OnPanic,
         seat: Seat,
     ) -> Self {
         Self {
@@ -121,6 +125,7 @@ impl PeerActor {
             dialling: None,
             link: None,
             last_failure: String::new(),
+            _on_panic: on_panic,
             _seat: seat,
         }
     }
@@ -494,9 +499,16 @@ mod tests {
         let ends = Ends { here: "Goloman".into(), there: there.into(), address: Some("there:1".into()) };
         let desk = Desk { link_up, link_down, hear, take };
         let seat = Attendance::default().enter(1).unwrap();
-        let peer =
-            PeerActor::new(ends, desk, Credentials::default(), &Limits::default(), seams(network), seat)
-                .start();
+        let peer = PeerActor::new(
+            ends,
+            desk,
+            Credentials::default(),
+            &Limits::default(),
+            seams(network),
+            OnPanic::new(|| {}),
+            seat,
+        )
+        .start();
         Bench { peer, ups, downs, heard, give, calls, there }
     }
 

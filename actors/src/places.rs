@@ -2,7 +2,7 @@
 //!
 //! It hears [`Near`] from sessions and answers with JSON; it says nothing to anybody. It asks the providers of
 //! its chain one after the other until one answers: over HTTP, or in the index that it carries. Whoever asks what is
-//! being asked already waits for the same answer. It stops when the last session that knows it is gone.
+//! being asked already waits for the same answer. A panic over a question ends that question. It stops when the last session that knows it is gone.
 
 mod remote;
 mod shelf;
@@ -12,6 +12,7 @@ use self::remote::Remote;
 use self::shelf::Shelf;
 use self::web::Web;
 use crate::messages::Near;
+use crate::panics::{Panicked, caught, caught_waiting};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Response, WrapFuture};
 use herd_core::places::cache::{Cache, Keep};
 use herd_core::places::flights::Flights;
@@ -76,8 +77,11 @@ impl Default for Settings {
 pub struct PlacesActor {
     desk: Rc<Desk>,
     /// What is being asked, with those who wait for the answer.
-    flights: Flights<oneshot::Sender<Vec<u8>>>,
+    flights: Flights<oneshot::Sender<Answer>>,
 }
+
+/// JSON, unless somebody panicked over the question: then it is nobody else's trouble.
+type Answer = Result<Vec<u8>, Panicked>;
 
 /// What all questions share, also while they wait.
 struct Desk {
@@ -108,10 +112,10 @@ impl PlacesActor {
     }
 
     /// Ends a question: everybody who waits for it gets the answer.
-    fn land(&mut self, question: &Question, answer: &[u8]) {
+    fn land(&mut self, question: &Question, answer: &Answer) {
         for waiter in self.flights.land(question) {
             // Whoever no longer waits needs no answer.
-            let _ = waiter.send(answer.to_vec());
+            let _ = waiter.send(answer.clone());
         }
     }
 }
@@ -135,22 +139,22 @@ impl Actor for PlacesActor {
 }
 
 impl Handler<Near> for PlacesActor {
-    type Result = Response<Vec<u8>>;
+    type Result = Response<Answer>;
 
     fn handle(&mut self, near: Near, ctx: &mut Self::Context) -> Self::Result {
         let Near { latitude, longitude, radius_m, bound } = near;
         let query = Query { latitude, longitude, radius_m, bound };
-        if let Some(answer) = self.desk.at_once(&query) {
+        if let Some(answer) = caught(|| self.desk.at_once(&query)).transpose() {
             return Response::reply(answer);
         }
         let (waiter, answer) = oneshot::channel();
         let question = query.question();
         if self.flights.join(question, waiter) {
             let desk = Rc::clone(&self.desk);
-            let asking = async move { desk.ask(&query).await }.into_actor(self);
+            let asking = caught_waiting(async move { desk.ask(&query).await }).into_actor(self);
             ctx.spawn(asking.map(move |answer, actor, _| actor.land(&question, &answer)));
         }
-        Response::fut(async move { answer.await.unwrap_or_else(|_| stopped()) })
+        Response::fut(async move { answer.await.unwrap_or_else(|_| Ok(stopped())) })
     }
 }
 

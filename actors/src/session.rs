@@ -8,6 +8,7 @@
 use crate::attendance::Seat;
 use crate::messages::{Execute, Executed, Find, Near, Stop};
 use crate::net::{Clock, Socket};
+use crate::panics::{OnPanic, Panicked};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient, WrapFuture,
 };
@@ -15,7 +16,7 @@ use herd_core::batch::{Batch, Nearby, Pause};
 use herd_core::decimal::Nanos;
 use herd_core::limits::Limits;
 use herd_core::session::Session;
-use log::{info, log_enabled, trace};
+use log::{info, log_enabled, trace, warn};
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -36,6 +37,8 @@ pub struct SessionActor {
     /// Who the client is, for the log.
     client: Rc<str>,
     stop: Rc<StopSign>,
+    /// What the log says if it panics. Its connection ends then, and nothing else.
+    _on_panic: OnPanic,
     /// Its place among the sessions of the server.
     _seat: Seat,
 }
@@ -70,7 +73,9 @@ impl SessionActor {
             read_size: READ_MIN.min(limits.in_flight_bytes),
             read_max: limits.in_flight_bytes,
         };
-        Self { talk: Some(talk), client, stop: Rc::default(), _seat: seat }
+        let whose = Rc::clone(&client);
+        let on_panic = OnPanic::new(move || warn!("session {whose} closed reason={Panicked}"));
+        Self { talk: Some(talk), client, stop: Rc::default(), _on_panic: on_panic, _seat: seat }
     }
 }
 
@@ -129,6 +134,8 @@ enum End {
     Broken(io::Error),
     /// An actor that was asked is gone.
     Gone,
+    /// Whoever was asked has panicked over the question.
+    Panicked,
 }
 
 impl fmt::Display for End {
@@ -140,6 +147,7 @@ impl fmt::Display for End {
             Self::Stalled => f.write_str("stalled"),
             Self::Broken(error) => write!(f, "broken ({error})"),
             Self::Gone => f.write_str("gone"),
+            Self::Panicked => Panicked.fmt(f),
         }
     }
 }
@@ -153,6 +161,12 @@ impl From<io::Error> for End {
 impl From<MailboxError> for End {
     fn from(_: MailboxError) -> Self {
         Self::Gone
+    }
+}
+
+impl From<Panicked> for End {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
     }
 }
 
@@ -234,7 +248,7 @@ impl Talk {
                 Pause::Places(nearby) => {
                     let places = self.desk.near.send(near(nearby));
                     let owes = has_more_than_a_line(&batch.output);
-                    let json = self.meanwhile(&mut batch.output, owes, places).await??;
+                    let json = self.meanwhile(&mut batch.output, owes, places).await???;
                     batch.add_places(&json);
                 }
             }
@@ -405,7 +419,7 @@ mod tests {
     }
 
     fn bench() -> Bench {
-        bench_with(answering(|near: Near| format!("{{{}}}", near.radius_m).into_bytes()), 1 << 20)
+        bench_with(answering(|near: Near| Ok(format!("{{{}}}", near.radius_m).into_bytes())), 1 << 20)
     }
 
     impl Bench {
@@ -488,13 +502,13 @@ mod tests {
     }
 
     impl Handler<Near> for Slow {
-        type Result = ResponseFuture<Vec<u8>>;
+        type Result = ResponseFuture<Result<Vec<u8>, Panicked>>;
 
         fn handle(&mut self, _: Near, _: &mut Self::Context) -> Self::Result {
             let go = Rc::clone(&self.0);
             Box::pin(async move {
                 go.notified().await;
-                b"{}".to_vec()
+                Ok(b"{}".to_vec())
             })
         }
     }
@@ -512,7 +526,7 @@ mod tests {
     #[actix::test]
     async fn a_client_that_takes_no_answers_is_disconnected() {
         tokio::time::pause();
-        let mut bench = bench_with(answering(|_: Near| Vec::new()), 10);
+        let mut bench = bench_with(answering(|_: Near| Ok(Vec::new())), 10);
         // The write ends with an error once the session has hung up, long before all of it was read.
         let written = bench.client.write_all(&b"nobody reads this\n".repeat(10_000)).await;
         assert!(written.is_err());
@@ -581,7 +595,7 @@ mod tests {
 
     #[actix::test]
     async fn a_session_without_a_store_says_nothing_rather_than_something() {
-        let near = answering(|_: Near| Vec::new());
+        let near = answering(|_: Near| Ok(Vec::new()));
         let (find, _) = recording();
         let execute = Dead.start().recipient();
         let desk = Desk { execute, find, near, clock: Arc::new(|| NOON) };

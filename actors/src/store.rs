@@ -13,6 +13,7 @@ use crate::messages::{
     Census, Count, Dump, Execute, Executed, Find, Flood, Flush, Hear, LinkDown, LinkUp, Recall, Take,
 };
 use crate::net::{Abort, Dice};
+use crate::panics::OnPanic;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Response, ResponseFuture};
 use herd_core::replica::{Finding, Replica};
 use keeper::{Keeper, Kept};
@@ -41,6 +42,8 @@ pub struct StoreActor {
     /// The disk, unless this server keeps everything in memory alone.
     keeper: Option<Keeper>,
     abort: Abort,
+    /// The end of the server: without its memory it would go on and answer wrongly.
+    _on_panic: OnPanic,
     /// How many clients were refused by the last warning, and when that was.
     warned: (u64, Option<Instant>),
 }
@@ -60,6 +63,7 @@ impl StoreActor {
             began: Instant::now(),
             dice,
             keeper: journal.map(|journal| Keeper::new(journal, Arc::clone(&abort))),
+            _on_panic: OnPanic::abort(&abort, "the store"),
             abort,
             warned: (0, None),
         }
@@ -149,15 +153,6 @@ impl Actor for StoreActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.compare_later(ctx);
-    }
-}
-
-impl Drop for StoreActor {
-    /// A panic ends an actor and nobody is told; a server without its memory would go on and answer wrongly.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            (self.abort)("the store has panicked");
-        }
     }
 }
 

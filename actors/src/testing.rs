@@ -75,7 +75,13 @@ impl Network for Switchboard {
 
 /// A clock that stands still and dice that count, around some network.
 pub fn seams(network: impl Network + 'static) -> Seams {
-    Seams { network: Arc::new(network), clock: Arc::new(|| NOON), dice: counting(), abort: Arc::new(|_| {}) }
+    Seams {
+        network: Arc::new(network),
+        clock: Arc::new(|| NOON),
+        dice: counting(),
+        abort: Arc::new(|_| {}),
+        panics: Arc::default(),
+    }
 }
 
 /// The time that tests go by, in nanoseconds.

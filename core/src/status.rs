@@ -22,6 +22,9 @@ pub struct Report {
     /// Whole seconds since it started.
     #[serde(default)]
     pub uptime_s: u64,
+    /// How many panics there were: each ended a connection or a question, and is a mistake of the program.
+    #[serde(default)]
+    pub panics: u64,
     /// Its links, in the order of the topology.
     #[serde(default)]
     pub links: Vec<LinkReport>,
@@ -118,7 +121,8 @@ mod tests {
         #[test]
         fn a_report_survives_its_line(name in ".*", clients_known: u64, uptime_s: u64, pid: u32, up: bool) {
             let links = vec![link(&name, up)];
-            let report = Report { version: name.clone(), name, pid, clients_known, uptime_s, links };
+            let panics = clients_known / 7;
+            let report = Report { version: name.clone(), name, pid, clients_known, uptime_s, panics, links };
             let line = report.to_line();
             prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
             prop_assert_eq!(Report::from_line(line.as_bytes()), Some(report));

@@ -7,6 +7,7 @@
 use super::Neighbour;
 use crate::messages::{Ask, Hear, Overhear, Recall};
 use crate::net::{Dice, Seams, Socket};
+use crate::panics::OnPanic;
 use actix::Recipient;
 use herd_core::dialect::gate::consequence;
 use herd_core::dialect::speech::{Speech, Told, acknowledgement, parse};
@@ -103,7 +104,11 @@ impl Gate {
         });
         let (looking, seams) = (Rc::clone(&gate), seams.clone());
         if gate.neighbours.iter().any(|known| known.host.parse::<IpAddr>().is_err()) {
-            actix_rt::spawn(async move { looking.look_up(&seams).await });
+            let on_panic = OnPanic::abort(&seams.abort, "whoever looks up neighbours");
+            actix_rt::spawn(async move {
+                let _on_panic = on_panic;
+                looking.look_up(&seams).await;
+            });
         }
         gate
     }

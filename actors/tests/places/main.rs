@@ -5,7 +5,9 @@ mod stand_in;
 
 use actix::{Actor, Recipient};
 use herd_actors::messages::Near;
+use herd_actors::panics::Panicked;
 use herd_actors::places::{PlacesActor, Settings};
+use herd_core::places::cache::Keep;
 use herd_core::places::{Key, Limits};
 use serde_json::{Value, json};
 use stand_in::{AUTHORITY, Answer, StandIn, head, http, http_with};
@@ -49,7 +51,7 @@ fn start(settings: Settings) -> Recipient<Near> {
 }
 
 async fn ask(places: &Recipient<Near>, near: Near) -> Value {
-    let answer = places.send(near).await.unwrap();
+    let answer = places.send(near).await.unwrap().unwrap();
     assert!(!answer.windows(2).any(|pair| pair == b"\n\n") && answer.last() != Some(&b'\n'));
     let text = String::from_utf8(answer).unwrap();
     assert!(!text.contains(KEY), "{text}");
@@ -432,4 +434,15 @@ async fn the_key_is_in_no_log_and_no_debug_output() {
     let diary = DIARY.0.lock().unwrap().clone();
     assert!(diary.contains("provider=google rests"), "{diary}");
     assert!(!diary.contains(KEY) && !format!("{:?}", settings("google", "")).contains(KEY));
+}
+
+/// That answers are kept for longer than there is time, which no setting can say, stands for any mistake of ours.
+#[actix::test]
+async fn a_question_that_panics_ends_alone() {
+    let stand_in = StandIn::start([http(200, OVERPASS)]);
+    let keep = Keep { time: Duration::MAX, number: 10 };
+    let places = start(Settings { keep, ..settings("overpass", &stand_in.url()) });
+    assert_eq!(ask(&places, LA).await["status"], "OK");
+    assert_eq!(places.send(LA).await.unwrap(), Err(Panicked));
+    assert_eq!(ask(&places, Near { bound: 0, ..LA }).await["status"], "ZERO_RESULTS");
 }

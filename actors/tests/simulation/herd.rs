@@ -9,6 +9,7 @@ use herd_actors::door::Credentials;
 use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
+use herd_actors::panics::Panicked;
 use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
 use std::cell::RefCell;
@@ -340,10 +341,10 @@ impl Actor for Places {
 }
 
 impl Handler<Near> for Places {
-    type Result = Vec<u8>;
+    type Result = Result<Vec<u8>, Panicked>;
 
-    fn handle(&mut self, _: Near, _: &mut Self::Context) -> Vec<u8> {
-        PLACES.into()
+    fn handle(&mut self, _: Near, _: &mut Self::Context) -> Self::Result {
+        Ok(PLACES.into())
     }
 }
 
@@ -404,5 +405,6 @@ fn seams(at: usize, server: &Server, incarnation: u32, plan: &Plan, trace: &Trac
         clock: Arc::new(clock),
         dice: Arc::new(move || dice.throw_128()),
         abort: Arc::new(abort),
+        panics: Arc::default(),
     }
 }
