@@ -33,6 +33,10 @@ pub enum Fault {
     NoRegularDigests,
     /// A record that replaces another leaves the digest as it was.
     DigestMissesChanges,
+    /// A record that has expired is taken when it is told.
+    RaisesTheDead,
+    /// What a neighbour has told is asked for again.
+    AsksAgain,
 }
 
 #[cfg(feature = "faults")]

@@ -5,11 +5,15 @@
 //! records are in those. Both sides do, each for itself; the records go the way of every record from a neighbour. Since
 //! the state itself is compared, this also heals what a bug, a lost tail or a full queue left behind.
 //!
+//! What a neighbour has told, it is not asked for again: where its sums are still those of the last time, it knows nothing
+//! that is of use here, even if it knows more, such as what has expired here and not yet there.
+//!
 //! The side that asks has a bounded number of questions on their way, and asks one neighbour at a time: what one
 //! has told, the others need not be asked for. The side that answers remembers no more than what it was asked,
 //! and makes answers when the link can take them. Sums are renewed a piece at a time ([`Healing::work`]).
 
 use crate::digest::{Node, Pass, Root, Sums};
+use crate::faults::{self, Fault};
 use crate::limits::Limits;
 use crate::link::{Frame, SPANS_MAX, Span};
 use crate::store::{Slot, Store};
@@ -53,6 +57,10 @@ struct Turn {
     answered_ms: u64,
     /// How many bytes of records it has told.
     told: usize,
+    /// The sums that it said.
+    sums: Vec<(Node, Box<Sums>)>,
+    /// True if there was no room for some of what it told.
+    is_in_vain: bool,
 }
 
 /// What is to be said and heard over one link.
@@ -63,7 +71,15 @@ struct Link {
     heard: Option<(Root, Pass)>,
     asking: Asking,
     answering: Answering,
+    heeded: Heeded,
     equal_ms: Option<u64>,
+}
+
+/// The sums of a neighbour when it had last told all that they stand for: nothing it knew then is of use now.
+#[derive(Debug, Default)]
+struct Heeded {
+    root: Option<Root>,
+    nodes: BTreeMap<u16, Box<Sums>>,
 }
 
 /// How far one's own digest is.
@@ -183,7 +199,7 @@ impl Healing {
     }
 
     /// Hears a neighbour's sums, and finds out what to ask next.
-    pub fn hear_sums(&mut self, name: &str, node: Node, theirs: &Sums, store: &mut Store, now_ms: u64) {
+    pub fn hear_sums(&mut self, name: &str, node: Node, theirs: Box<Sums>, store: &mut Store, now_ms: u64) {
         let Some(link) = self.links.get_mut(name) else { return };
         if link.asking.nodes_awaited.front() != Some(&node) {
             return;
@@ -192,7 +208,8 @@ impl Healing {
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
             turn.answered_ms = now_ms;
             let (ours, _) = store.sums(node, NODE_RECORDS);
-            link.asking.compare(node, &ours, theirs);
+            link.asking.compare(node, &ours, &theirs, link.heeded.sums(node));
+            turn.sums.push((node, theirs));
         }
         self.end_turn(store);
     }
@@ -208,12 +225,13 @@ impl Healing {
         turn.told <= self.onward_bytes
     }
 
-    /// Hears that a neighbour has told all it knows of some more buckets.
-    pub fn hear_records(&mut self, name: &str, done: usize, store: &mut Store, now_ms: u64) {
+    /// Hears that a neighbour has told all it knows of some more buckets, and whether there was room for it.
+    pub fn hear_records(&mut self, name: &str, done: usize, had_room: bool, store: &mut Store, now_ms: u64) {
         let Some(Link { asking, .. }) = self.links.get_mut(name) else { return };
         asking.buckets_awaited = asking.buckets_awaited.saturating_sub(done);
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
             turn.answered_ms = now_ms;
+            turn.is_in_vain |= !had_room;
         }
         self.end_turn(store);
     }
@@ -222,9 +240,26 @@ impl Healing {
     fn end_turn(&mut self, store: &mut Store) {
         let links = &self.links;
         let is_over = |turn: &mut Turn| links.get(&turn.link).is_none_or(|link| link.asking.is_over());
-        if let Some(turn) = self.turn.take_if(is_over) {
+        if let Some(mut turn) = self.turn.take_if(is_over) {
+            self.heed(&mut turn);
             self.pass_on(&turn, store);
         }
+    }
+
+    /// Remembers the sums of a neighbour that has told all they stand for, if there was room for that.
+    fn heed(&mut self, turn: &mut Turn) {
+        if let Some(Link { heeded, .. }) = self.links.get_mut(&turn.link)
+            && !turn.is_in_vain
+            && !faults::is_on(Fault::AsksAgain)
+        {
+            heeded.root = Some(turn.root);
+            heeded.nodes.extend(turn.sums.drain(..).map(|(node, sums)| (Heeded::key(node), sums)));
+        }
+    }
+
+    /// Asks all neighbours again for what they have told: what was of no use may be of use now.
+    pub fn ask_all_again(&mut self) {
+        self.links.values_mut().for_each(|link| link.heeded = Heeded::default());
     }
 
     /// Compares what was told in a turn with what the others have said and with what they know.
@@ -273,9 +308,18 @@ impl Healing {
         let Some(name) = self.heard.pop_front() else { return false };
         if root == store.digest().root() {
             link.equal_ms = Some(now_ms);
-        } else {
+            link.heeded = Heeded::default(); // Equal sums need no memory of others.
+        } else if link.heeded.root != Some(root) {
             link.asking.nodes.push_back(Node::Root);
-            self.turn = Some(Turn { link: name, root, began_ms: now_ms, answered_ms: now_ms, told: 0 });
+            self.turn = Some(Turn {
+                link: name,
+                root,
+                began_ms: now_ms,
+                answered_ms: now_ms,
+                told: 0,
+                sums: Vec::new(),
+                is_in_vain: false,
+            });
         }
         true
     }
@@ -313,6 +357,20 @@ impl Healing {
     }
 }
 
+impl Heeded {
+    fn sums(&self, node: Node) -> Option<&Sums> {
+        self.nodes.get(&Self::key(node)).map(|sums| &**sums)
+    }
+
+    /// The nodes in an order: the root is the last.
+    fn key(node: Node) -> u16 {
+        match node {
+            Node::Inner(node) => node.into(),
+            Node::Root => u16::MAX,
+        }
+    }
+}
+
 impl Link {
     fn answers(&self) -> bool {
         !(self.answering.nodes.is_empty() && self.answering.spans.is_empty())
@@ -320,10 +378,12 @@ impl Link {
 }
 
 impl Asking {
-    /// Notes what is to be asked of the children of a node: nothing where the neighbour has nothing, or the same.
-    fn compare(&mut self, node: Node, ours: &Sums, theirs: &Sums) {
+    /// Notes what is to be asked of the children of a node: nothing where the neighbour has nothing, or the same, or what
+    /// it has told.
+    fn compare(&mut self, node: Node, ours: &Sums, theirs: &Sums, heeded: Option<&Sums>) {
         for (child, (ours, theirs)) in (0..=u8::MAX).zip(ours.iter().zip(theirs)) {
-            if ours == theirs || *theirs == 0 {
+            let is_heeded = heeded.is_some_and(|heeded| heeded[usize::from(child)] == *theirs);
+            if ours == theirs || *theirs == 0 || is_heeded {
                 continue;
             }
             match node {
@@ -490,11 +550,11 @@ mod tests {
         healing.hear_digest("a", 5, &mut store);
         work(&mut healing, &mut store);
         assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskSums { node: Node::Root }]);
-        healing.hear_sums("a", Node::Root, &[1; 256], &mut store, 0);
+        healing.hear_sums("a", Node::Root, Box::new([1; 256]), &mut store, 0);
         let first = Span { first: 0, last: 1023 };
         assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskRecords { spans: vec![first] }]);
         assert!(!healing.has_more("a"));
-        healing.hear_records("a", 10, &mut store, 0);
+        healing.hear_records("a", 10, true, &mut store, 0);
         let next = Span { first: 1024, last: 1033 };
         assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskRecords { spans: vec![next] }]);
     }
@@ -507,9 +567,9 @@ mod tests {
         healing.hear_digest("a", 5, &mut store);
         work(&mut healing, &mut store);
         let _ = taken(&mut healing, "a", &mut store);
-        healing.hear_sums("a", Node::Root, &[1; 256], &mut store, 0);
+        healing.hear_sums("a", Node::Root, Box::new([1; 256]), &mut store, 0);
         assert_eq!(taken(&mut healing, "a", &mut store).len(), NODES_WINDOW);
-        healing.hear_sums("a", Node::Inner(0), &[0; 256], &mut store, 0);
+        healing.hear_sums("a", Node::Inner(0), Box::new([0; 256]), &mut store, 0);
         assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskSums { node: Node::Inner(16) }]);
     }
 
@@ -545,8 +605,8 @@ mod tests {
     fn sums_that_nobody_asked_for_are_not_heard() {
         let mut store = Store::default();
         let mut healing = healing(&["a"], &mut store);
-        healing.hear_sums("a", Node::Root, &[1; 256], &mut store, 0);
-        healing.hear_records("a", usize::MAX, &mut store, 0);
+        healing.hear_sums("a", Node::Root, Box::new([1; 256]), &mut store, 0);
+        healing.hear_records("a", usize::MAX, true, &mut store, 0);
         assert!(!healing.has_more("a") && !healing.has_work());
     }
 }

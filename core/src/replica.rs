@@ -178,12 +178,14 @@ impl Replica {
             Frame::Digest { root } => self.healing.hear_digest(link, root, &mut self.store),
             Frame::AskSums { node } => self.healing.hear_sums_question(link, node),
             Frame::Sums { node, sums } => {
-                self.healing.hear_sums(link, node, &sums, &mut self.store, now_ms);
+                self.healing.hear_sums(link, node, sums, &mut self.store, now_ms);
             }
             Frame::AskRecords { spans } => self.healing.hear_records_question(link, &spans),
             Frame::Records { done, lines } => {
+                let refused = self.counts.refused;
                 self.hear_told(link, Update::new(fresh, &lines), now_ms, fresh);
-                self.healing.hear_records(link, done, &mut self.store, now_ms);
+                let had_room = self.counts.refused == refused;
+                self.healing.hear_records(link, done, had_room, &mut self.store, now_ms);
             }
             Frame::Ping | Frame::Bye { .. } => {}
         }
