@@ -10,6 +10,7 @@ use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use structopt::StructOpt;
@@ -186,6 +187,11 @@ macro_rules! flags {
             /// How places are found.
             #[structopt(flatten)]
             pub places: places::Flags,
+            /// How long a record lives: milliseconds, or forever [default: forever]
+            #[structopt(
+                long, value_name = "MS", env = "HERD_RECORD_TTL_MS", hide_env_values = true, hidden_short_help = true
+            )]
+            pub record_ttl_ms: Option<Lifetime>,
             $(
                 #[doc = $help]
                 #[structopt(
@@ -208,6 +214,7 @@ macro_rules! flags {
                     memory_only: self.memory_only || file.memory_only,
                     durability: self.durability.or(file.durability),
                     places: self.places.or(file.places),
+                    record_ttl_ms: self.record_ttl_ms.or(file.record_ttl_ms),
                     $($name: self.$name.or(file.$name),)*
                 }
             }
@@ -215,6 +222,7 @@ macro_rules! flags {
             /// Makes the limits, the defaults where nothing is given. None may be 0.
             pub fn limits(&self) -> Result<Limits, Failure> {
                 let mut limits = Limits::default();
+                limits.record_ttl_ms = self.record_ttl_ms.and_then(|Lifetime(ms)| ms);
                 $(match self.$name {
                     Some(0) => return Err(nothing(stringify!($name))),
                     Some(limit) => limits.$name = limit,
@@ -237,6 +245,7 @@ macro_rules! flags {
                 give(&mut arguments, "data_dir", self.data_dir.as_ref());
                 give(&mut arguments, "durability", self.durability.map(|when| when.to_string()).as_ref());
                 self.places.arguments(&mut arguments);
+                give(&mut arguments, "record_ttl_ms", self.record_ttl_ms.map(|ttl| ttl.to_string()).as_ref());
                 $(give(&mut arguments, stringify!($name), self.$name.map(|limit| limit.to_string()).as_ref());)*
                 arguments
             }
@@ -286,6 +295,44 @@ flags! {
     dialect_crossing_ms: u64 = 500, "MS", "HERD_DIALECT_CROSSING_MS", "How long messages of two makes may cross";
     dialect_corrections_max: u32 = 8, "N", "HERD_DIALECT_CORRECTIONS_MAX", "How often another make is told one record again";
     stop_ms: u64 = 5_000, "MS", "HERD_STOP_MS", "How long a stopping server lets clients finish";
+}
+
+/// How long a record lives, in milliseconds; `None` is for ever.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lifetime(Option<u64>);
+
+/// The word for [`Lifetime`] without an end.
+const FOREVER: &str = "forever";
+
+impl FromStr for Lifetime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == FOREVER => Ok(Self(None)),
+            Ok(0) => Err(format!("0 lets no record live; write at least 1, or {FOREVER}")),
+            Ok(ms) => Ok(Self(Some(ms))),
+            Err(_) => Err(format!("write a number of milliseconds, or {FOREVER}")),
+        }
+    }
+}
+
+impl fmt::Display for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ms) => ms.fmt(f),
+            None => f.write_str(FOREVER),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Lifetime {
+    /// Reads a number, or a text as the flag has it.
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(value)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Flags {
@@ -513,6 +560,27 @@ mod tests {
         assert_eq!(Flags::default().or(at("b")).log_dir(), Path::new("b"));
         assert_eq!(Flags::default().log_dir(), Path::new("logs"));
         assert_eq!(at("").log_dir(), Path::new("logs"));
+    }
+
+    #[test]
+    fn a_record_lives_for_ever_or_for_so_long_and_never_for_nothing() {
+        let flags = |ttl: &str| serve(&[format!("--record-ttl-ms={ttl}").into()]);
+        assert_eq!(Flags::default().limits().expect("limits").record_ttl_ms, None);
+        assert_eq!(flags("1").limits().expect("limits").record_ttl_ms, Some(1));
+        let file = |json: &str| serde_json::from_str::<Flags>(json);
+        let month = file(r#"{"record_ttl_ms": 2592000000}"#).expect("settings");
+        assert_eq!(month.limits().expect("limits").record_ttl_ms, Some(2_592_000_000));
+        assert_eq!(file(r#"{"record_ttl_ms": "2592000000"}"#).expect("settings"), month);
+        assert_eq!(flags("forever").or(month.clone()).limits().expect("limits").record_ttl_ms, None);
+        assert_eq!(serve(&month.arguments()), month);
+        for wrong in ["0", "-1", "1.5", "never", ""] {
+            assert!(
+                wrong.parse::<Lifetime>().is_err()
+                    && file(&format!(r#"{{"record_ttl_ms": "{wrong}"}}"#)).is_err()
+            );
+        }
+        let expected = "invalid value for '--record-ttl-ms <MS>': 0 lets no record live; write at least 1, or forever; see --help";
+        assert_eq!(refused(&["serve", "A", "--record-ttl-ms", "0"]), expected);
     }
 
     #[test]

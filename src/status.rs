@@ -183,6 +183,8 @@ mod tests {
             version: "0.1.0".to_owned(),
             pid: 7,
             clients_known: 12,
+            records_expired: 5,
+            records_late: 3,
             uptime_s: 3600,
             panics: 2,
             links,
@@ -221,8 +223,8 @@ Hands    down
         let said: serde_json::Value =
             serde_json::from_str(&json(&[up("A", 1), dead("B", 2)], &[])).expect("JSON");
         let links = json!([{"name": "Hands", "up": true}, {"name": "Wilkes", "up": false}]);
-        let report = json!({"name": "A", "version": "0.1.0", "pid": 7, "clients_known": 12, "uptime_s": 3600,
-            "panics": 2, "links": links});
+        let report = json!({"name": "A", "version": "0.1.0", "pid": 7, "clients_known": 12, "records_expired": 5,
+            "records_late": 3, "uptime_s": 3600, "panics": 2, "links": links});
         let expected = json!({"servers": [
             {"name": "A", "up": true, "clients": "h:1", "peers": "h:1001", "report": report},
             {"name": "B", "up": false, "clients": "h:2", "peers": "h:1002", "error": "connection refused"},

@@ -67,6 +67,36 @@ fn a_client_for_whom_there_is_no_room_is_answered_as_invalid_and_the_log_says_so
 }
 
 #[test]
+fn a_record_whose_time_is_up_is_forgotten_in_memory_and_on_disk_and_by_neighbours() {
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    for name in ["Goloman", "Hands"] {
+        herd.server_mut(name).options = vec!["--record-ttl-ms=2000".to_owned()];
+    }
+    herd.start_all();
+    let mut connection = herd.connect("Goloman");
+    eventually("Hands knows it too", || {
+        connection.tell("kiwi", HERE, "1");
+        herd.connect("Hands").find("kiwi")
+    });
+    for name in ["Goloman", "Hands"] {
+        eventually("it is forgotten", || {
+            let report = herd.report(name)?;
+            (report["clients_known"] == 0 && report["records_expired"] != 0).then_some(())
+        });
+        assert!(herd.connect(name).find("kiwi").is_none());
+    }
+    herd.kill("Goloman");
+    herd.start("Goloman");
+    let report = herd.report("Goloman").expect("a report");
+    assert!(report["clients_known"] == 0 && report["records_late"] != 0, "{report}");
+    let mut connection = herd.connect("Goloman");
+    eventually("it is as new, though its client's time is older", || {
+        connection.tell("kiwi", HERE, "0");
+        connection.find("kiwi")
+    });
+}
+
+#[test]
 fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
     let mut herd = Herd::one();
     herd.server_mut("Goloman").prelude = Some("ulimit -n 40".to_owned());

@@ -14,7 +14,7 @@
 
 use crate::disk::{Appendable, Disk};
 use crate::net::Step;
-use herd_core::journal::{Recovery, Summary, print_entries};
+use herd_core::journal::{Recovery, Summary, entries_length, print_entries};
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub struct Journal {
     pub durability: Durability,
     /// Bytes in the logs since the last snapshot.
     log_length: u64,
-    /// Bytes in the last snapshot: about what is worth keeping.
+    /// Bytes in the last snapshot.
     snapshot_length: u64,
     /// How many appends there were.
     appends: u64,
@@ -159,9 +159,10 @@ impl Journal {
         self.log.sync()
     }
 
-    /// True once the log has grown past twice what is worth keeping.
-    pub fn is_long(&self) -> bool {
-        self.log_length > LOG_MIN.max(2 * self.snapshot_length)
+    /// True once the log has grown past twice what is worth keeping, which is that many records and bytes, or the
+    /// snapshot holds as much more that is not.
+    pub fn is_long(&self, records: u64, bytes: u64) -> bool {
+        self.log_length + self.snapshot_length > LOG_MIN.max(3 * entries_length(records, bytes))
     }
 
     /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
@@ -361,17 +362,30 @@ mod tests {
     }
 
     #[actix::test]
-    async fn a_log_is_long_once_it_is_twice_the_snapshot() {
+    async fn a_log_is_long_once_it_is_twice_what_is_worth_keeping() {
         let bench = Bench::new();
         let (mut journal, ..) = bench.open().await;
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         let mut appended = 0;
-        while !journal.is_long() {
+        while !journal.is_long(0, 0) {
             journal.append(&line).unwrap();
             appended += 1;
         }
         assert!(appended > 4000 && appended < 4200, "{appended}");
+        assert!(!journal.is_long(4000, 4000 * 1024), "nothing of it is superfluous");
         snapshot(&mut journal, b"", 4).await;
-        assert!(!journal.is_long());
+        assert!(!journal.is_long(0, 0));
+    }
+
+    #[actix::test]
+    async fn a_snapshot_of_what_has_expired_since_is_long_without_a_log() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        let line = [&[b'x'; 1023][..], b"\n"].concat();
+        snapshot(&mut journal, &line.repeat(5000), 4).await;
+        assert!(!journal.is_long(5000, 5000 * 1024) && !journal.is_long(1700, 1700 * 1024));
+        assert!(journal.is_long(1600, 1600 * 1024));
+        drop(journal);
+        assert!(bench.open().await.0.is_long(0, 0), "though it was begun anew");
     }
 }

@@ -112,9 +112,9 @@ impl Node {
         let for_peers = bind(&seams, "peers", &settings.peers).await?;
         let for_clients = bind(&seams, "clients", &settings.clients).await?;
         let (clients, peers) = (address_of(&*for_clients), address_of(&*for_peers));
-        let (replica, journal) = recall(&settings).await.map_err(StartError::Disk)?;
-        let store =
-            StoreActor::new(replica, journal, Arc::clone(&seams.dice), Arc::clone(&seams.abort)).start();
+        let (replica, journal) = recall(&settings, &seams).await.map_err(StartError::Disk)?;
+        let Seams { clock, dice, abort, .. } = seams.clone();
+        let store = StoreActor::new(replica, journal, clock, dice, abort).start();
         let strangers = Strangers::new(&settings, &store, &seams);
         let sessions = Sessions::new(&store, near, &settings.limits, &seams, Rc::clone(&strangers.gate));
         let neighbours = Neighbours::new(settings, store, strangers, seams);
@@ -157,15 +157,17 @@ impl Node {
     }
 }
 
-/// Reads what the server knew when it ended last.
-async fn recall(settings: &Settings) -> io::Result<(Replica, Option<Journal>)> {
+/// Reads what the server knew when it ended last, but for what has expired.
+async fn recall(settings: &Settings, seams: &Seams) -> io::Result<(Replica, Option<Journal>)> {
     let key = settings.credentials.secret.as_ref().map(Secret::digest_key).unwrap_or_default();
     let mut replica = Replica::keyed(&settings.name, &settings.limits, key);
+    replica.set_clock((seams.clock)());
     let Some(keep) = settings.keep.clone() else { return Ok((replica, None)) };
     let mut foreign: u64 = 0;
     let (journal, read) = Journal::open(keep, |line| foreign += u64::from(!replica.restore(line))).await?;
     let (clients, damaged) = (replica.store().len(), read.damaged + foreign);
-    info!("memory read clients={clients} entries={} damaged={damaged}", read.entries);
+    let expired = replica.counts().late;
+    info!("memory read clients={clients} entries={} damaged={damaged} expired={expired}", read.entries);
     if damaged > 0 {
         warn!("{damaged} lines on disk were damaged; neighbours will send what they have of them");
     }
@@ -462,6 +464,8 @@ impl Neighbours {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             clients_known: census.clients as u64,
+            records_expired: census.counts.expired,
+            records_late: census.counts.late,
             uptime_s: self.began.elapsed().as_secs(),
             panics: self.seams.panics.load(Ordering::Relaxed),
             links,

@@ -12,7 +12,7 @@ use crate::journal::Journal;
 use crate::messages::{
     Census, Count, Dump, Execute, Executed, Find, Flood, Flush, Hear, LinkDown, LinkUp, Recall, Take,
 };
-use crate::net::{Abort, Dice};
+use crate::net::{Abort, Clock, Dice};
 use crate::panics::OnPanic;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Response, ResponseFuture};
 use herd_core::replica::{Finding, Replica};
@@ -36,6 +36,8 @@ pub struct StoreActor {
     timed: bool,
     /// True while a timer runs for the next piece of the replica's work.
     works: bool,
+    /// What the time of day is, by which records expire.
+    clock: Clock,
     /// Where the replica's milliseconds count from.
     began: Instant,
     dice: Dice,
@@ -50,7 +52,13 @@ pub struct StoreActor {
 
 impl StoreActor {
     /// The memory of a server, and the journal it was read from and is to be kept in, if any.
-    pub fn new(mut replica: Replica, journal: Option<Journal>, dice: Dice, abort: Abort) -> Self {
+    pub fn new(
+        mut replica: Replica,
+        journal: Option<Journal>,
+        clock: Clock,
+        dice: Dice,
+        abort: Abort,
+    ) -> Self {
         if journal.is_some() {
             replica.keep_applied();
         }
@@ -60,6 +68,7 @@ impl StoreActor {
             waiting: HashMap::new(),
             timed: false,
             works: false,
+            clock,
             began: Instant::now(),
             dice,
             keeper: journal.map(|journal| Keeper::new(journal, Arc::clone(&abort))),
@@ -123,6 +132,15 @@ impl StoreActor {
         });
     }
 
+    /// Tells the replica what the time is, as often as it wants to know, so that it forgets what has expired.
+    fn tell_time(&mut self, ctx: &mut Context<Self>) {
+        self.replica.set_clock((self.clock)());
+        let Some(next_ms) = self.replica.clock_in_ms((self.clock)()) else { return };
+        self.follow_up(ctx);
+        self.consider_snapshot(ctx);
+        ctx.run_later(Duration::from_millis(next_ms), Self::tell_time);
+    }
+
     /// Says that clients are refused, when that begins and then every now and then, not for each of them.
     fn warn_of_refusals(&mut self) {
         let (refused, (known, at)) = (self.replica.counts().refused, self.warned);
@@ -153,6 +171,7 @@ impl Actor for StoreActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.compare_later(ctx);
+        self.tell_time(ctx);
     }
 }
 
@@ -303,7 +322,7 @@ impl Handler<Dump> for StoreActor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{NOON, counting, recording};
+    use crate::testing::{NOON, counting, recording, running};
     use actix::Addr;
     use herd_core::batch::{Batch, Pause};
     use herd_core::limits::Limits;
@@ -311,7 +330,7 @@ mod tests {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     fn store() -> Addr<StoreActor> {
-        StoreActor::new(replica(), None, counting(), Arc::new(|_| {})).start()
+        StoreActor::new(replica(), None, Arc::new(|| NOON), counting(), Arc::new(|_| {})).start()
     }
 
     fn replica() -> Replica {
@@ -420,6 +439,25 @@ mod tests {
         }
         let limit = Duration::from_millis(Limits::default().digest_ms);
         assert!(began.elapsed() > limit * 2 && began.elapsed() < limit * 4, "{:?}", began.elapsed());
+    }
+
+    #[actix::test]
+    async fn a_record_is_forgotten_when_its_time_is_up_and_not_before() {
+        tokio::time::pause();
+        let limits = Limits { record_ttl_ms: Some(16_000), ..Limits::default() };
+        let store =
+            StoreActor::new(Replica::new("Goloman", &limits), None, running(), counting(), Arc::new(|_| {}))
+                .start();
+        let _ = execute(&store, "IAMAT kiwi +1-2 3\n").await;
+        tokio::time::sleep(Duration::from_millis(15_999)).await;
+        assert_eq!(store.send(Count).await.unwrap().clients, 1);
+        let (answer, _) = execute(&store, "WHATSAT kiwi 1 1\n").await;
+        assert!(answer.starts_with("AT "), "{answer}");
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let Census { clients, counts, .. } = store.send(Count).await.unwrap();
+        assert_eq!((clients, counts.expired), (0, 1));
+        let (_, pause) = execute(&store, "WHATSAT kiwi 1 1\n").await;
+        assert_eq!(pause, Pause::Search { client: b"kiwi".to_vec() });
     }
 
     #[actix::test]

@@ -1,7 +1,7 @@
 //! Mocked mailboxes, and ends of connections that a test holds.
 
 use crate::disk::{Appendable, Disk};
-use crate::net::{Dice, Network, Seams, Socket, Step};
+use crate::net::{Clock, Dice, Network, Seams, Socket, Step};
 use actix::actors::mocker::Mocker;
 use actix::dev::{MessageResponse, ToEnvelope};
 use actix::{Actor, Context, Handler, Message, Recipient};
@@ -86,6 +86,12 @@ pub fn seams(network: impl Network + 'static) -> Seams {
 
 /// The time that tests go by, in nanoseconds.
 pub const NOON: u64 = 1_520_023_935_182_837_383;
+
+/// A clock that goes on from noon as the time of the test does, paused or not.
+pub fn running() -> Clock {
+    let began = tokio::time::Instant::now();
+    Arc::new(move || NOON + u64::try_from(began.elapsed().as_nanos()).unwrap_or_default())
+}
 
 /// Dice that throw 1, 2, 3 and so on.
 pub fn counting() -> Dice {

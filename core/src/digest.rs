@@ -7,7 +7,7 @@
 //! To hash a record costs more than to take it, so a change only marks its bucket; what is marked is summed when
 //! somebody asks, a bounded piece at a time ([`Digest::step`]). A [`Pass`] over all buckets is what somebody waits for
 //! who wants sums that cover what is known now. Sums that were not renewed are those of an earlier store, and
-//! a store only ever learns: a neighbour whose old sums equal one's own knows at least that much.
+//! a store only ever learns, but for what has expired: a neighbour whose old sums equal one's own knows at least that much.
 
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{self, Hasher128};
@@ -80,13 +80,13 @@ pub struct Pass(u64);
 
 /// The sums over one store, and which of its records are in which bucket.
 ///
-/// The store names its records by slots, numbered from 0 without gaps.
+/// The store names its records by slots: the next number, or one whose record was removed.
 pub struct Digest {
     key: Key,
     /// The newest slot of each bucket, plus 1; 0 if it has none.
     heads: Vec<u32>,
-    /// For each slot the next older one of its bucket, plus 1; 0 if there is none.
-    next: Vec<u32>,
+    /// For each slot its neighbours in its bucket.
+    links: Vec<Links>,
     buckets: Vec<u128>,
     nodes: Vec<u128>,
     root: u128,
@@ -99,6 +99,13 @@ pub struct Digest {
     passes: u64,
     /// The number of the last pass that somebody waits for.
     wanted: u64,
+}
+
+/// The slots of a bucket before and behind one, each plus 1; 0 if there is none.
+#[derive(Clone, Copy, Default)]
+struct Links {
+    newer: u32,
+    older: u32,
 }
 
 /// How many buckets one word of marks is for.
@@ -116,7 +123,7 @@ impl Digest {
         Self {
             key,
             heads: vec![0; BUCKETS],
-            next: Vec::new(),
+            links: Vec::new(),
             buckets: vec![0; BUCKETS],
             nodes: vec![0; FAN_OUT],
             root: 0,
@@ -133,13 +140,39 @@ impl Digest {
         self.key
     }
 
-    /// Notes that the next slot was taken, for a client that is new.
-    pub fn add(&mut self, client: &[u8]) {
+    /// Notes that a slot was taken, for a client that is new: the next one, or one that was removed.
+    pub fn add(&mut self, slot: u32, client: &[u8]) {
         let bucket = usize::from(self.key.bucket(client));
-        self.next.push(self.heads[bucket]);
-        // The store numbers its slots with 32 bits, and leaves out the last.
-        self.heads[bucket] = u32::try_from(self.next.len()).unwrap_or_default();
+        // The store leaves out the last number that a slot could have.
+        let older = std::mem::replace(&mut self.heads[bucket], slot + 1);
+        let links = Links { newer: 0, older };
+        match self.links.get_mut(slot as usize) {
+            Some(place) => *place = links,
+            None => self.links.push(links),
+        }
+        if let Some(older) = self.linked(older) {
+            older.newer = slot + 1;
+        }
         self.mark(bucket);
+    }
+
+    /// Notes that the record of a client in a slot was removed.
+    pub fn remove(&mut self, slot: u32, client: &[u8]) {
+        let bucket = usize::from(self.key.bucket(client));
+        let Some(Links { newer, older }) = self.linked(slot + 1).map(|links| *links) else { return };
+        match self.linked(newer) {
+            Some(newer) => newer.older = older,
+            None => self.heads[bucket] = older,
+        }
+        if let Some(older) = self.linked(older) {
+            older.newer = newer;
+        }
+        self.mark(bucket);
+    }
+
+    /// The place of a slot that is given plus 1.
+    fn linked(&mut self, link: u32) -> Option<&mut Links> {
+        self.links.get_mut(link.checked_sub(1)? as usize)
     }
 
     /// Notes that a client that is known has another record.
@@ -156,7 +189,7 @@ impl Digest {
     /// The slots of a bucket, or what is left of them from one on.
     pub fn slots(&self, bucket: u16, from: Option<usize>) -> impl Iterator<Item = usize> {
         let first = from.map_or(self.heads[usize::from(bucket)] as usize, |slot| slot + 1);
-        let next = |&link: &usize| self.next.get(link.checked_sub(1)?).map(|&next| next as usize);
+        let next = |&link: &usize| self.links.get(link.checked_sub(1)?).map(|links| links.older as usize);
         std::iter::successors(Some(first), next).take_while(|&link| link > 0).map(|link| link - 1)
     }
 
@@ -267,23 +300,40 @@ mod tests {
     #[derive(Default)]
     struct Simple {
         digest: Digest,
-        records: Vec<(u16, u64)>,
+        records: Vec<Option<(u16, u64)>>,
     }
 
     impl Simple {
         fn learn(&mut self, client: u16, record: u64) {
-            if let Some(known) = self.records.iter_mut().find(|(known, _)| *known == client) {
-                known.1 = record;
+            if let Some(slot) = self.find(client) {
+                self.records[slot] = Some((client, record));
                 self.digest.change(&client.to_be_bytes());
-            } else {
-                self.records.push((client, record));
-                self.digest.add(&client.to_be_bytes());
+                return;
             }
+            let free = self.records.iter().position(Option::is_none);
+            let slot = free.unwrap_or_else(|| {
+                self.records.push(None);
+                self.records.len() - 1
+            });
+            self.records[slot] = Some((client, record));
+            self.digest.add(u32::try_from(slot).unwrap(), &client.to_be_bytes());
+        }
+
+        fn forget(&mut self, client: u16) {
+            if let Some(slot) = self.find(client) {
+                self.records[slot] = None;
+                self.digest.remove(u32::try_from(slot).unwrap(), &client.to_be_bytes());
+            }
+        }
+
+        fn find(&self, client: u16) -> Option<usize> {
+            self.records.iter().position(|record| record.is_some_and(|(known, _)| known == client))
         }
 
         fn step(&mut self, records: usize) {
             let (key, known) = (self.digest.key(), &self.records);
-            self.digest.step(records, |slot| key.sum(&known[slot].1.to_be_bytes()));
+            let sum = |slot: usize| known[slot].map_or(0, |(_, record)| key.sum(&record.to_be_bytes()));
+            self.digest.step(records, sum);
         }
 
         fn root(&mut self) -> Root {
@@ -338,16 +388,19 @@ mod tests {
     proptest! {
         #[test]
         fn sums_that_were_kept_up_equal_sums_made_afresh(
-            updates in prop::collection::vec((0..40_u16, any::<u64>(), 0..6_usize), 0..80),
+            updates in prop::collection::vec((0..40_u16, prop::option::weighted(0.7, any::<u64>()), 0..6_usize), 0..80),
         ) {
             let mut kept_up = Simple::default();
             for &(client, record, records) in &updates {
-                kept_up.learn(client, record);
+                match record {
+                    Some(record) => kept_up.learn(client, record),
+                    None => kept_up.forget(client),
+                }
                 let _ = kept_up.digest.want();
                 kept_up.step(records);
             }
             let mut afresh = Simple::default();
-            for &(client, record) in kept_up.records.iter().rev() {
+            for &(client, record) in kept_up.records.iter().rev().flatten() {
                 afresh.learn(client, record);
             }
             prop_assert_eq!(kept_up.root(), afresh.root());

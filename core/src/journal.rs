@@ -20,6 +20,11 @@ pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// How long the entries of so many records are, whose lines have so many bytes with their ends.
+pub fn entries_length(records: u64, bytes: u64) -> u64 {
+    bytes + records * (CHECKSUM as u64 + 1)
+}
+
 /// Reads entries piece by piece and passes over what is damaged.
 #[derive(Debug, Default)]
 pub struct Recovery {
@@ -171,6 +176,8 @@ mod tests {
         #[test]
         fn what_was_written_is_read(lines in any_lines(), piece in 1_usize..40) {
             let bytes = file(&lines);
+            let length = lines.iter().map(|line| line.len() as u64 + 1).sum();
+            prop_assert_eq!(entries_length(lines.len() as u64, length), bytes.len() as u64);
             let (read, summary) = read(&bytes, piece);
             prop_assert_eq!(summary, Summary { entries: lines.len() as u64, length: bytes.len() as u64, ..Summary::default() });
             prop_assert_eq!(read, lines);

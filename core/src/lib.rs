@@ -14,6 +14,7 @@ pub mod fuzz;
 pub mod handshake;
 pub mod healing;
 pub mod journal;
+pub mod lifetime;
 pub mod limits;
 pub mod line;
 pub mod link;

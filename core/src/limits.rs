@@ -34,6 +34,9 @@ pub struct Limits {
     /// The records of those clients, in bytes of their lines. A client that is new when there are so many is refused
     /// as above; an update may exceed it, by as much as a record is long.
     pub records_bytes: u64,
+    /// How long a record lives from its receipt on, and a sixteenth of that more at most; `None` is for ever. What has
+    /// expired is forgotten, and refused from whoever tells it.
+    pub record_ttl_ms: Option<u64>,
     /// Seen UUIDs in one generation; two generations are kept.
     pub seen_max: usize,
     /// How long a generation of seen UUIDs grows before the next begins.
@@ -102,6 +105,7 @@ impl Default for Limits {
             searches_per_s: 10_000,
             records_max: 10_000_000,
             records_bytes: 4 * 1024 * 1024 * 1024,
+            record_ttl_ms: None,
             seen_max: 65_536,
             seen_ms: 60_000,
             ring_bytes: 8 * 1024 * 1024,

@@ -12,6 +12,7 @@ use crate::digest::Key;
 use crate::faults::{self, Fault};
 use crate::flood::{Flood, Taken};
 use crate::healing::Healing;
+use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::link::{self, Frame, Update};
 use crate::rate::Rate;
@@ -29,6 +30,7 @@ pub struct Replica {
     name: String,
     store: Store,
     admission: Admission,
+    lifetime: Lifetime,
     seen: Seen,
     flood: Flood,
     healing: Healing,
@@ -56,6 +58,10 @@ pub struct Counts {
     pub stale: u64,
     /// Records of clients that were new when there was no room for new ones, or too many from one address.
     pub refused: u64,
+    /// Records that were forgotten because their time was up.
+    pub expired: u64,
+    /// Records that were refused because their time was up when they came.
+    pub late: u64,
     /// Lines from neighbours that were no records.
     pub malformed: u64,
 }
@@ -66,6 +72,7 @@ impl Counts {
         self.applied += u64::from(learned == Learned::News);
         self.stale += u64::from(learned == Learned::Stale);
         self.refused += u64::from(learned == Learned::Refused);
+        self.late += u64::from(learned == Learned::Expired);
     }
 }
 
@@ -84,6 +91,9 @@ pub struct Load {
     pub questions: usize,
 }
 
+/// How many records are looked at for one piece of forgetting: a fraction of a millisecond of work.
+const SWEEP_LOOKS: usize = 16 * 1024;
+
 /// What follows from the wish to find a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -101,6 +111,7 @@ impl Replica {
             name: name.to_owned(),
             store: Store::default(),
             admission: Admission::new(limits),
+            lifetime: Lifetime::new(limits.record_ttl_ms),
             seen: Seen::new(limits.seen_max, limits.seen_ms),
             flood: Flood::new(limits),
             healing: Healing::new(limits),
@@ -124,6 +135,9 @@ impl Replica {
 
     /// Executes a client's lines, heard at `received`, until one asks for a pause.
     pub fn execute(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, fresh: Uuid) -> Pause {
+        if received < self.lifetime.horizon() {
+            self.set_clock(received); // The clock was set back, and what is heard now has not expired.
+        }
         let mut news = std::mem::take(&mut self.news);
         let from = batch.from;
         let mut clerk = Clerk {
@@ -244,14 +258,33 @@ impl Replica {
         self.digest_ms - fifth + dice % (2 * fifth + 1)
     }
 
-    /// True if [`Replica::work`] has something to do.
-    pub fn has_work(&self) -> bool {
-        self.healing.has_work()
+    /// Hears what the time is: what has lived long enough is forgotten.
+    pub fn set_clock(&mut self, now: Nanos) {
+        let before = self.lifetime.horizon();
+        self.lifetime.set_clock(now);
+        if self.lifetime.horizon() < before {
+            self.healing.ask_all_again();
+        }
+        self.store.set_horizon(self.lifetime.horizon());
     }
 
-    /// Does a little of the work that healing takes.
+    /// In how many milliseconds to tell the time again; never if records live for ever.
+    pub fn clock_in_ms(&self, now: Nanos) -> Option<u64> {
+        self.lifetime.clock_in_ms(now)
+    }
+
+    /// True if [`Replica::work`] has something to do.
+    pub fn has_work(&self) -> bool {
+        self.store.is_sweeping() || self.healing.has_work()
+    }
+
+    /// Does a little of the work that forgetting and healing take. What is half forgotten is not compared.
     pub fn work(&mut self, now_ms: u64) {
-        self.healing.work(&mut self.store, now_ms);
+        if self.store.is_sweeping() {
+            self.counts.expired += self.store.sweep(SWEEP_LOOKS) as u64;
+        } else {
+            self.healing.work(&mut self.store, now_ms);
+        }
     }
 
     /// When a neighbour was last found to know the same, in milliseconds.

@@ -19,6 +19,12 @@ pub struct Report {
     /// How many clients it has a location of.
     #[serde(default)]
     pub clients_known: u64,
+    /// How many records it forgot because their time was up.
+    #[serde(default)]
+    pub records_expired: u64,
+    /// How many it refused because their time was up when they came, from neighbours or its own disk.
+    #[serde(default)]
+    pub records_late: u64,
     /// Whole seconds since it started.
     #[serde(default)]
     pub uptime_s: u64,
@@ -121,8 +127,9 @@ mod tests {
         #[test]
         fn a_report_survives_its_line(name in ".*", clients_known: u64, uptime_s: u64, pid: u32, up: bool) {
             let links = vec![link(&name, up)];
-            let panics = clients_known / 7;
-            let report = Report { version: name.clone(), name, pid, clients_known, uptime_s, panics, links };
+            let (version, records_late, panics) = (name.clone(), uptime_s, clients_known / 7);
+            let rest = Report { records_late, panics, ..Report::default() };
+            let report = Report { name, version, pid, clients_known, uptime_s, links, ..rest };
             let line = report.to_line();
             prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
             prop_assert_eq!(Report::from_line(line.as_bytes()), Some(report));

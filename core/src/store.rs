@@ -5,6 +5,7 @@ mod index;
 mod names;
 mod records;
 
+use crate::decimal::Nanos;
 use crate::digest::{Digest, Key, Node, Pass, Sums};
 use crate::faults::{self, Fault};
 use crate::record::Record;
@@ -14,7 +15,8 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::hint::black_box;
 
-/// Where a record is in the store. Slots are numbered from 0 without gaps, in the order in which clients came.
+/// Where a record is in the store. Slots are numbered from 0; a record stays in its own, and one that was removed leaves it
+/// to another client.
 pub type Slot = usize;
 
 /// What became of a record that the store was told.
@@ -29,6 +31,8 @@ pub enum Learned {
     Stale,
     /// Its client is new, and there is no room for new ones.
     Refused,
+    /// It had expired before it came.
+    Expired,
 }
 
 /// The newest record of every client, in memory.
@@ -41,6 +45,12 @@ pub struct Store {
     index: Index,
     /// What the record lines sum up to.
     digest: Digest,
+    /// What was received before this has expired.
+    horizon: Nanos,
+    /// The slot that is looked at next for what has expired.
+    sweep_at: Slot,
+    /// How many slots are still to be looked at.
+    sweep_left: usize,
 }
 
 /// A record in the store.
@@ -82,13 +92,17 @@ impl Store {
         record: &Record<'_>,
         may_add: impl FnOnce(&Self) -> bool,
     ) -> Learned {
+        if record.received < self.horizon && !faults::is_on(Fault::RaisesTheDead) {
+            return Learned::Expired;
+        }
         if let Some(slot) = self.find_at(hint, record.client) {
             return self.replace_if_newer(slot, record);
         }
-        let slot = u32::try_from(self.records.len()).ok().filter(|&slot| slot < u32::MAX && may_add(self));
-        let Some(slot) = slot else { return Learned::Refused };
-        self.records.push(slot, record);
-        self.digest.add(record.client);
+        if !may_add(self) {
+            return Learned::Refused;
+        }
+        let Some(slot) = self.records.add(record) else { return Learned::Refused };
+        self.digest.add(slot, record.client);
         let records = &self.records;
         self.index.add(hint.hash, slot, |slot| records.client(slot));
         Learned::News
@@ -97,7 +111,7 @@ impl Store {
     fn replace_if_newer(&mut self, slot: u32, record: &Record<'_>) -> Learned {
         let is_to_be_taken =
             |age: Ordering| age.is_gt() || (age.is_lt() && faults::is_on(Fault::LastComeStays));
-        match self.records.replace_if(slot, record, is_to_be_taken) {
+        match self.records.replace_if(slot, record, self.horizon, is_to_be_taken) {
             Ordering::Equal => Learned::Known,
             age if is_to_be_taken(age) => {
                 if !faults::is_on(Fault::DigestMissesChanges) {
@@ -107,6 +121,48 @@ impl Store {
             }
             _ => Learned::Stale,
         }
+    }
+
+    /// Says that what was received before the horizon has expired: it is as if it had never been, and [`Store::sweep`]
+    /// makes room of it. A sweep that goes on is not begun anew, so that it has an end: what it has passed by is left to
+    /// the next.
+    pub fn set_horizon(&mut self, horizon: Nanos) {
+        if horizon > self.horizon && !self.is_sweeping() {
+            self.sweep_left = self.records.slots();
+        }
+        self.horizon = horizon;
+    }
+
+    /// True while there may be something that has expired and takes room.
+    pub fn is_sweeping(&self) -> bool {
+        self.sweep_left > 0
+    }
+
+    /// Removes some of what has expired; tells how much. Brief: a record that is removed counts as much as many that are
+    /// only looked at, and there are not more of these than `looks`.
+    pub fn sweep(&mut self, looks: usize) -> usize {
+        let (mut left, mut removed) = (looks, 0);
+        while left > 0 && self.sweep_left > 0 {
+            let slot = if self.sweep_at < self.records.slots() { self.sweep_at } else { 0 };
+            let has_expired = self.remove_if_expired(slot);
+            removed += usize::from(has_expired);
+            left = left.saturating_sub(if has_expired { LOOKS_OF_REMOVAL } else { 1 });
+            self.sweep_at = slot + 1;
+            self.sweep_left -= 1;
+        }
+        removed
+    }
+
+    fn remove_if_expired(&mut self, slot: Slot) -> bool {
+        let Ok(slot) = u32::try_from(slot) else { return false };
+        if self.records.received(slot).is_none_or(|received| received >= self.horizon) {
+            return false;
+        }
+        let client = self.records.client(slot);
+        self.index.remove(self.index.hash(client), slot);
+        self.digest.remove(slot, client);
+        self.records.remove(slot);
+        true
     }
 
     /// Finds out where the records of some clients are, and has them near when they are needed.
@@ -130,7 +186,7 @@ impl Store {
     /// Where a client's record is.
     pub fn find(&self, client: &[u8]) -> Option<Slot> {
         let hint = Hint { hash: self.index.hash(client), slot: None };
-        self.find_at(hint, client).map(|slot| slot as usize)
+        self.find_at(hint, client).filter(|&slot| self.is_alive(slot)).map(|slot| slot as usize)
     }
 
     fn find_at(&self, hint: Hint, client: &[u8]) -> Option<u32> {
@@ -138,13 +194,17 @@ impl Store {
         hint.slot.filter(|&slot| is_it(slot)).or_else(|| self.index.find(hint.hash, is_it))
     }
 
-    /// The record in a slot.
+    /// The record in a slot, if there is one that has not expired.
     pub fn record(&self, slot: Slot) -> Option<Known<'_>> {
-        let slot = u32::try_from(slot).ok().filter(|_| slot < self.len())?;
+        let slot = u32::try_from(slot).ok().filter(|&slot| self.is_alive(slot))?;
         Some(Known { records: &self.records, slot })
     }
 
-    /// How many clients are known.
+    fn is_alive(&self, slot: u32) -> bool {
+        self.records.received(slot).is_some_and(|received| received >= self.horizon)
+    }
+
+    /// How many clients are known, and are yet to be forgotten.
     pub fn len(&self) -> usize {
         self.records.len()
     }
@@ -159,21 +219,23 @@ impl Store {
         self.len() == 0
     }
 
-    /// Appends the record lines from a slot on until `bytes_max` is reached, at least one of them if there is
-    /// any; tells the next slot, or `None` at the end.
+    /// Appends the record lines from a slot on until `bytes_max` is reached or many slots were looked at; tells the next
+    /// slot, or `None` at the end. A client that comes meanwhile may be missed, but none that was known at the beginning.
     pub fn print_from(&self, slot: Slot, bytes_max: usize, out: &mut Vec<u8>) -> Option<Slot> {
-        let start = out.len();
-        for at in slot..self.len() {
-            self.record(at)?.print(out);
-            if out.len() - start >= bytes_max {
-                return (at + 1 < self.len()).then_some(at + 1);
+        let (start, mut at) = (out.len(), slot);
+        let end = self.records.slots();
+        while at < end && at - slot < LOOKS_OF_PRINT && out.len() - start < bytes_max {
+            if let Some(known) = self.record(at) {
+                known.print(out);
             }
+            at += 1;
         }
-        None
+        (at < end).then_some(at)
     }
 
     /// Appends the record lines of a bucket, or what is left of them from a slot on, until `bytes_max` is reached, at
-    /// least one of them if there is any; tells the slot to go on with, or `None` at the end.
+    /// least one of them if there is any; tells the slot to go on with, or `None` at the end. If that slot has another
+    /// client meanwhile, the bucket is told from its beginning.
     pub fn print_bucket(
         &self,
         bucket: u16,
@@ -182,14 +244,21 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Option<Slot> {
         let start = out.len();
-        let mut slots = self.digest.slots(bucket, from);
-        while let Some(known) = slots.next().and_then(|slot| self.record(slot)) {
-            known.print(out);
+        let mut slots = self.digest.slots(bucket, from.filter(|&slot| self.is_in_bucket(slot, bucket)));
+        while let Some(slot) = slots.next() {
+            if let Some(known) = self.record(slot) {
+                known.print(out);
+            }
             if out.len() - start >= bytes_max {
                 return slots.next();
             }
         }
         None
+    }
+
+    fn is_in_bucket(&self, slot: Slot, bucket: u16) -> bool {
+        let Ok(slot) = u32::try_from(slot) else { return false };
+        self.records.received(slot).is_some() && self.digest.key().bucket(self.records.client(slot)) == bucket
     }
 
     /// What the lines sum up to, as far as they have been summed.
@@ -217,11 +286,18 @@ impl Store {
 
     /// Every record line, sorted: equal for two stores that know the same.
     pub fn dump(&self) -> Vec<Vec<u8>> {
-        let mut lines: Vec<_> = (0..self.len()).filter_map(|slot| Some(self.record(slot)?.line())).collect();
+        let slots = 0..self.records.slots();
+        let mut lines: Vec<_> = slots.filter_map(|slot| Some(self.record(slot)?.line())).collect();
         lines.sort_unstable();
         lines
     }
 }
+
+/// How many looks at records take as long as one removal.
+const LOOKS_OF_REMOVAL: usize = 64;
+
+/// How many slots are looked at for one piece of all lines: if most are free, that takes longer than to print the lines.
+const LOOKS_OF_PRINT: usize = 16 * 1024;
 
 /// Sums up record lines, which are printed for that.
 struct Summer<'a> {
@@ -336,6 +412,130 @@ mod tests {
         assert_eq!(lines, store.dump());
     }
 
+    /// Removes all that has expired.
+    fn sweep(store: &mut Store) {
+        while store.is_sweeping() {
+            let _ = store.sweep(10);
+        }
+    }
+
+    #[test]
+    fn what_was_received_before_the_horizon_is_as_if_it_had_never_been() {
+        let mut store = Store::default();
+        for line in ["old +1-2 5 99 A", "kept +1-2 5 100 A"] {
+            assert_eq!(learn(&mut store, line), Learned::News);
+        }
+        store.set_horizon(100);
+        assert!(store.find(b"old").is_none() && store.find(b"kept").is_some());
+        assert_eq!(store.dump(), [b"kept +1-2 5 100 A"]);
+        let mut out = Vec::new();
+        assert_eq!(store.print_from(0, 1000, &mut out), None);
+        (0..=u16::MAX).for_each(|bucket| assert_eq!(store.print_bucket(bucket, None, 1000, &mut out), None));
+        assert_eq!(out, b"kept +1-2 5 100 A\nkept +1-2 5 100 A\n");
+        assert_eq!(learn(&mut store, "old +1-2 6 99 A"), Learned::Expired);
+        sweep(&mut store);
+        assert_eq!((store.len(), store.bytes()), (1, 18));
+    }
+
+    #[test]
+    fn an_older_record_is_news_to_whom_the_newer_has_expired() {
+        for is_swept in [false, true] {
+            let mut store = Store::default();
+            assert_eq!(learn(&mut store, "k +1-2 5 99 A"), Learned::News);
+            store.set_horizon(100);
+            if is_swept {
+                sweep(&mut store);
+            }
+            assert_eq!(learn(&mut store, "k +1-2 4 100 A"), Learned::News);
+            sweep(&mut store);
+            assert_eq!((store.dump(), store.len()), (vec![b"k +1-2 4 100 A".to_vec()], 1));
+        }
+    }
+
+    #[test]
+    fn clients_that_come_and_go_take_no_more_room_than_those_that_live_at_once() {
+        let mut store = Store::default();
+        for now in 0..500 {
+            for client in 0..10 {
+                let long = "x".repeat(client * 5);
+                assert_eq!(learn(&mut store, &format!("{long}{now}-{client} +1-2 5 {now} A")), Learned::News);
+            }
+            store.set_horizon(now);
+            sweep(&mut store);
+        }
+        assert_eq!((store.len(), store.records.slots()), (10, 20));
+        assert_eq!(store.bytes(), store.dump().iter().map(|line| line.len() as u64 + 1).sum::<u64>());
+    }
+
+    #[test]
+    fn a_sweep_is_done_in_pieces_of_a_size() {
+        let mut store = Store::default();
+        (0..1000)
+            .for_each(|client| assert_eq!(learn(&mut store, &format!("{client} +1-2 5 6 A")), Learned::News));
+        store.set_horizon(7);
+        let mut removed = 0;
+        while store.is_sweeping() {
+            let now = store.sweep(100);
+            assert!(now <= 100 / LOOKS_OF_REMOVAL + 1, "{now}");
+            removed += now;
+        }
+        assert_eq!((removed, store.len()), (1000, 0));
+    }
+
+    #[test]
+    fn whatever_is_alive_comes_out_though_others_go_and_come_meanwhile() {
+        let mut store = Store::default();
+        // So many clients that some buckets have several.
+        for client in 0..60_000_u64 {
+            assert_eq!(learn(&mut store, &format!("k{client} +1-2 5 {} A", client % 3)), Learned::News);
+        }
+        let buckets: Vec<u16> =
+            (0..=u16::MAX).filter(|&bucket| store.digest.slots(bucket, None).count() > 2).collect();
+        let (mut file, mut told) = (Vec::new(), Vec::new());
+        let mut slot = store.print_from(0, 300_000, &mut file);
+        let began: Vec<_> =
+            buckets.iter().map(|&bucket| (bucket, store.print_bucket(bucket, None, 1, &mut told))).collect();
+        store.set_horizon(2);
+        sweep(&mut store);
+        for client in 0..30_000 {
+            assert_eq!(learn(&mut store, &format!("new{client} +1-2 5 9 A")), Learned::News);
+        }
+        while let Some(from) = slot {
+            slot = store.print_from(from, 300_000, &mut file);
+        }
+        for (bucket, mut from) in began {
+            while from.is_some() {
+                from = store.print_bucket(bucket, from, 1, &mut told);
+            }
+        }
+        let lines = |out: &[u8]| -> std::collections::HashSet<Vec<u8>> {
+            out.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect()
+        };
+        let (file, told) = (lines(&file), lines(&told));
+        for line in store.dump().iter().filter(|line| line.starts_with(b"k")) {
+            assert!(file.contains(line), "{}", line.escape_ascii());
+            let client = Record::parse(line).unwrap().client;
+            let is_to_be_told = buckets.contains(&store.digest.key().bucket(client));
+            assert!(!is_to_be_told || told.contains(line), "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_hole_without_end_is_looked_through_in_pieces() {
+        let mut store = Store::default();
+        let clients = LOOKS_OF_PRINT + 5;
+        for client in 0..clients {
+            let received = if client + 1 == clients { 9 } else { 0 };
+            assert_eq!(learn(&mut store, &format!("k{client} +1-2 5 {received} A")), Learned::News);
+        }
+        store.set_horizon(9);
+        let mut out = Vec::new();
+        assert_eq!(store.print_from(0, 100, &mut out), Some(LOOKS_OF_PRINT));
+        assert!(out.is_empty());
+        assert_eq!(store.print_from(LOOKS_OF_PRINT, 100, &mut out), None);
+        assert!(!out.is_empty());
+    }
+
     /// What the lines of a store sum up to if nobody kept it up.
     fn sums_afresh(store: &Store) -> (u128, Vec<Sums>) {
         let mut afresh = Store::default();
@@ -364,6 +564,55 @@ mod tests {
                 let _ = store.want_sums();
                 store.sum_some(records);
             }
+            let afresh = sums_afresh(&store);
+            prop_assert!(sums(&mut store) == afresh);
+        }
+
+        #[test]
+        fn a_store_that_forgets_is_as_simple_as_a_list_that_does(
+            steps in prop::collection::vec((0..12_u8, 0..9_u8, 0..9_u64, 0..3_u64, 0..200_usize), 1..120),
+        ) {
+            let mut store = Store::default();
+            let mut list: Vec<String> = Vec::new();
+            let (mut horizon, mut most) = (0_u64, 0);
+            let received = |line: &str| Record::parse(line.as_bytes()).unwrap().received;
+            for (client, time, age, pace, looks) in steps {
+                // Some IDs are too long for a cell.
+                let name = format!("c{client}{}", "x".repeat(usize::from(client) * 4));
+                let line = format!("{name} +1-2 {time} {} A", (horizon + 5).saturating_sub(age));
+                let known = list.iter().position(|known| known.starts_with(&format!("{name} ")));
+                let record = Record::parse(line.as_bytes()).unwrap();
+                let expected = match known.map(|at| record.cmp_age(&Record::parse(list[at].as_bytes()).unwrap())) {
+                    _ if record.received < horizon => Learned::Expired,
+                    Some(Ordering::Less) => Learned::Stale,
+                    Some(Ordering::Equal) => Learned::Known,
+                    Some(Ordering::Greater) | None => Learned::News,
+                };
+                if expected == Learned::News {
+                    known.map(|at| list.remove(at));
+                    list.push(line.clone());
+                }
+                prop_assert_eq!(store.learn(&record), expected, "{}", line);
+                horizon += pace / 2;
+                list.retain(|line| received(line) >= horizon);
+                store.set_horizon(horizon);
+                let _ = store.sweep(looks);
+                let _ = store.want_sums();
+                store.sum_some(looks / 50);
+                most = most.max(store.len());
+                let mut lines: Vec<Vec<u8>> = list.iter().map(|line| line.clone().into_bytes()).collect();
+                lines.sort();
+                prop_assert_eq!(store.dump(), lines);
+                let is_known = list.iter().any(|line| line.starts_with(&format!("{name} ")));
+                prop_assert_eq!(store.find(name.as_bytes()).is_some(), is_known);
+            }
+            sweep(&mut store);
+            store.set_horizon(horizon + 1);
+            store.set_horizon(horizon);
+            sweep(&mut store);
+            prop_assert_eq!(store.len(), list.len());
+            prop_assert_eq!(store.bytes(), list.iter().map(|line| line.len() as u64 + 1).sum::<u64>());
+            prop_assert!(store.records.slots() <= most + 1);
             let afresh = sums_afresh(&store);
             prop_assert!(sums(&mut store) == afresh);
         }

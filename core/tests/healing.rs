@@ -344,6 +344,151 @@ fn a_neighbour_that_does_not_answer_keeps_no_other_from_being_asked() {
     assert!(pair.are_equal());
 }
 
+/// How long a record lives where records expire, and one of its epochs.
+const TTL_MS: u64 = 16_000;
+const EPOCH: u64 = 1_000_000_000;
+
+/// The time at which everybody hears of everything in these tests, where records expire.
+const NOON: u64 = 1_520_023_935 * EPOCH;
+
+/// Two servers that know the same, each client with a record of an epoch of its own out of two, and the link between them.
+fn mortal(clients: u32) -> Herd {
+    let mut pair = Herd::new(Limits { record_ttl_ms: Some(TTL_MS), ..Limits::default() });
+    pair.tell_at(0, 0..clients, 0);
+    pair.tell_at(1, 0..clients, 0);
+    pair.reconnect();
+    pair
+}
+
+impl Herd {
+    /// Tells records of clients, heard in one of two epochs after a number of them.
+    fn tell_at(&mut self, server: usize, clients: impl Iterator<Item = u32>, epochs: u64) {
+        let line = |client: u32| {
+            let received = NOON + (epochs + u64::from(client % 2)) * EPOCH;
+            format!("client-{client:07} +34.068930-118.445127 5 {received} Goloman\n")
+        };
+        let lines: String = clients.map(line).collect();
+        let update = Frame::Update(Update::new(self.fresh(), lines.as_bytes()));
+        let fresh = self.fresh();
+        self.replicas[server].hear("Welsh", update, self.now_ms, fresh);
+    }
+
+    /// Sets a server's clock to the beginning of an epoch, so many after all records that were heard in the first expired.
+    fn set_clock(&mut self, server: usize, epochs: u64) {
+        self.replicas[server].set_clock(NOON + TTL_MS * 1_000_000 + (epochs + 1) * EPOCH);
+    }
+
+    /// Has all compare and talk, and tells the bytes that took.
+    fn comparison(&mut self) -> usize {
+        self.sent = 0;
+        self.compare();
+        self.talk();
+        self.sent
+    }
+
+    fn known(&self) -> Vec<usize> {
+        self.replicas.iter().map(|replica| replica.store().dump().len()).collect()
+    }
+}
+
+#[test]
+fn servers_whose_clocks_differ_tell_each_other_once_and_are_silent_then() {
+    let mut pair = mortal(5000);
+    pair.set_clock(0, 0);
+    pair.talk();
+    assert!(pair.comparison() > 50_000, "{}", pair.sent);
+    assert_eq!((pair.known(), pair.counts()[0].late), (vec![2500, 5000, 0], 2500));
+    for _ in 0..3 {
+        assert!(pair.comparison() < 100, "{}", pair.sent);
+    }
+    assert_eq!((pair.known(), pair.counts()[0].late), (vec![2500, 5000, 0], 2500));
+    pair.set_clock(1, 0);
+    pair.talk();
+    assert!(pair.comparison() < 100, "{}", pair.sent);
+    assert_eq!((pair.known(), pair.are_equal()), (vec![2500, 2500, 0], true));
+}
+
+/// That is what the memory of what was told is for.
+#[test]
+fn without_a_memory_of_what_was_told_all_that_expired_is_told_again_and_again() {
+    let mut pair = mortal(5000);
+    pair.set_clock(0, 0);
+    faults::with(&[Fault::AsksAgain], || {
+        for _ in 0..3 {
+            assert!(pair.comparison() > 50_000, "{}", pair.sent);
+        }
+    });
+    assert_eq!((pair.known(), pair.counts()[0].late), (vec![2500, 5000, 0], 7500));
+}
+
+#[test]
+fn servers_whose_clocks_differ_still_learn_what_is_new() {
+    let mut pair = mortal(5000);
+    pair.set_clock(0, 0);
+    pair.comparison();
+    for round in 1..5 {
+        faults::with(&[Fault::NoFlood], || {
+            pair.tell_at(0, 10 * round..10 * round + 2, u64::from(round));
+            pair.tell_at(1, 500 * round..500 * round + 2, u64::from(round));
+        });
+        // Each side asks for the buckets that changed, and for nothing else.
+        assert!((1000..30_000).contains(&pair.comparison()), "{}", pair.sent);
+    }
+    pair.set_clock(0, 1);
+    pair.set_clock(1, 1);
+    pair.talk();
+    assert!(pair.comparison() < 100, "{}", pair.sent);
+    assert_eq!((pair.known(), pair.are_equal()), (vec![14, 14, 0], true));
+}
+
+#[test]
+fn a_clock_that_outran_all_and_is_set_right_has_everything_told_again() {
+    let mut pair = mortal(1000);
+    pair.set_clock(0, 1000);
+    pair.comparison();
+    assert_eq!(pair.known(), [0, 1000, 0]);
+    pair.set_clock(0, 0);
+    pair.set_clock(1, 0);
+    pair.comparison();
+    assert_eq!(pair.known(), [500, 500, 0]);
+}
+
+#[test]
+fn what_found_no_room_is_told_when_there_is_some() {
+    let limits = Limits { record_ttl_ms: Some(TTL_MS), records_max: 600, ..Limits::default() };
+    let mut pair = Herd::new(Limits { record_ttl_ms: Some(TTL_MS), ..Limits::default() });
+    pair.replicas[1] = Replica::new("Hands", &limits);
+    pair.tell_at(0, 0..1000, 0);
+    pair.link(0, 1);
+    pair.talk();
+    assert_eq!(pair.known(), [1000, 600, 0]);
+    pair.set_clock(0, 0);
+    pair.set_clock(1, 0);
+    pair.talk();
+    pair.comparison();
+    assert_eq!((pair.known(), pair.are_equal()), (vec![500, 500, 0], true));
+}
+
+#[test]
+fn records_that_expire_while_a_store_is_told_are_told_to_nobody() {
+    let mut pair = Herd::new(Limits { record_ttl_ms: Some(TTL_MS), ..Limits::default() });
+    pair.tell_at(0, 0..20_000, 0);
+    pair.link(0, 1);
+    for round in 0..12 {
+        if round == 8 {
+            pair.set_clock(0, 0);
+        }
+        pair.work(round % 2);
+        pair.bring(0, 1);
+        pair.bring(1, 0);
+    }
+    assert!(pair.replicas[0].has_work() || !pair.are_equal(), "it is in the midst of that");
+    pair.talk();
+    pair.set_clock(1, 0);
+    pair.comparison();
+    assert_eq!((pair.known(), pair.are_equal()), (vec![10_000, 10_000, 0], true));
+}
+
 #[test]
 fn a_batch_of_a_client_is_part_of_the_digest_and_the_key_of_the_herd_too() {
     let digest = |key: Key| {

@@ -116,3 +116,122 @@ fn what_was_kept_on_disk_is_remembered_though_the_limit_is_lower_now() {
     assert!(say(&mut replica, "::1", 0, &iamat("b", 2)).starts_with("AT "));
     assert!(say(&mut replica, "::1", 0, &iamat("c", 1)).starts_with("? "));
 }
+
+/// Milliseconds that a record lives in these tests: 16 epochs of a second.
+const TTL_MS: u64 = 16_000;
+
+/// A second, and the beginning of an epoch.
+const S: u64 = 1_000_000_000;
+const NOON_S: u64 = NOON / S * S;
+
+/// A server of records that live for a while, with clients, each at a second of the day's time, told it by a neighbour.
+fn mortal(clients: &[(&str, u64)]) -> Replica {
+    let mut replica = goloman(&Limits { record_ttl_ms: Some(TTL_MS), ..Limits::default() });
+    for (uuid, (client, received)) in (1..).zip(clients) {
+        tell(&mut replica, uuid, &format!("{client} +1-2 5 {received} Hands\n"));
+    }
+    replica
+}
+
+fn tell(replica: &mut Replica, uuid: u128, lines: &str) {
+    let update = Update::new(Uuid::from_u128(uuid), lines.as_bytes());
+    replica.hear("Hands", Frame::Update(update), 0, Uuid::from_u128(uuid + 1000));
+}
+
+fn work(replica: &mut Replica) {
+    while replica.has_work() {
+        replica.work(0);
+    }
+}
+
+#[test]
+fn a_record_lives_to_the_end_of_the_epoch_that_is_a_lifetime_later() {
+    let mut replica = mortal(&[("early", NOON_S), ("late", NOON_S + S - 1), ("next", NOON_S + S)]);
+    replica.set_clock(NOON_S + 17 * S - 1);
+    work(&mut replica);
+    assert_eq!((replica.store().len(), replica.counts().expired), (3, 0));
+    replica.set_clock(NOON_S + 17 * S);
+    assert!(!is_known(&replica, "early") && !is_known(&replica, "late") && is_known(&replica, "next"));
+    work(&mut replica);
+    assert_eq!((replica.store().len(), replica.counts().expired), (1, 2));
+}
+
+#[test]
+fn what_has_expired_is_refused_from_neighbours_and_disk_and_not_passed_on() {
+    let mut replica = mortal(&[]);
+    replica.keep_applied();
+    replica.link_up("Wilkes");
+    replica.set_clock(NOON_S + 17 * S);
+    let lines = format!("old +1-2 5 {} Hands\nyoung +1-2 5 {} Hands\n", NOON_S + S - 1, NOON_S + S);
+    tell(&mut replica, 1, &lines);
+    assert!(replica.restore(format!("old +1-2 5 {NOON_S} Hands").as_bytes()), "it is a record all the same");
+    replica.hear("Wilkes", Frame::Records { done: 1, lines: lines.into_bytes() }, 0, Uuid::from_u128(9));
+    assert!(!is_known(&replica, "old") && is_known(&replica, "young"));
+    assert_eq!((replica.counts().applied, replica.counts().late), (1, 3));
+    let applied =
+        replica.applied().map(|lines| String::from_utf8_lossy(lines).into_owned()).unwrap_or_default();
+    assert_eq!(applied.lines().count(), 1, "{applied}");
+    let mut out = Vec::new();
+    replica.take("Wilkes", &mut out);
+    let said = String::from_utf8_lossy(&out);
+    assert!(said.contains("young ") && !said.contains("old "), "{said}");
+}
+
+#[test]
+fn a_client_whose_record_has_expired_is_as_one_that_never_was() {
+    let mut replica = mortal(&[("kiwi", NOON_S)]);
+    replica.link_up("Hands");
+    replica.set_clock(NOON_S + 17 * S);
+    let Finding::Search(uuid) = replica.find(b"kiwi", 0, Uuid::from_u128(7)) else {
+        panic!("it is not searched for")
+    };
+    // A neighbour whose clock is behind still knows it.
+    let line = format!("kiwi +1-2 5 {NOON_S} Hands\n").into_bytes();
+    replica.hear("Hands", Frame::Found { uuid, line }, 0, Uuid::from_u128(8));
+    assert_eq!(replica.ended(), [uuid]);
+    assert!(!is_known(&replica, "kiwi"));
+    let older = say_at(&mut replica, NOON_S + 17 * S, &iamat("kiwi", 4));
+    assert!(older.starts_with("AT ") && is_known(&replica, "kiwi"), "{older}");
+    let known = replica.store().dump();
+    assert!(known[0].starts_with(b"kiwi +1-2 4 "), "the older client time is the newest now");
+}
+
+/// What a client is answered when the server's clock shows a time.
+fn say_at(replica: &mut Replica, received: u64, lines: &str) -> String {
+    let mut session = Session::new(1000);
+    session.buffer().extend_from_slice(lines.as_bytes());
+    let mut batch = session.batch().unwrap();
+    assert_eq!(replica.execute(&mut batch, received, 0, Uuid::from_u128(2)), Pause::Done);
+    String::from_utf8(batch.output).unwrap()
+}
+
+#[test]
+fn room_that_expired_records_leave_is_given_to_others() {
+    let mut replica = goloman(&Limits { record_ttl_ms: Some(TTL_MS), records_max: 1, ..Limits::default() });
+    assert!(say_at(&mut replica, NOON_S, &iamat("a", 1)).starts_with("AT "));
+    assert!(say_at(&mut replica, NOON_S + 16 * S, &iamat("b", 1)).starts_with("? "));
+    replica.set_clock(NOON_S + 17 * S);
+    work(&mut replica);
+    assert!(say_at(&mut replica, NOON_S + 17 * S, &iamat("b", 1)).starts_with("AT "));
+    assert!(!is_known(&replica, "a") && is_known(&replica, "b"));
+}
+
+#[test]
+fn a_clock_that_was_wrong_and_is_set_right_makes_no_client_unknown() {
+    let mut replica = mortal(&[]);
+    replica.set_clock(NOON_S * 2);
+    assert!(say_at(&mut replica, NOON_S, &iamat("kiwi", 1)).starts_with("AT "));
+    work(&mut replica);
+    assert!(is_known(&replica, "kiwi"));
+    replica.set_clock(NOON_S + 5 * S);
+    work(&mut replica);
+    assert!(is_known(&replica, "kiwi"));
+}
+
+#[test]
+fn records_live_for_ever_unless_somebody_says_otherwise() {
+    let mut replica = goloman(&Limits::default());
+    tell(&mut replica, 1, "kiwi +1-2 5 0 Hands\n");
+    replica.set_clock(u64::MAX);
+    assert!(is_known(&replica, "kiwi") && !replica.has_work() && replica.clock_in_ms(u64::MAX).is_none());
+}

@@ -143,12 +143,11 @@ impl StoreActor {
         }
     }
 
-    fn consider_snapshot(&mut self, ctx: &mut Context<Self>) {
-        let Some(keeper) =
-            self.keeper.as_mut().filter(|keeper| !keeper.is_copying && keeper.journal.is_long())
-        else {
-            return;
-        };
+    /// Begins a snapshot if the files have grown past what is worth keeping, or that has shrunk as records expired.
+    pub(super) fn consider_snapshot(&mut self, ctx: &mut Context<Self>) {
+        let (clients, bytes) = (self.replica.store().len() as u64, self.replica.store().bytes());
+        let is_due = |keeper: &&mut Keeper| !keeper.is_copying && keeper.journal.is_long(clients, bytes);
+        let Some(keeper) = self.keeper.as_mut().filter(is_due) else { return };
         keeper.is_copying = true;
         let prepared = keeper.journal.prepare();
         if let Some((next, named)) = self.or_end(prepared, ctx) {
@@ -238,7 +237,7 @@ mod tests {
     use super::*;
     use crate::journal::Keep;
     use crate::messages::{Execute, Executed, Flush};
-    use crate::testing::{MemoryDisk, NOON, counting};
+    use crate::testing::{MemoryDisk, NOON, counting, running};
     use actix::{Actor, Addr};
     use herd_core::batch::Batch;
     use herd_core::limits::Limits;
@@ -254,21 +253,25 @@ mod tests {
     }
 
     async fn bench(durability: Durability) -> Bench {
+        bench_with(durability, &Limits::default()).await
+    }
+
+    async fn bench_with(durability: Durability, limits: &Limits) -> Bench {
         let disk = MemoryDisk::default();
-        let mut replica = Replica::new("Goloman", &Limits::default());
+        let mut replica = Replica::new("Goloman", limits);
         let keep = Keep { disk: Arc::new(disk.clone()), durability };
         let (journal, _) = Journal::open(keep, |line| assert!(replica.restore(line))).await.unwrap();
         let has_ended: Arc<AtomicBool> = Arc::default();
         let ended = Arc::clone(&has_ended);
         let abort: Abort = Arc::new(move |_| ended.store(true, Ordering::Relaxed));
-        let store = StoreActor::new(replica, Some(journal), counting(), abort).start();
+        let store = StoreActor::new(replica, Some(journal), running(), counting(), abort).start();
         Bench { store, disk, has_ended }
     }
 
     impl Bench {
         /// Has a check-in executed; nothing if it is not answered in a second.
         async fn check_in(&self, client: &str, time: u32) -> Option<usize> {
-            let batch = Batch::new(format!("IAMAT {client} +1-2 {time}\n").into(), 1000);
+            let batch = Batch::new(format!("IAMAT {client} +1-2 {time}\n").into(), 100_000);
             let answer = self.store.send(Execute { batch, received: NOON });
             match timeout(Duration::from_secs(1), answer).await {
                 Ok(Ok(Executed { batch, .. })) => Some(batch.output.len()),
@@ -371,6 +374,30 @@ mod tests {
         assert!(
             replica.store().dump().iter().all(|line| line.ends_with(b" +1-2 29 1520023935182837383 Goloman"))
         );
+    }
+
+    #[actix::test]
+    async fn what_has_expired_leaves_the_disk_though_nobody_says_anything_more() {
+        tokio::time::pause();
+        let limits = Limits { record_ttl_ms: Some(16_000), ..Limits::default() };
+        let bench = bench_with(Durability::Write, &limits).await;
+        for number in 0..600 {
+            assert!(bench.check_in(&format!("{number}-{}", "x".repeat(900)), 1).await.is_some());
+        }
+        for number in 0..60 {
+            assert!(bench.check_in(&format!("{number}-{}", "x".repeat(90_000)), 1).await.is_some());
+        }
+        let length = |bench: &Bench| -> usize {
+            bench.disk.list().iter().map(|name| bench.disk.content(name).len()).sum()
+        };
+        let before = length(&bench);
+        assert!(before > 5_000_000 && bench.disk.list().len() == 1, "{before}");
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(length(&bench), 0, "{:?}", bench.disk.list());
+        let mut lines = 0;
+        let keep = Keep { disk: Arc::new(bench.disk.clone()), durability: Durability::Write };
+        Journal::open(keep, |_| lines += 1).await.unwrap();
+        assert_eq!(lines, 0);
     }
 
     #[actix::test]

@@ -3,14 +3,14 @@
 use crate::decimal::{Digits, Nanos, print_difference, print_number};
 use crate::record::{Record, line_bytes, rank};
 
-/// A record as numbers, or a mark that it is kept elsewhere because it does not fit.
+/// A record as numbers, or a mark that it is kept elsewhere because it does not fit, or that there is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(align(64))]
 pub struct Cell {
     received: Nanos,
     /// All digits of the client's time as one number, as [`Digits`] has them.
     time: u64,
-    /// All digits of the latitude.
+    /// All digits of the latitude; of a free cell, the next free slot plus 1, or 0.
     latitude: u32,
     /// All digits of the longitude.
     longitude: u32,
@@ -21,7 +21,7 @@ pub struct Cell {
     longitude_form: u8,
     time_whole: u8,
     time_decimals: u8,
-    /// The length of the client's ID, or [`ELSEWHERE`].
+    /// The length of the client's ID, or [`ELSEWHERE`], or [`FREE`].
     client_length: u8,
     client: [u8; CLIENT_MAX],
 }
@@ -34,9 +34,11 @@ const CLIENT_MAX: usize = 33;
 /// The length of the client ID of a record that is kept elsewhere. No ID has this length.
 const ELSEWHERE: u8 = u8::MAX;
 
+/// The length of the client ID where there is no record. No ID has this length.
+const FREE: u8 = u8::MAX - 1;
+
 impl Cell {
-    /// The mark of a record that is kept elsewhere.
-    pub const ELSEWHERE: Self = Self {
+    const NOTHING: Self = Self {
         received: 0,
         time: 0,
         latitude: 0,
@@ -46,9 +48,19 @@ impl Cell {
         longitude_form: 0,
         time_whole: 0,
         time_decimals: 0,
-        client_length: ELSEWHERE,
+        client_length: FREE,
         client: [0; CLIENT_MAX],
     };
+
+    /// The mark of a record that is kept elsewhere.
+    pub fn elsewhere(received: Nanos) -> Self {
+        Self { received, client_length: ELSEWHERE, ..Self::NOTHING }
+    }
+
+    /// The mark that there is no record, with a link to the next such cell.
+    pub fn free(next: Option<u32>) -> Self {
+        Self { latitude: next.map_or(0, |slot| slot + 1), ..Self::NOTHING }
+    }
 
     /// A record that another server's name has a number for; `None` if it does not fit.
     pub fn new(record: &Record<'_>, server: u16) -> Option<Self> {
@@ -75,6 +87,21 @@ impl Cell {
     /// True if the record is kept elsewhere: nothing else is to be asked of this cell then.
     pub fn is_elsewhere(&self) -> bool {
         self.client_length == ELSEWHERE
+    }
+
+    /// True if there is no record: nothing else is to be asked of this cell then but [`Cell::next_free`].
+    pub fn is_free(&self) -> bool {
+        self.client_length == FREE
+    }
+
+    /// The slot of the next free cell.
+    pub fn next_free(&self) -> Option<u32> {
+        self.latitude.checked_sub(1)
+    }
+
+    /// When the server heard it; that is here even if the record is kept elsewhere.
+    pub fn received(&self) -> Nanos {
+        self.received
     }
 
     /// The client's ID.

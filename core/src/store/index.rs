@@ -40,6 +40,13 @@ impl Index {
         let hasher = &self.hasher;
         self.shards[shard(hash)].insert_unique(hash, slot, |&slot| hasher.hash_one(client(slot)));
     }
+
+    /// Removes a slot, of which the hash is given.
+    pub fn remove(&mut self, hash: u64, slot: u32) {
+        if let Ok(entry) = self.shards[shard(hash)].find_entry(hash, |&known| known == slot) {
+            entry.remove();
+        }
+    }
 }
 
 fn shard(hash: u64) -> usize {

@@ -2,18 +2,23 @@
 
 use super::cell::Cell;
 use super::names::Names;
+use crate::decimal::Nanos;
 use crate::record::Record;
 use memchr::memchr;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-/// Records by slot, numbered from 0 without gaps.
+/// Records by slot. Slots are numbered from 0; those that have become free are taken again first.
 #[derive(Default)]
 pub struct Records {
     /// Cells in chunks of [`CHUNK`], so that nothing large is ever moved.
     chunks: Vec<Vec<Cell>>,
     /// Record lines without their ends, of the slots whose cells say that they are elsewhere.
     lines: HashMap<u32, Box<[u8]>>,
+    /// The slot that became free last.
+    free: Option<u32>,
+    /// How many slots are free.
+    frees: usize,
     names: Names,
     /// How long all record lines are together, with their ends.
     bytes: u64,
@@ -25,6 +30,11 @@ const CHUNK: usize = 1024;
 impl Records {
     /// How many there are.
     pub fn len(&self) -> usize {
+        self.slots() - self.frees
+    }
+
+    /// How many slots there are, those that are free included.
+    pub fn slots(&self) -> usize {
         self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
     }
 
@@ -33,37 +43,68 @@ impl Records {
         self.bytes
     }
 
-    /// Adds the record of a new client in the next slot.
-    pub fn push(&mut self, slot: u32, record: &Record<'_>) {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
+    /// Adds the record of a new client, and tells its slot; `None` if all numbers of slots are taken.
+    pub fn add(&mut self, record: &Record<'_>) -> Option<u32> {
         let cell = self.pack(record);
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(cell);
-        }
+        let slot = match self.free {
+            Some(slot) => {
+                self.free = self.cell(slot).and_then(Cell::next_free);
+                self.frees -= 1;
+                self.set_cell(slot, cell);
+                slot
+            }
+            None => self.push(cell)?,
+        };
         if cell.is_elsewhere() {
             self.lines.insert(slot, line(record));
         }
         self.bytes += record.line_bytes();
+        Some(slot)
     }
 
-    /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`.
+    fn push(&mut self, cell: Cell) -> Option<u32> {
+        let slot = u32::try_from(self.slots()).ok().filter(|&slot| slot < u32::MAX)?;
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        self.chunks.last_mut()?.push(cell);
+        Some(slot)
+    }
+
+    /// Removes the record of a slot, which becomes free.
+    pub fn remove(&mut self, slot: u32) {
+        if self.cell(slot).is_none_or(Cell::is_free) {
+            return;
+        }
+        self.bytes -= self.line_bytes(slot);
+        self.lines.remove(&slot);
+        self.set_cell(slot, Cell::free(self.free));
+        self.free = Some(slot);
+        self.frees += 1;
+    }
+
+    /// When the record of a slot was received; `None` if there is none.
+    pub fn received(&self, slot: u32) -> Option<Nanos> {
+        self.cell(slot).filter(|cell| !cell.is_free()).map(Cell::received)
+    }
+
+    /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`. What was received
+    /// before the horizon counts as older than anything.
     pub fn replace_if(
         &mut self,
         slot: u32,
         record: &Record<'_>,
+        horizon: Nanos,
         is_to_be_taken: impl Fn(Ordering) -> bool,
     ) -> Ordering {
         let cell = self.pack(record);
         let Some(known) = self.cell(slot) else { return Ordering::Less };
         let was_elsewhere = known.is_elsewhere();
-        let age = self.compare(slot, &cell, record);
+        let has_expired = known.received() < horizon;
+        let age = if has_expired { Ordering::Greater } else { self.compare(slot, &cell, record) };
         if is_to_be_taken(age) {
             self.bytes = self.bytes + record.line_bytes() - self.line_bytes(slot);
-            if let Some(place) = self.chunks.get_mut(slot as usize / CHUNK) {
-                place[slot as usize % CHUNK] = cell;
-            }
+            self.set_cell(slot, cell);
             if cell.is_elsewhere() {
                 self.lines.insert(slot, line(record));
             } else if was_elsewhere {
@@ -157,13 +198,19 @@ impl Records {
         self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
     }
 
+    fn set_cell(&mut self, slot: u32, cell: Cell) {
+        if let Some(chunk) = self.chunks.get_mut(slot as usize / CHUNK) {
+            chunk[slot as usize % CHUNK] = cell;
+        }
+    }
+
     fn odd(&self, slot: u32) -> Option<Record<'_>> {
         Record::parse(self.lines.get(&slot)?)
     }
 
     fn pack(&mut self, record: &Record<'_>) -> Cell {
         let cell = self.names.number(record.server).and_then(|server| Cell::new(record, server));
-        cell.unwrap_or(Cell::ELSEWHERE)
+        cell.unwrap_or_else(|| Cell::elsewhere(record.received))
     }
 }
 
@@ -181,6 +228,7 @@ fn line(record: &Record<'_>) -> Box<[u8]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     /// Records of which some fit a cell and some do not, and which differ in little.
     fn any_line() -> impl Strategy<Value = String> {
@@ -197,7 +245,7 @@ mod tests {
         fn a_record_comes_out_byte_for_byte(lines in prop::collection::vec(any_line(), 1..5)) {
             let mut records = Records::default();
             for (slot, line) in (0..).zip(&lines) {
-                records.push(slot, &Record::parse(line.as_bytes()).unwrap());
+                prop_assert_eq!(records.add(&Record::parse(line.as_bytes()).unwrap()), Some(slot));
             }
             for (slot, line) in (0..).zip(&lines) {
                 let record = Record::parse(line.as_bytes()).unwrap();
@@ -218,13 +266,39 @@ mod tests {
             let (known, told) = (Record::parse(a.as_bytes()).unwrap(), Record::parse(b.as_bytes()).unwrap());
             for (known, told) in [(known, told), (told, known), (known, known)] {
                 let mut records = Records::default();
-                records.push(0, &known);
+                assert_eq!(records.add(&known), Some(0));
                 let expected = told.cmp_age(&known);
-                prop_assert_eq!(records.replace_if(0, &told, Ordering::is_gt), expected);
+                prop_assert_eq!(records.replace_if(0, &told, 0, Ordering::is_gt), expected);
                 let newest = if expected.is_gt() { told } else { known };
                 prop_assert_eq!(records.line(0), &*line(&newest));
                 prop_assert_eq!(records.bytes(), newest.line_bytes());
                 prop_assert_eq!(records.lines.len(), usize::from(records.cell(0).unwrap().is_elsewhere()));
+                prop_assert_eq!(records.received(0), Some(newest.received));
+            }
+        }
+
+        #[test]
+        fn slots_that_became_free_are_taken_again_before_there_are_more(
+            steps in prop::collection::vec((any_line(), any::<prop::sample::Index>(), any::<bool>()), 1..40),
+        ) {
+            let (mut records, mut known) = (Records::default(), BTreeMap::new());
+            let mut most = 0;
+            for (line, at, is_removal) in &steps {
+                if *is_removal && !known.is_empty() {
+                    let slot = *known.keys().nth(at.index(known.len())).unwrap();
+                    known.remove(&slot);
+                    records.remove(slot);
+                    prop_assert_eq!((records.received(slot), records.client(slot)), (None, &[][..]));
+                } else {
+                    let slot = records.add(&Record::parse(line.as_bytes()).unwrap()).unwrap();
+                    prop_assert_eq!(known.insert(slot, line), None);
+                }
+                most = most.max(known.len());
+                prop_assert_eq!((records.len(), records.slots()), (known.len(), most));
+                prop_assert_eq!(records.bytes(), known.values().map(|line| line.len() as u64 + 1).sum::<u64>());
+            }
+            for (slot, line) in known {
+                prop_assert_eq!(String::from_utf8(records.line(slot)).unwrap(), &**line);
             }
         }
     }
@@ -237,7 +311,7 @@ mod tests {
             "k +34.0689301-118.4451271 1520023934.5 1520023935182837383 A",
         ] {
             let mut records = Records::default();
-            records.push(0, &Record::parse(line.as_bytes()).unwrap());
+            assert_eq!(records.add(&Record::parse(line.as_bytes()).unwrap()), Some(0));
             assert!(records.lines.is_empty(), "{line}");
         }
     }

@@ -1,0 +1,138 @@
+//! How long a record lives: the rule by which servers forget the same, however their clocks go.
+//!
+//! A record lives for a time from its receipt on, which it carries with it. To go by each server's clock to the
+//! nanosecond would make two servers that know the same differ at nearly every moment, and each would fetch
+//! in vain what the other is about to forget. So they forget in steps: time is cut into epochs of a sixteenth of the
+//! lifetime, counted from 1970, and a record has expired when the lifetime has passed since the end of the
+//! epoch in which it was received. It lives for the lifetime at least and a sixteenth of it more at most. What is alive
+//! depends on the epoch alone, so two servers differ only for as long after an epoch's end as their clocks do.
+//!
+//! What has expired is as if it had never been: it is answered as unknown, refused on receipt, and replaced by whatever
+//! comes for its client, even if the client's time is older.
+
+use crate::decimal::Nanos;
+
+/// What is alive by a clock that is told every now and then.
+#[derive(Debug, Default)]
+pub struct Lifetime {
+    /// How long a record lives; `None` is for ever.
+    ttl: Option<Nanos>,
+    horizon: Nanos,
+}
+
+/// How many epochs a lifetime has.
+const EPOCHS: u64 = 16;
+
+/// How often the clock is to be told at least, since a clock may be set.
+const CLOCK_MAX_MS: u64 = 1000;
+
+/// And how often at most.
+const CLOCK_MIN_MS: u64 = 10;
+
+const NANOS_PER_MS: Nanos = 1_000_000;
+
+impl Lifetime {
+    /// Records live for so many milliseconds, or for ever.
+    pub fn new(ttl_ms: Option<u64>) -> Self {
+        Self { ttl: ttl_ms.map(|ms| ms.saturating_mul(NANOS_PER_MS)), horizon: 0 }
+    }
+
+    /// What was received before this has expired.
+    pub fn horizon(&self) -> Nanos {
+        self.horizon
+    }
+
+    /// Hears what the time is.
+    ///
+    /// A clock that was set back by more than an epoch is followed: what it had outrun may be told again. One that goes
+    /// back by less, as clocks do that are kept right, raises nothing.
+    pub fn set_clock(&mut self, now: Nanos) {
+        let Some(ttl) = self.ttl else { return };
+        let horizon = begin_of_epoch(now.saturating_sub(ttl), ttl);
+        if horizon > self.horizon || self.horizon - horizon > epoch(ttl) {
+            self.horizon = horizon;
+        }
+    }
+
+    /// In how many milliseconds the time is to be told again; never if records live for ever.
+    pub fn clock_in_ms(&self, now: Nanos) -> Option<u64> {
+        let epoch = epoch(self.ttl?);
+        let left = epoch - now.saturating_sub(self.ttl?) % epoch;
+        Some((left / NANOS_PER_MS + 1).clamp(CLOCK_MIN_MS, CLOCK_MAX_MS))
+    }
+}
+
+fn epoch(ttl: Nanos) -> Nanos {
+    (ttl / EPOCHS).max(1)
+}
+
+fn begin_of_epoch(time: Nanos, ttl: Nanos) -> Nanos {
+    time - time % epoch(ttl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOON: Nanos = 1_520_023_935_182_837_383;
+
+    fn lifetime(ttl_ms: u64, now: Nanos) -> Lifetime {
+        let mut lifetime = Lifetime::new(Some(ttl_ms));
+        lifetime.set_clock(now);
+        lifetime
+    }
+
+    #[test]
+    fn what_lives_for_ever_never_expires() {
+        let mut lifetime = Lifetime::new(None);
+        lifetime.set_clock(u64::MAX);
+        assert_eq!((lifetime.horizon(), lifetime.clock_in_ms(NOON)), (0, None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_a_little_raises_nothing_and_one_that_is_set_right_is_followed() {
+        let mut lifetime = lifetime(1600, NOON);
+        let horizon = lifetime.horizon();
+        lifetime.set_clock(NOON - 100 * NANOS_PER_MS);
+        assert_eq!(lifetime.horizon(), horizon);
+        lifetime.set_clock(4_000_000_000_000_000_000);
+        lifetime.set_clock(NOON);
+        assert_eq!(lifetime.horizon(), horizon);
+    }
+
+    #[test]
+    fn a_clock_that_begins_in_1970_expires_nothing() {
+        assert_eq!(lifetime(1000, 999 * NANOS_PER_MS).horizon(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_lives_for_its_lifetime_and_an_epoch_more_at_most(
+            ttl_ms in prop_oneof![1..100_000_u64, Just(u64::MAX)],
+            now: u64,
+            age: u64,
+        ) {
+            let (lifetime, ttl) = (lifetime(ttl_ms, now), ttl_ms.saturating_mul(NANOS_PER_MS));
+            let is_alive = |age: u64| now.saturating_sub(age) >= lifetime.horizon();
+            prop_assert!(is_alive(ttl) && is_alive(age.min(ttl)));
+            prop_assert!(now < ttl.saturating_add(epoch(ttl)) || !is_alive(ttl.saturating_add(epoch(ttl))));
+        }
+
+        #[test]
+        fn servers_in_one_epoch_agree_to_the_nanosecond(ttl_ms in 1..100_000_u64, now in NOON..NOON * 2, ahead in 0..u64::MAX / 4) {
+            let epoch = epoch(ttl_ms * NANOS_PER_MS);
+            let begin = begin_of_epoch(now - ttl_ms * NANOS_PER_MS, ttl_ms * NANOS_PER_MS) + ttl_ms * NANOS_PER_MS;
+            let other = begin + ahead % epoch;
+            prop_assert_eq!(lifetime(ttl_ms, now).horizon(), lifetime(ttl_ms, other).horizon());
+        }
+
+        #[test]
+        fn the_time_is_asked_for_when_the_next_epoch_begins(ttl_ms in 160..1_000_000_u64, now in NOON..NOON * 2) {
+            let mut lifetime = lifetime(ttl_ms, now);
+            let (horizon, wait) = (lifetime.horizon(), lifetime.clock_in_ms(now).unwrap());
+            lifetime.set_clock(now + wait * NANOS_PER_MS);
+            prop_assert!(wait == CLOCK_MAX_MS || lifetime.horizon() > horizon);
+        }
+    }
+}
