@@ -179,7 +179,7 @@ fn a_torn_tail_is_cut_and_what_comes_next_is_kept() {
 
 #[test]
 fn a_long_log_gives_way_to_a_snapshot() {
-    let mut herd = server(&[]);
+    let mut herd = server(&["--log-bytes-min", "4000000"]);
     let mut connection = herd.connect("Goloman");
     // About 10 MB of log for ten clients, which is more than twice anything worth keeping.
     let id = "x".repeat(50_000);

@@ -23,8 +23,8 @@ pub trait Disk: Send + Sync {
     /// Gives a file another name, in the place of any that has it.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a file.
-    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Removes files, which takes its time where they are long.
+    fn remove(&self, names: Vec<String>) -> Step<'static, ()>;
 
     /// Makes names last that were created, changed or removed: they survive a loss of power from then on.
     fn sync_names(&self) -> Step<'static, ()>;
@@ -87,8 +87,9 @@ impl Disk for Directory {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
-    fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+    fn remove(&self, names: Vec<String>) -> Step<'static, ()> {
+        let path = self.path.clone();
+        elsewhere(move || names.iter().try_for_each(|name| fs::remove_file(path.join(name))))
     }
 
     fn sync_names(&self) -> Step<'static, ()> {
@@ -150,7 +151,7 @@ mod tests {
         }
         disk.rename("new", "old").unwrap();
         assert_eq!(content(&disk, "old"), "new");
-        disk.remove("old").unwrap();
+        disk.remove(vec!["old".to_owned()]).await.unwrap();
         assert_eq!(disk.names().unwrap(), ["lock"]);
     }
 

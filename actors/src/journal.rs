@@ -79,6 +79,8 @@ pub struct Journal {
     pub durability: Durability,
     /// Bytes in the logs since the last snapshot.
     log_length: u64,
+    /// A snapshot is not worth its trouble before there are so many bytes.
+    log_bytes_min: u64,
     /// Bytes in the last snapshot.
     snapshot_length: u64,
     /// How many appends there were.
@@ -89,9 +91,6 @@ pub struct Journal {
 /// The number of an append, to ask later whether it was synced.
 pub type Mark = u64;
 
-/// A snapshot is not worth its trouble before the log has so many bytes.
-const LOG_MIN: u64 = 4 * 1024 * 1024;
-
 /// How much is read from a file at a time.
 const READ_SIZE: usize = 256 * 1024;
 
@@ -99,6 +98,7 @@ impl Journal {
     /// Reads what is there, `each` record line being told, and begins to append behind it.
     pub async fn open(
         Keep { disk, durability }: Keep,
+        log_bytes_min: u64,
         mut each: impl FnMut(&[u8]),
     ) -> io::Result<(Self, Summary)> {
         let names = disk.names()?;
@@ -132,6 +132,7 @@ impl Journal {
             number,
             durability,
             log_length,
+            log_bytes_min,
             snapshot_length,
             appends: 0,
             entries: Vec::new(),
@@ -162,7 +163,7 @@ impl Journal {
     /// True once the log has grown past twice what is worth keeping, which is that many records and bytes, or the
     /// snapshot holds as much more that is not.
     pub fn is_long(&self, records: u64, bytes: u64) -> bool {
-        self.log_length + self.snapshot_length > LOG_MIN.max(3 * entries_length(records, bytes))
+        self.log_length + self.snapshot_length > self.log_bytes_min.max(3 * entries_length(records, bytes))
     }
 
     /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
@@ -186,11 +187,11 @@ impl Journal {
     }
 
     /// Removes what the last snapshot made superfluous.
-    pub fn tidy(&self) -> io::Result<()> {
+    pub fn tidy(&self) -> io::Result<Step<'static, ()>> {
         let names = self.disk.names()?;
         let old = |prefix| numbers(&names, prefix).into_iter().filter(|&number| number < self.number);
-        let mut files = old("log-").map(log).chain(old("snapshot-").map(snapshot));
-        files.try_for_each(|name| self.disk.remove(&name))
+        let files = old("log-").map(log).chain(old("snapshot-").map(snapshot));
+        Ok(self.disk.remove(files.collect()))
     }
 }
 
@@ -255,6 +256,9 @@ mod tests {
     use crate::disk::Directory;
     use crate::testing::Scratch;
 
+    /// So long is a log before it is long.
+    const LOG_BYTES_MIN: u64 = 1024 * 1024;
+
     struct Bench {
         scratch: Scratch,
     }
@@ -270,7 +274,7 @@ mod tests {
             let mut lines = Vec::new();
             let keep = Keep { disk, durability: Durability::Write };
             let each = |line: &[u8]| lines.push(String::from_utf8(line.to_vec()).unwrap());
-            let (journal, summary) = Journal::open(keep, each).await.unwrap();
+            let (journal, summary) = Journal::open(keep, LOG_BYTES_MIN, each).await.unwrap();
             (journal, lines, summary)
         }
 
@@ -303,7 +307,7 @@ mod tests {
         synced.await.unwrap();
         journal.finish(length).unwrap().await.unwrap();
         if steps > 3 {
-            journal.tidy().unwrap();
+            journal.tidy().unwrap().await.unwrap();
         }
     }
 
@@ -371,8 +375,8 @@ mod tests {
             journal.append(&line).unwrap();
             appended += 1;
         }
-        assert!(appended > 4000 && appended < 4200, "{appended}");
-        assert!(!journal.is_long(4000, 4000 * 1024), "nothing of it is superfluous");
+        assert!(appended > 1000 && appended < 1050, "{appended}");
+        assert!(!journal.is_long(1000, 1000 * 1024), "nothing of it is superfluous");
         snapshot(&mut journal, b"", 4).await;
         assert!(!journal.is_long(0, 0));
     }

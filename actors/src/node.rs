@@ -164,7 +164,10 @@ async fn recall(settings: &Settings, seams: &Seams) -> io::Result<(Replica, Opti
     replica.set_clock((seams.clock)());
     let Some(keep) = settings.keep.clone() else { return Ok((replica, None)) };
     let mut foreign: u64 = 0;
-    let (journal, read) = Journal::open(keep, |line| foreign += u64::from(!replica.restore(line))).await?;
+    let (journal, read) = Journal::open(keep, settings.limits.log_bytes_min, |line| {
+        foreign += u64::from(!replica.restore(line));
+    })
+    .await?;
     let (clients, damaged) = (replica.store().len(), read.damaged + foreign);
     let expired = replica.counts().late;
     info!("memory read clients={clients} entries={} damaged={damaged} expired={expired}", read.entries);

@@ -208,8 +208,14 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.files.lock().unwrap().remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+    fn remove(&self, names: Vec<String>) -> Step<'static, ()> {
+        let disk = self.clone();
+        Box::pin(async move {
+            let mut files = disk.0.files.lock().unwrap();
+            names
+                .iter()
+                .try_for_each(|name| files.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into()))
+        })
     }
 
     fn sync_names(&self) -> Step<'static, ()> {

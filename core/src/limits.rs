@@ -37,6 +37,8 @@ pub struct Limits {
     /// How long a record lives from its receipt on, and a sixteenth of that more at most; `None` is for ever. What has
     /// expired is forgotten, and refused from whoever tells it.
     pub record_ttl_ms: Option<u64>,
+    /// The least that a log holds before a snapshot takes its place, in bytes, however little there is to keep.
+    pub log_bytes_min: u64,
     /// Seen UUIDs in one generation; two generations are kept.
     pub seen_max: usize,
     /// How long a generation of seen UUIDs grows before the next begins.
@@ -106,6 +108,7 @@ impl Default for Limits {
             records_max: 10_000_000,
             records_bytes: 4 * 1024 * 1024 * 1024,
             record_ttl_ms: None,
+            log_bytes_min: 64 * 1024 * 1024,
             seen_max: 65_536,
             seen_ms: 60_000,
             ring_bytes: 8 * 1024 * 1024,

@@ -175,12 +175,18 @@ impl StoreActor {
             let Some(named) = store.or_end(finished, ctx) else { return };
             store.after(named, ctx, move |store, ctx| {
                 let Some(keeper) = &mut store.keeper else { return };
-                keeper.is_copying = false;
                 let tidied = keeper.journal.tidy();
-                store.or_end(tidied, ctx);
-                info!("snapshot written bytes={length} clients={}", store.replica.store().len());
+                let Some(tidied) = store.or_end(tidied, ctx) else { return };
+                store.after(tidied, ctx, move |store, _| store.snapshot_done(length));
             });
         });
+    }
+
+    fn snapshot_done(&mut self, length: u64) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.is_copying = false;
+            info!("snapshot written bytes={length} clients={}", self.replica.store().len());
+        }
     }
 
     /// Syncs everything, as the last thing that is done.
@@ -246,6 +252,9 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::time::timeout;
 
+    /// So long is a log before it is long.
+    const LOG_BYTES_MIN: u64 = 1024 * 1024;
+
     struct Bench {
         store: Addr<StoreActor>,
         disk: MemoryDisk,
@@ -260,7 +269,8 @@ mod tests {
         let disk = MemoryDisk::default();
         let mut replica = Replica::new("Goloman", limits);
         let keep = Keep { disk: Arc::new(disk.clone()), durability };
-        let (journal, _) = Journal::open(keep, |line| assert!(replica.restore(line))).await.unwrap();
+        let (journal, _) =
+            Journal::open(keep, LOG_BYTES_MIN, |line| assert!(replica.restore(line))).await.unwrap();
         let has_ended: Arc<AtomicBool> = Arc::default();
         let ended = Arc::clone(&has_ended);
         let abort: Abort = Arc::new(move |_| ended.store(true, Ordering::Relaxed));
@@ -358,7 +368,7 @@ mod tests {
         tokio::time::pause();
         let bench = bench(Durability::Write).await;
         let names = || (0..200).map(|number| format!("{number}-{}", "x".repeat(800)));
-        for time in 0..30 {
+        for time in 0..8 {
             for name in names() {
                 assert!(bench.check_in(&name, time).await.is_some());
             }
@@ -369,10 +379,10 @@ mod tests {
         assert_eq!(files.len(), 2, "{files:?}");
         let mut replica = Replica::new("Goloman", &Limits::default());
         let keep = Keep { disk: Arc::new(bench.disk.clone()), durability: Durability::Write };
-        Journal::open(keep, |line| assert!(replica.restore(line))).await.unwrap();
+        Journal::open(keep, LOG_BYTES_MIN, |line| assert!(replica.restore(line))).await.unwrap();
         assert_eq!(replica.store().len(), 200);
         assert!(
-            replica.store().dump().iter().all(|line| line.ends_with(b" +1-2 29 1520023935182837383 Goloman"))
+            replica.store().dump().iter().all(|line| line.ends_with(b" +1-2 7 1520023935182837383 Goloman"))
         );
     }
 
@@ -396,7 +406,7 @@ mod tests {
         assert_eq!(length(&bench), 0, "{:?}", bench.disk.list());
         let mut lines = 0;
         let keep = Keep { disk: Arc::new(bench.disk.clone()), durability: Durability::Write };
-        Journal::open(keep, |_| lines += 1).await.unwrap();
+        Journal::open(keep, LOG_BYTES_MIN, |_| lines += 1).await.unwrap();
         assert_eq!(lines, 0);
     }
 
