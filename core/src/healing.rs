@@ -257,7 +257,7 @@ impl Healing {
         }
     }
 
-    /// Asks all neighbours again for what they have told: what was of no use may be of use now.
+    /// Asks all neighbours again for what they have told, since what was of no use may be of use now.
     pub fn ask_all_again(&mut self) {
         self.links.values_mut().for_each(|link| link.heeded = Heeded::default());
     }

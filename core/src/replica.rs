@@ -262,10 +262,12 @@ impl Replica {
     pub fn set_clock(&mut self, now: Nanos) {
         let before = self.lifetime.horizon();
         self.lifetime.set_clock(now);
-        if self.lifetime.horizon() < before {
+        let horizon = self.lifetime.horizon();
+        // What was of no use when it was told may be of use now.
+        if horizon < before || horizon > before && self.store.has_crossed() {
             self.healing.ask_all_again();
         }
-        self.store.set_horizon(self.lifetime.horizon());
+        self.store.set_horizon(horizon);
     }
 
     /// In how many milliseconds to tell the time again; never if records live for ever.

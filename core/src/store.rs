@@ -51,6 +51,8 @@ pub struct Store {
     sweep_at: Slot,
     /// How many slots are still to be looked at.
     sweep_left: usize,
+    /// True if of two records of a client the newer was received first.
+    has_crossed: bool,
 }
 
 /// A record in the store.
@@ -111,7 +113,10 @@ impl Store {
     fn replace_if_newer(&mut self, slot: u32, record: &Record<'_>) -> Learned {
         let is_to_be_taken =
             |age: Ordering| age.is_gt() || (age.is_lt() && faults::is_on(Fault::LastComeStays));
-        match self.records.replace_if(slot, record, self.horizon, is_to_be_taken) {
+        let known = self.records.received(slot).unwrap_or_default();
+        let age = self.records.replace_if(slot, record, self.horizon, is_to_be_taken);
+        self.has_crossed |= age == known.cmp(&record.received) && age.is_ne();
+        match age {
             Ordering::Equal => Learned::Known,
             age if is_to_be_taken(age) => {
                 if !faults::is_on(Fault::DigestMissesChanges) {
@@ -131,6 +136,14 @@ impl Store {
             self.sweep_left = self.records.slots();
         }
         self.horizon = horizon;
+    }
+
+    /// True if there were two records of a client of which the newer was received first, since this was last asked.
+    ///
+    /// When that expires, the older one is of use again to whoever told it or was told it.
+    #[must_use]
+    pub fn has_crossed(&mut self) -> bool {
+        std::mem::take(&mut self.has_crossed)
     }
 
     /// True while there may be something that has expired and takes room.

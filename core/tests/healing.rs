@@ -441,6 +441,25 @@ fn servers_whose_clocks_differ_still_learn_what_is_new() {
     assert_eq!((pair.known(), pair.are_equal()), (vec![14, 14, 0], true));
 }
 
+/// A server remembered that a neighbour had told all it knew, and never asked for what had been older than its own record
+/// when that had expired: the newer by the client's time had been received first.
+#[test]
+fn an_older_record_that_outlives_the_newer_is_asked_for_when_that_has_expired() {
+    let mut pair = Herd::new(Limits { record_ttl_ms: Some(TTL_MS), ..Limits::default() });
+    for (server, time, epochs) in [(0, 7, 0), (1, 6, 3)] {
+        let line = format!("kiwi +1-2 {time} {} Goloman\n", NOON + epochs * EPOCH);
+        let (update, fresh) = (Frame::Update(Update::new(pair.fresh(), line.as_bytes())), pair.fresh());
+        pair.replicas[server].hear("Welsh", update, 0, fresh);
+    }
+    pair.set_clock(1, 1);
+    pair.link(0, 1);
+    pair.talk();
+    assert!(!pair.are_equal(), "one has the newer, the other refuses it");
+    pair.set_clock(0, 1);
+    pair.comparison();
+    assert_eq!((pair.known(), pair.are_equal()), (vec![1, 1, 0], true));
+}
+
 #[test]
 fn a_clock_that_outran_all_and_is_set_right_has_everything_told_again() {
     let mut pair = mortal(1000);

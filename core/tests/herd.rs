@@ -62,6 +62,10 @@ struct Life {
     ring_bytes: usize,
     /// The link that is lost in the end and for ever.
     lost: Option<usize>,
+    /// How long a record lives, if not for ever.
+    ttl_ms: Option<u64>,
+    /// By how much each server's clock is ahead, in milliseconds.
+    ahead_ms: [u64; NAMES.len()],
 }
 
 fn checkin() -> impl Strategy<Value = Checkin> {
@@ -90,7 +94,11 @@ fn life() -> impl Strategy<Value = Life> {
     let ring_bytes = prop::sample::select(vec![60, 300, RING_AMPLE]);
     let lost = prop::option::of(prop::sample::select(SPARE.to_vec()));
     let events = prop::collection::vec(event(), 0..250);
-    (events, ring_bytes, lost).prop_map(|(events, ring_bytes, lost)| Life { events, ring_bytes, lost })
+    let ttl_ms = prop::option::of(prop::sample::select(vec![160, 800, 3200]));
+    let ahead_ms = prop::array::uniform(prop::sample::select(vec![0, 0, 5, 60, 300]));
+    (events, ring_bytes, lost, ttl_ms, ahead_ms).prop_map(|(events, ring_bytes, lost, ttl_ms, ahead_ms)| {
+        Life { events, ring_bytes, lost, ttl_ms, ahead_ms }
+    })
 }
 
 /// A ring out of which no link of these lives falls.
@@ -145,6 +153,12 @@ struct Herd {
     /// The pipes of the links that are up, there and back.
     pipes: BTreeMap<usize, [Pipe; 2]>,
     now_ms: u64,
+    /// What a clock shows that is right.
+    time_ms: u64,
+    /// By how much each server's clock is ahead.
+    ahead_ms: [u64; NAMES.len()],
+    /// For each server, what was received before has expired, in nanoseconds.
+    horizons: [u64; NAMES.len()],
     dice: u128,
     /// Every record line that a server has acknowledged.
     said: BTreeSet<Vec<u8>>,
@@ -161,12 +175,18 @@ struct Herd {
 impl Herd {
     fn new(life: &Life, mode: Mode) -> Self {
         let ring_bytes = if mode == Mode::NoCatchUp { RING_AMPLE } else { life.ring_bytes };
-        let limits = Limits { ring_bytes, chunk_bytes: 150, outbox_bytes: 4096, ..Limits::default() };
+        // Who alone has what an expired record outdid elsewhere tells it by comparing only.
+        let record_ttl_ms = life.ttl_ms.filter(|_| mode != Mode::NoCatchUp);
+        let limits =
+            Limits { ring_bytes, record_ttl_ms, chunk_bytes: 150, outbox_bytes: 4096, ..Limits::default() };
         let mut herd = Self {
             replicas: NAMES.iter().map(|name| Replica::new(name, &limits)).collect(),
             limits,
             pipes: BTreeMap::new(),
             now_ms: 0,
+            time_ms: 0,
+            ahead_ms: life.ahead_ms,
+            horizons: [0; NAMES.len()],
             dice: 0,
             said: BTreeSet::new(),
             acknowledged: vec![Vec::new(); NAMES.len()],
@@ -195,7 +215,10 @@ impl Herd {
             Event::Cut { link } => self.cut(*link),
             Event::Heal { link } => self.heal(*link),
             Event::Restart { server } => self.restart(*server),
-            Event::Wait { ms } => self.wait(*ms),
+            Event::Wait { ms } => {
+                self.set_clocks(self.time_ms + ms);
+                self.wait(*ms);
+            }
             Event::Compare { server } => self.replicas[*server].compare(self.now_ms),
         }
         self.check_limits()?;
@@ -203,7 +226,7 @@ impl Herd {
     }
 
     fn say(&mut self, server: usize, checkins: &[Checkin]) -> Result<(), Broken> {
-        let received = 1_000_000 * self.now_ms;
+        let received = self.clock(server);
         let mut input = String::new();
         for Checkin { client, location, time } in checkins {
             input.extend(["IAMAT k", &client.to_string(), " ", location, " ", time, "\n"]);
@@ -216,6 +239,24 @@ impl Herd {
         let pause = self.replicas[server].execute(&mut batch, received, self.now_ms, fresh);
         let answers = batch.output.split_inclusive(|&byte| byte == b'\n').count();
         ensure(pause == Pause::Done && answers == checkins.len(), || format!("{answers} for {checkins:?}"))
+    }
+
+    /// What a server's clock shows, in nanoseconds.
+    fn clock(&self, server: usize) -> u64 {
+        NANOS_PER_MS * (self.time_ms + self.ahead_ms[server])
+    }
+
+    /// Sets what a clock shows that is right, and has each server look at its own.
+    fn set_clocks(&mut self, time_ms: u64) {
+        self.time_ms = time_ms;
+        for (server, replica) in self.replicas.iter_mut().enumerate() {
+            let clock = NANOS_PER_MS * (time_ms + self.ahead_ms[server]);
+            replica.set_clock(clock);
+            if let Some(ttl_ms) = self.limits.record_ttl_ms {
+                let epoch = NANOS_PER_MS * ttl_ms / 16;
+                self.horizons[server] = clock.saturating_sub(NANOS_PER_MS * ttl_ms) / epoch * epoch;
+            }
+        }
     }
 
     fn ask(&mut self, server: usize, client: u8) {
@@ -272,7 +313,10 @@ impl Herd {
                 self.heard.entry((to, update.uuid)).or_insert(from);
             }
             let fresh = self.fresh(to);
+            let (alive, applied) = (alive(&frame, self.horizons[to]), self.replicas[to].counts().applied);
             self.replicas[to].hear(NAMES[from], frame, self.now_ms, fresh);
+            let applied = self.replicas[to].counts().applied - applied;
+            ensure(applied <= alive, || format!("{to} took {applied} records, of which {alive} are alive"))?;
         }
         Ok(true)
     }
@@ -297,6 +341,8 @@ impl Herd {
         let links = (0..LINKS.len()).filter(|&link| LINKS[link].0 == server || LINKS[link].1 == server);
         links.for_each(|link| self.cut(link));
         self.replicas[server] = Replica::new(NAMES[server], &self.limits);
+        let clock = self.clock(server);
+        self.replicas[server].set_clock(clock);
         self.acknowledged[server].clear();
         self.awaited.retain(|&(asker, ..)| asker != server);
         self.heard.retain(|&(hearer, _), _| hearer != server);
@@ -360,6 +406,7 @@ impl Herd {
             }
         }
         self.settle()?;
+        self.agree_on_time()?;
         match mode {
             Mode::All | Mode::NoCatchUp => {}
             Mode::NoFlood => self.heal_hop_by_hop(&left)?,
@@ -374,6 +421,20 @@ impl Herd {
             self.check_silence()?;
         }
         self.check_memory()
+    }
+
+    /// Sets all clocks to the one that is most ahead; before that, nobody may tell again and again what has expired there.
+    fn agree_on_time(&mut self) -> Result<(), Broken> {
+        if self.limits.record_ttl_ms.is_none() {
+            return Ok(());
+        }
+        self.compare_hop_by_hop()?;
+        self.check_equal_digests()?;
+        self.check_silence()?;
+        self.ahead_ms = [self.ahead_ms.into_iter().max().unwrap_or_default(); NAMES.len()];
+        self.set_clocks(self.time_ms);
+        self.settle()?;
+        self.compare_hop_by_hop()
     }
 
     /// Without a flood, news goes one hop with every new set of links.
@@ -435,9 +496,16 @@ impl Herd {
         let invented = first.iter().find(|line| !self.said.contains(*line));
         ensure(invented.is_none(), || format!("nobody said {invented:?}"))?;
         let kept: BTreeMap<&[u8], Age> = first.iter().map(|line| (client_of(line), age(line))).collect();
-        for line in self.acknowledged.iter().flatten() {
+        let has_expired = |line: &[u8]| received(line) < self.horizons[0];
+        ensure(!first.iter().any(|line| has_expired(line)), || format!("some is dead of {first:?}"))?;
+        let outdid = |dead: &Vec<u8>, line: &[u8]| {
+            has_expired(dead) && client_of(dead) == client_of(line) && age(dead) > age(line)
+        };
+        for line in self.acknowledged.iter().flatten().filter(|line| !has_expired(line)) {
             let is_kept = kept.get(client_of(line)).is_some_and(|kept| *kept >= age(line));
-            ensure(is_kept, || format!("{} was lost", line.escape_ascii()))?;
+            // What was older than another when it came is forgotten with that.
+            let is_forgotten = || self.said.iter().any(|dead| outdid(dead, line));
+            ensure(is_kept || is_forgotten(), || format!("{} was lost", line.escape_ascii()))?;
         }
         Ok(())
     }
@@ -461,6 +529,24 @@ fn frames(inbox: &mut Inbox) -> Result<Vec<Frame>, Broken> {
         frames.push(frame);
     }
     Ok(frames)
+}
+
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// How many of the records in a frame were not received before the horizon.
+fn alive(frame: &Frame, horizon: u64) -> u64 {
+    let lines = match frame {
+        Frame::Update(update) => update.lines().map(<[u8]>::to_vec).collect(),
+        Frame::Found { line: lines, .. } | Frame::Records { lines, .. } => {
+            lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+        }
+        _ => Vec::new(),
+    };
+    lines.iter().filter(|line| received(line) >= horizon).count() as u64
+}
+
+fn received(line: &[u8]) -> u64 {
+    String::from_utf8_lossy(line).split(' ').nth(3).unwrap().parse().unwrap()
 }
 
 fn client_of(line: &[u8]) -> &[u8] {
@@ -559,7 +645,7 @@ fn every_bug_that_is_put_in_is_caught() {
     }
     // Regular comparisons would heal that as well.
     assert_is_caught(&[Fault::NoResync, Fault::NoRegularDigests], Mode::All);
-    for bug in [Fault::NoRegularDigests, Fault::DigestMissesChanges] {
+    for bug in [Fault::NoRegularDigests, Fault::DigestMissesChanges, Fault::RaisesTheDead, Fault::AsksAgain] {
         assert_is_caught(&[bug], Mode::OnlyDigests);
     }
 }
