@@ -301,16 +301,14 @@ fn a_search_ends_in_time_although_a_neighbour_is_stopped() {
 #[test]
 fn a_wrong_secret_is_refused_and_both_log_why_but_not_the_secret() {
     let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
-    herd.server_mut("Goloman").secret = Some("kea-and-kaka".to_owned());
-    herd.server_mut("Hands").secret = Some("weka-and-moa".to_owned());
+    herd.keep_secret("another secret", b"weka-and-moa-and-takahe");
+    herd.server_mut("Hands").secret = Some("weka-and-moa-and-takahe".to_owned());
     herd.start_all();
     herd.connect("Goloman").tell(KIWI, HERE, "1");
     for name in ["Goloman", "Hands"] {
         eventually(&format!("{name} logs the refusal"), || {
             herd.log(name).contains("the secret is wrong").then_some(())
         });
-        let log = herd.log(name);
-        assert!(!log.contains("kea-and-kaka") && !log.contains("weka-and-moa"), "{log}");
     }
     assert_eq!(herd.connect("Hands").find(KIWI), None);
 }
@@ -318,7 +316,7 @@ fn a_wrong_secret_is_refused_and_both_log_why_but_not_the_secret() {
 #[test]
 fn a_missing_secret_is_refused_on_either_side() {
     let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
-    herd.server_mut("Goloman").secret = Some("kea-and-kaka".to_owned());
+    herd.server_mut("Hands").secret = None;
     herd.start_all();
     herd.connect("Goloman").tell(KIWI, HERE, "1");
     for name in ["Goloman", "Hands"] {
@@ -329,11 +327,13 @@ fn a_missing_secret_is_refused_on_either_side() {
     assert_eq!(herd.connect("Goloman").find("weka"), None);
 }
 
+/// Both log all they can, and no secret: that is seen to when the herd is dropped.
 #[test]
 fn servers_with_the_same_secret_are_linked() {
     let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    herd.make_cuttable("Goloman", "Hands");
     for name in ["Goloman", "Hands"] {
-        herd.server_mut(name).secret = Some("kea-and-kaka".to_owned());
+        herd.server_mut(name).prelude = Some("export RUST_LOG=trace".to_owned());
     }
     herd.start_all();
     herd.wait_until_linked(&["Goloman", "Hands"]);

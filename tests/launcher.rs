@@ -3,12 +3,14 @@
 #[path = "program/scratch.rs"]
 mod scratch;
 
+use scratch::canary::Canaries;
 use scratch::{Scratch, err, out};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ struct Background {
     child: Child,
     out: Receiver<String>,
     err: Receiver<String>,
+    /// All that it said, to be searched for secrets at the end.
+    said: Arc<Mutex<String>>,
 }
 
 impl Background {
@@ -30,9 +34,10 @@ impl Background {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let out = lines(child.stdout.take().expect("standard output"));
-        let err = lines(child.stderr.take().expect("standard error"));
-        Background { child, out, err }
+        let said = Arc::default();
+        let out = lines(child.stdout.take().expect("standard output"), &said);
+        let err = lines(child.stderr.take().expect("standard error"), &said);
+        Background { child, out, err, said }
     }
 
     /// Reads standard output up to the line that says the herd is ready.
@@ -68,13 +73,19 @@ impl Drop for Background {
         // It has ended already when all is well.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !thread::panicking() {
+            Canaries::new()
+                .expect_none_in("what herd up said", self.said.lock().expect("the words").as_bytes());
+        }
     }
 }
 
-fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+fn lines(from: impl Read + Send + 'static, said: &Arc<Mutex<String>>) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
+    let said = Arc::clone(said);
     thread::spawn(move || {
         let lines = BufReader::new(from).lines().map_while(Result::ok);
+        let lines = lines.inspect(|line| said.lock().expect("the words").push_str(line));
         lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
     });
     receiver
@@ -112,7 +123,11 @@ fn pids(scratch: &Scratch) -> BTreeMap<String, u32> {
     let servers = said["servers"].as_array().expect("servers").iter().filter(|server| server["up"] == true);
     let pid = |server: &serde_json::Value| {
         let pid = server["report"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        (server["name"].as_str().expect("a name").to_owned(), pid.expect("a process number"))
+        let pid = pid.expect("a process number");
+        // What everybody on the machine can see of a process; systems without /proc show it elsewhere.
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        Canaries::new().expect_none_in("the list of processes", &arguments);
+        (server["name"].as_str().expect("a name").to_owned(), pid)
     };
     servers.map(pid).collect()
 }
@@ -372,7 +387,7 @@ fn send_takes_lines_from_standard_input_as_they_come() {
     let mut client =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut typed = client.stdin.take().expect("standard input");
-    let answers = lines(client.stdout.take().expect("standard output"));
+    let answers = lines(client.stdout.take().expect("standard output"), &Arc::default());
     for line in ["one", "two"] {
         writeln!(typed, "{line}").expect("typed");
         assert_eq!(answers.recv_timeout(PATIENCE).as_deref(), Ok(format!("? {line}").as_str()));

@@ -15,7 +15,8 @@ const SECOND: &str = "22222222222242228222222222222222";
 
 /// Goloman, running, with neighbours that do not run.
 fn goloman(options: &[&str]) -> Herd {
-    let mut herd = Herd::new(&["Goloman", "Hands", "Wilkes"], &[("Goloman", "Hands"), ("Goloman", "Wilkes")]);
+    let links = [("Goloman", "Hands"), ("Goloman", "Wilkes")];
+    let mut herd = Herd::new(&["Goloman", "Hands", "Wilkes"], &links).without_secret();
     herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
     herd.start("Goloman");
     herd

@@ -50,6 +50,13 @@ impl Authority {
         fs::write(self.dir.join(format!("{file}.pem")), certificate.pem()).expect("a file");
         fs::write(self.dir.join(format!("{file}.key")), key.serialize_pem()).expect("a file");
     }
+
+    /// What is private of a key that was issued.
+    fn private_key(&self, file: &str) -> Vec<u8> {
+        let key = PrivateKeyDer::from_pem_file(self.dir.join(format!("{file}.key"))).expect("a key");
+        // PKCS #8 of a key on the curve P-256: the number of 32 bytes is behind 36 that are the same for all keys.
+        key.secret_der()[36..68].to_vec()
+    }
 }
 
 fn key() -> KeyPair {
@@ -65,6 +72,7 @@ fn two() -> Herd {
 fn equip(herd: &mut Herd, authority: &Authority, names: &[&str]) {
     for name in names {
         authority.issue(name, &name.to_lowercase());
+        herd.keep_secret(&format!("the private key of {name}"), &authority.private_key(name));
         herd.server_mut(name).peer_tls = Some(authority.dir.clone());
     }
 }

@@ -3,6 +3,7 @@
 #[path = "program/scratch.rs"]
 mod scratch;
 
+use scratch::canary::{Canaries, KEY, SECRET};
 use scratch::{Scratch, err, out};
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -250,4 +251,39 @@ fn output_that_nobody_reads_is_no_failure() {
     let output = scratch.herd(&["check"]).stdout(Stdio::from(writer)).output().expect("the program runs");
     assert_eq!(err(&output), "");
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_secret_is_found_in_whatever_form_a_program_wrote_it() {
+    let canaries = Canaries::new();
+    let base64 = "Hello: cTcvVnorOWtFPWNhbmFyeSBvZiB0aGUgaGVyZCZYdzMldVQ/MEpifnNONS5Mcg==";
+    let hex = SECRET.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
+    let address = "https://x/?key=q7%2FVz%2B9kE%3Dcanary%20of%20the%20herd%26Xw3%25uT%3F0Jb~sN5.Lr";
+    let numbers = format!("{:?}", SECRET.as_bytes());
+    for (text, form) in [
+        (SECRET, "the secret as it is"),
+        (&SECRET[8..40], "the secret as it is"),
+        (KEY, "the key as it is"),
+        (base64, "the secret in base 64"),
+        (&hex, "the secret in HEXADECIMAL"),
+        (address, "the secret as in an ADDRESS"),
+        (&numbers, "the secret as a list of numbers"),
+    ] {
+        assert!(canaries.found_in(text.as_bytes()).contains(&form), "{form}: {text}");
+    }
+    assert!(canaries.found_in(b"nothing of the kind").is_empty());
+}
+
+#[test]
+fn a_secret_is_found_in_any_file_and_in_the_name_of_one() {
+    let scratch = Scratch::new();
+    let below = |name: &str| Canaries::new().found_below(&scratch.path(name));
+    std::fs::create_dir_all(scratch.path("a/logs")).expect("a directory");
+    scratch.write("a/logs/Goloman.log", &format!("the key is {KEY}"));
+    assert!(below("a")[0].contains("Goloman.log: the key"), "{:?}", below("a"));
+    scratch.write("a/logs/Goloman.log", "");
+    scratch.write(&format!("a/{KEY}"), "");
+    assert!(below("a")[0].contains("the key"), "{:?}", below("a"));
+    std::fs::remove_file(scratch.path(&format!("a/{KEY}"))).expect("a file");
+    assert!(below("a").is_empty());
 }

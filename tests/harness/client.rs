@@ -1,7 +1,9 @@
 //! A client of one server: says bytes, hears bytes, and gives up after a while.
 
+use super::canary::Canaries;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 /// How long a server may take for an answer before a test gives up: far more than the half second of a search.
@@ -12,6 +14,19 @@ pub struct Client {
     stream: TcpStream,
     /// Bytes that came and were not asked for yet.
     heard: Vec<u8>,
+    /// The first bytes that came, to be searched for secrets at the end.
+    first: Vec<u8>,
+}
+
+/// How much is searched of what a server answers.
+const SEARCHED_MAX: usize = 256 * 1024;
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            Canaries::new().expect_none_in("an answer", &self.first);
+        }
+    }
 }
 
 impl Client {
@@ -21,7 +36,7 @@ impl Client {
         stream.set_nodelay(true).expect("a socket without delay");
         stream.set_read_timeout(Some(ANSWER)).expect("a read time limit");
         stream.set_write_timeout(Some(ANSWER)).expect("a write time limit");
-        Ok(Client { stream, heard: Vec::new() })
+        Ok(Client { stream, heard: Vec::new(), first: Vec::new() })
     }
 
     /// Writes all bytes in one go, which is one segment when they are few.
@@ -120,6 +135,8 @@ impl Client {
             match self.stream.read(&mut room) {
                 Ok(count) => {
                     self.heard.extend_from_slice(&room[..count]);
+                    let searched = count.min(SEARCHED_MAX - self.first.len());
+                    self.first.extend_from_slice(&room[..searched]);
                     return Ok(count);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

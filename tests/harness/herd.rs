@@ -1,5 +1,6 @@
 //! A herd of real processes on free ports of the loopback.
 
+use super::canary::{self, Canaries};
 use super::client::Client;
 use super::cut::Cut;
 use super::eventually;
@@ -22,7 +23,7 @@ pub struct Server {
     pub speaks: Option<String>,
     /// Options after `herd serve NAME`, besides the topology and the directory of logs.
     pub options: Vec<String>,
-    /// The value of `HERD_SECRET`, if it has any.
+    /// The value of `HERD_SECRET`, if it has any. By default all have the same.
     pub secret: Option<String>,
     /// What a shell does before it becomes the server, such as setting a limit with `ulimit`.
     pub prelude: Option<String>,
@@ -45,6 +46,7 @@ pub struct Herd {
     servers: Vec<Server>,
     links: Vec<(String, String)>,
     wires: Vec<Wire>,
+    canaries: Canaries,
     room: Room,
 }
 
@@ -61,7 +63,7 @@ impl Herd {
                 peers: free.next().expect("an address for peers"),
                 speaks: None,
                 options: Vec::new(),
-                secret: None,
+                secret: Some(canary::SECRET.to_owned()),
                 prelude: None,
                 peer_tls: None,
                 knows: names.iter().map(|&name| name.to_owned()).collect(),
@@ -69,7 +71,7 @@ impl Herd {
             })
             .collect();
         let links = links.iter().map(|&(one, other)| (one.to_owned(), other.to_owned())).collect();
-        Herd { servers, links, wires: Vec::new(), room }
+        Herd { servers, links, wires: Vec::new(), canaries: Canaries::new(), room }
     }
 
     /// The five servers of the assignment, not started.
@@ -90,6 +92,17 @@ impl Herd {
     /// One server without neighbours, not started.
     pub fn one() -> Self {
         Self::new(&["Goloman"], &[])
+    }
+
+    /// Takes the secret from all servers: who plays a neighbour knows none.
+    pub fn without_secret(mut self) -> Self {
+        self.servers.iter_mut().for_each(|server| server.secret = None);
+        self
+    }
+
+    /// Looks in all that the servers write for another secret too.
+    pub fn keep_secret(&mut self, whose: &str, secret: &[u8]) {
+        self.canaries.add(whose, secret);
     }
 
     /// Leads a link through the harness, so that it can be cut. Call it before either server starts.
@@ -163,10 +176,13 @@ impl Herd {
             .spawn()
             .expect("the program starts");
         let (mut child, id) = (Some(child), name);
-        eventually(&format!("{id} ends by itself"), || {
+        let output = eventually(&format!("{id} ends by itself"), || {
             let ended = child.as_mut().expect("not taken").try_wait().expect("a state").is_some();
             ended.then(|| child.take().expect("not taken").wait_with_output().expect("its output"))
-        })
+        });
+        self.canaries.expect_none_in("standard output", &output.stdout);
+        self.canaries.expect_none_in("standard error", &output.stderr);
+        output
     }
 
     /// Kills a server as a power cut does.
@@ -240,6 +256,8 @@ impl Herd {
         ));
         self.furnish(&mut command, name);
         let output = command.stdin(Stdio::null()).output().expect("the program starts");
+        self.canaries.expect_none_in("the status", &output.stdout);
+        self.canaries.expect_none_in("what status complains of", &output.stderr);
         report_in(&serde_json::from_slice(&output.stdout).ok()?, name)
     }
 
@@ -260,9 +278,9 @@ impl Herd {
     }
 
     fn launch(&mut self, name: &str) {
-        let errors = File::options().create(true).append(true).open(self.errors_of(name)).expect("a file");
-        let child =
-            self.command(name).stdout(Stdio::null()).stderr(errors).spawn().expect("the program starts");
+        let file = |path| File::options().create(true).append(true).open(path).expect("a file");
+        let (output, errors) = (file(self.output_of(name)), file(self.errors_of(name)));
+        let child = self.command(name).stdout(output).stderr(errors).spawn().expect("the program starts");
         let previous = self.server_mut(name).process.replace(child);
         assert!(previous.is_none(), "{name} runs already");
     }
@@ -298,7 +316,8 @@ impl Herd {
         command
     }
 
-    /// Gives a command the room as its directory, and nothing of the environment that means something to herd.
+    /// Gives a command the room as its directory, secrets, and nothing else that means something to herd. How much is
+    /// logged can be chosen for all tests.
     fn furnish(&self, command: &mut Command, name: &str) {
         command.current_dir(self.room.path());
         for (key, _) in env::vars_os() {
@@ -306,13 +325,18 @@ impl Herd {
                 command.env_remove(key);
             }
         }
-        command.env_remove("GOOGLE_PLACES_API_KEY").env_remove("RUST_LOG").env("HERD_PLACES", "none");
+        command.env("GOOGLE_PLACES_API_KEY", canary::KEY).env("HERD_PLACES", "none");
+        command.env("RUST_LOG", env::var_os("HERD_TEST_LOG").unwrap_or_default());
         if let Some(secret) = &self.server(name).secret {
             command.env("HERD_SECRET", secret);
         }
         if let Some(dir) = &self.server(name).peer_tls {
             command.env("HERD_PEER_TLS", dir);
         }
+    }
+
+    fn output_of(&self, name: &str) -> PathBuf {
+        self.room.path().join(format!("{name}.output"))
     }
 
     fn errors_of(&self, name: &str) -> PathBuf {
@@ -365,6 +389,10 @@ impl Drop for Herd {
             self.servers
                 .iter()
                 .for_each(|server| eprintln!("--- {}\n{}", server.name, last_lines(&self.log(&server.name))));
+        } else {
+            let found = self.canaries.found_below(self.room.path());
+            assert!(found.is_empty(), "secrets are shown: {found:#?}");
+            self.wires.iter().for_each(|wire| self.canaries.expect_none_in("a link", &wire.cut.overheard()));
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Nothing here knows the crates of herd: the program is a file that is started, and all else goes through sockets.
 #![allow(dead_code, unused_imports, reason = "each file of tests uses its part of the harness")]
 
+#[path = "../program/canary.rs"]
+pub mod canary;
 mod client;
 mod cut;
 mod herd;

@@ -1,10 +1,15 @@
 //! A directory of its own for one test, herds on free ports in it, and the built program run there.
 
+use canary::Canaries;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+#[path = "canary.rs"]
+pub mod canary;
 
 /// A directory that goes when the test ends.
 pub struct Scratch {
@@ -36,7 +41,7 @@ impl Scratch {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Prepares to run the program in the directory, without settings of the person who runs the tests.
+    /// Prepares to run the program in the directory, with secrets and without settings of the person who runs the tests.
     pub fn herd(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
         command.args(arguments).current_dir(&self.path);
@@ -46,12 +51,18 @@ impl Scratch {
                 command.env_remove(&variable);
             }
         }
+        command.env("HERD_SECRET", canary::SECRET).env("GOOGLE_PLACES_API_KEY", canary::KEY);
+        command.env("RUST_LOG", std::env::var_os("HERD_TEST_LOG").unwrap_or_default());
+        command.env("HERD_PLACES", "none");
         command
     }
 
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.herd(arguments).output().expect("the program runs")
+        let output = self.herd(arguments).output().expect("the program runs");
+        Canaries::new().expect_none_in("standard output", &output.stdout);
+        Canaries::new().expect_none_in("standard error", &output.stderr);
+        output
     }
 
     /// Writes `topology.json` for a herd on free ports, each server linked with the one before it, and tells
@@ -74,8 +85,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        let found = Canaries::new().found_below(&self.path);
         // What is left behind is in the target directory, and goes with it.
         let _ = fs::remove_dir_all(&self.path);
+        assert!(thread::panicking() || found.is_empty(), "secrets are shown: {found:#?}");
     }
 }
 
