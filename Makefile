@@ -1,5 +1,5 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs sim fuzz mixes kills instructions instructions-record bench bench-quick bench-check \
+.PHONY: help herd test check fmt clippy docs sim fuzz mixes canary kills instructions instructions-record bench bench-quick bench-check \
 	bench-tools
 .DEFAULT_GOAL := help
 
@@ -46,6 +46,9 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (needs cargo-fuzz and a nightly compi
 
 mixes: ## every mix of makes on every shape of five servers (minutes; one is known to say too much)
 	HERD_MIXES=all cargo test --profile sim -p herd-core --test dialects mixes_of_five
+
+canary: ## the tests of the program with everything logged, which must show no secret
+	HERD_TEST_LOG=trace cargo test --package herd
 
 kills: ## kill a server under load HERD_KILLS times and look for what it acknowledged
 	HERD_KILLS=$${HERD_KILLS:-200} cargo test --release --test memory killed -- --nocapture

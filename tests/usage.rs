@@ -257,7 +257,11 @@ fn output_that_nobody_reads_is_no_failure() {
 fn a_secret_is_found_in_whatever_form_a_program_wrote_it() {
     let canaries = Canaries::new();
     let base64 = "Hello: cTcvVnorOWtFPWNhbmFyeSBvZiB0aGUgaGVyZCZYdzMldVQ/MEpifnNONS5Mcg==";
-    let hex = SECRET.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
+    let hex = SECRET
+        .bytes()
+        .flat_map(|byte| format!("{byte:02X}").into_bytes())
+        .map(char::from)
+        .collect::<String>();
     let address = "https://x/?key=q7%2FVz%2B9kE%3Dcanary%20of%20the%20herd%26Xw3%25uT%3F0Jb~sN5.Lr";
     let numbers = format!("{:?}", SECRET.as_bytes());
     for (text, form) in [

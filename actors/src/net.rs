@@ -1,7 +1,7 @@
 //! Where sockets come from: real TCP, or whatever a test puts in its place.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -119,7 +119,8 @@ impl Seams {
 /// Says why on standard error and in the log, and ends the process with 1, without anything that is usually done last.
 fn exit(reason: &str) {
     log::error!("{reason}");
-    eprintln!("herd: {reason}");
+    // Standard error may be a file on the disk that is full: a failure to say why must not be another panic.
+    let _ = writeln!(io::stderr(), "herd: {reason}");
     std::process::exit(1);
 }
 
