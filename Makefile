@@ -54,10 +54,10 @@ kills: ## kill a server under load HERD_KILLS times and look for what it acknowl
 	HERD_KILLS=$${HERD_KILLS:-200} cargo test --release --test memory killed -- --nocapture
 
 instructions: ## count the instructions of the core's hot paths, and fail if one has grown
-	@cargo run --release --quiet --package herd-core --example instructions
+	@cargo run --release --quiet --package herd-instructions
 
-instructions-record: ## count them and write the counts to core/instructions.txt
-	@cargo run --release --quiet --package herd-core --example instructions -- --record
+instructions-record: ## count them and write the counts to core/instructions/counts.txt
+	@cargo run --release --quiet --package herd-instructions -- --record
 
 # Rows and lengths: `make bench BENCH="--rows 1,3,5 --runs 9"`. The figures go to docs/bench.json and docs/bench.svg.
 BENCH ?=

@@ -1,10 +1,11 @@
 //! Counts the instructions of the core's hot paths, so that a slower one is seen on a machine that is not quiet.
 //!
-//! `make instructions` compares them with those in `core/instructions.txt`; `make instructions-record` writes that
+//! `make instructions` compares them with those in `core/instructions/counts.txt`; `make instructions-record` writes that
 //! file anew. It starts itself under callgrind, twice for each path: the second time it does twice as many
 //! operations, with everything else the same, so that the difference is what operations cost.
 
 use herd_core::batch::Batch;
+use herd_core::journal::print_entries;
 use herd_core::limits::Limits;
 use herd_core::line::Command;
 use herd_core::link::{Frame, Update};
@@ -16,16 +17,17 @@ use std::process::{Command as Process, ExitCode};
 use uuid::Uuid;
 
 /// What one path does, groups of lines at a time.
-type Go = fn(&mut Replica, &[u8]);
+type Go = fn(&mut Replica, &str);
 
 /// The hot paths: name, what it does, what is before and behind the record in its lines, whether clients come again.
-const PATHS: [(&str, Go, &str, &str, bool); 6] = [
+const PATHS: [(&str, Go, &str, &str, bool); 7] = [
     ("parse a command", parse_commands, "IAMAT ", "", true),
     ("parse a record line", parse_records, "", " 1520023935182837383 Hands", true),
     ("parse and print a record line", print_records, "", " 1520023935182837383 Hands", true),
     ("execute IAMAT of a known client", execute, "IAMAT ", "", true),
     ("execute IAMAT of a new client", execute, "IAMAT ", "", false),
     ("hear a record of a known client", hear, "", " 1520023935182837383 Hands", true),
+    ("print a record for the journal", print_entry, "", " 1520023935182837383 Hands", true),
 ];
 
 /// How many lines come in one read or one frame.
@@ -38,7 +40,7 @@ const OPERATIONS: usize = 80 * GROUP;
 const TOLERANCE: u64 = 3;
 
 /// Where the counts are that are compared with.
-const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.txt");
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -57,51 +59,59 @@ fn go(at: usize, groups: usize) -> ExitCode {
         let (client, second) = (number % clients, 1_520_000_000 + number);
         format!("{start}client-{client:09} +34.068930-118.445127 {second}.918963997{end}\n")
     };
-    let group = |at: usize| (at * GROUP..(at + 1) * GROUP).map(line).collect::<String>().into_bytes();
-    let inputs: Vec<Vec<u8>> = (0..2 * OPERATIONS / GROUP).map(group).collect();
+    let group = |at: usize| (at * GROUP..(at + 1) * GROUP).map(line).collect::<String>();
+    let inputs: Vec<String> = (0..2 * OPERATIONS / GROUP).map(group).collect();
     let mut replica = Replica::new("Goloman", &Limits::default());
     replica.link_up("Hands");
+    replica.keep_applied();
     for input in inputs.iter().take(groups) {
         go(&mut replica, input);
+        replica.applied().map(Vec::clear);
     }
     ExitCode::SUCCESS
 }
 
-fn each_line(input: &[u8], each: impl FnMut(&[u8])) {
-    input.strip_suffix(b"\n").unwrap_or(input).split(|&byte| byte == b'\n').for_each(each);
+fn each_line(input: &str, each: impl FnMut(&[u8])) {
+    input.lines().map(str::as_bytes).for_each(each);
 }
 
-fn parse_commands(_: &mut Replica, input: &[u8]) {
+fn parse_commands(_: &mut Replica, input: &str) {
     each_line(input, |line| {
         black_box(Command::parse(line));
     });
 }
 
-fn parse_records(_: &mut Replica, input: &[u8]) {
+fn parse_records(_: &mut Replica, input: &str) {
     each_line(input, |line| {
         black_box(Record::parse(line));
     });
 }
 
-fn print_records(_: &mut Replica, input: &[u8]) {
+fn print_records(_: &mut Replica, input: &str) {
     let mut out = Vec::with_capacity(input.len());
     each_line(input, |line| {
         if let Some(record) = Record::parse(line) {
             record.print(&mut out);
         }
     });
-    assert_eq!(out, input);
+    assert_eq!(out, input.as_bytes());
 }
 
-fn execute(replica: &mut Replica, input: &[u8]) {
-    let mut batch = Batch::new(input.to_vec(), 1000);
+fn execute(replica: &mut Replica, input: &str) {
+    let mut batch = Batch::new(input.as_bytes().to_vec(), 1000);
     let _ = black_box(replica.execute(&mut batch, 1_520_023_935_182_837_383, 0, Uuid::nil()));
     assert_eq!(batch.lines(), GROUP as u64);
 }
 
-fn hear(replica: &mut Replica, input: &[u8]) {
+fn hear(replica: &mut Replica, input: &str) {
     let uuid = Uuid::from_u128(replica.counts().applied.into());
-    replica.hear("Hands", Frame::Update(Update::new(uuid, input)), 0, uuid);
+    replica.hear("Hands", Frame::Update(Update::new(uuid, input.as_bytes())), 0, uuid);
+}
+
+fn print_entry(_: &mut Replica, input: &str) {
+    let mut out = Vec::new();
+    print_entries(input.as_bytes(), &mut out);
+    black_box(out);
 }
 
 /// Prints all counts beside those recorded; fails if one has grown too much.
