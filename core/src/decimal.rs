@@ -23,9 +23,9 @@ pub struct Digits {
     pub value: u64,
     /// How many digits there are before the point. None at all: there are over `DIGITS_MAX` in all, so the value
     /// is not to be looked at.
-    pub whole: u8,
+    pub whole: u32,
     /// How many digits there are after the point.
-    pub decimals: u8,
+    pub decimals: u32,
 }
 
 /// So many digits fit 64 bits, whichever they are.
@@ -43,13 +43,27 @@ const POWERS: [u64; DIGITS_MAX + 1] = {
 };
 
 impl Digits {
+    /// Reads the decimal that a text begins with. None is as unknown as one that is too long.
+    fn scan(text: &[u8]) -> Self {
+        let (value, whole) = scan_digits(0, text);
+        let Some((b'.', fraction)) = text.get(whole..).and_then(<[u8]>::split_first) else {
+            return Self::new(value, whole, 0);
+        };
+        let (value, decimals) = scan_digits(value, fraction);
+        if decimals == 0 { Self::default() } else { Self::new(value, whole, decimals) }
+    }
+
     #[inline]
-    fn new(value: u64, whole: usize, decimals: usize) -> Option<Self> {
-        let (whole, decimals) = (u8::try_from(whole).ok()?, u8::try_from(decimals).ok()?);
-        (usize::from(whole) + usize::from(decimals) <= DIGITS_MAX).then_some(Self { value, whole, decimals })
+    fn new(value: u64, whole: usize, decimals: usize) -> Self {
+        if whole + decimals > DIGITS_MAX {
+            return Self::default();
+        }
+        let length = |digits| u32::try_from(digits).unwrap_or_default();
+        Self { value, whole: length(whole), decimals: length(decimals) }
     }
 
     /// False if there are over `DIGITS_MAX`.
+    #[inline]
     pub fn are_known(self) -> bool {
         self.whole > 0
     }
@@ -57,26 +71,25 @@ impl Digits {
     /// The value in billionths, if it has no more decimals than that and fits.
     #[inline]
     pub fn nanos(self) -> Option<Nanos> {
-        let missing = 9_u8.checked_sub(self.decimals).filter(|_| self.are_known())?;
-        self.value.checked_mul(POWERS[usize::from(missing)])
+        let missing = 9_u32.checked_sub(self.decimals).filter(|_| self.are_known())?;
+        self.value.checked_mul(POWERS[missing as usize])
     }
 
     /// How many bytes [`Digits::print`] appends.
+    #[inline]
     pub fn length(self) -> usize {
-        usize::from(self.whole) + usize::from(self.decimals) + usize::from(self.decimals > 0)
+        (self.whole + self.decimals) as usize + usize::from(self.decimals > 0)
     }
 
     /// Appends the digits, and the point if there are any behind it.
     pub fn print(self, out: &mut Vec<u8>) {
-        let mut text = [b'0'; DIGITS_MAX + 1];
-        let length = usize::from(self.whole) + usize::from(self.decimals);
-        let start = text.len().saturating_sub(length);
-        print_padded(self.value, &mut text[start..]);
-        let (whole, fraction) = text[start..].split_at(usize::from(self.whole).min(text.len() - start));
-        out.extend_from_slice(whole);
-        if !fraction.is_empty() {
+        let text = padded(self.value);
+        let point = text.len().saturating_sub(self.decimals as usize);
+        let start = point.saturating_sub(self.whole as usize);
+        out.extend_from_slice(&text[start..point]);
+        if point < text.len() {
             out.push(b'.');
-            out.extend_from_slice(fraction);
+            out.extend_from_slice(&text[point..]);
         }
     }
 }
@@ -90,16 +103,10 @@ impl<'a> Decimal<'a> {
     /// Reads the decimal that a text begins with; what is behind it is returned too.
     #[inline]
     pub fn scan(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (value, whole) = scan_digits(0, text);
-        let (value, decimals) = match text.get(whole) {
-            Some(b'.') => {
-                Some(scan_digits(value, &text[whole + 1..])).filter(|&(_, decimals)| decimals > 0)?
-            }
-            _ => (value, 0),
-        };
-        let (text, rest) = text.split_at(whole + decimals + usize::from(decimals > 0));
-        let digits = Digits::new(value, whole, decimals).unwrap_or_default();
-        (whole > 0).then_some((Self { text, digits }, rest))
+        let digits = Digits::scan(text);
+        let length = if digits.are_known() { digits.length() } else { long_length(text)? };
+        let (text, rest) = text.split_at_checked(length)?;
+        Some((Self { text, digits }, rest))
     }
 
     /// The writer's own bytes.
@@ -123,6 +130,15 @@ impl<'a> Decimal<'a> {
     fn cut_nanos(self) -> Option<Nanos> {
         self.digits.nanos().or_else(|| Parts::of(self.text).cut_nanos())
     }
+}
+
+/// How long the decimal is that a text begins with, if that is one.
+#[cold]
+fn long_length(text: &[u8]) -> Option<usize> {
+    let whole = leading_digits(text);
+    let Some(b'.') = text.get(whole) else { return Some(whole).filter(|&whole| whole > 0) };
+    let decimals = leading_digits(&text[whole + 1..]);
+    (whole > 0 && decimals > 0).then_some(whole + 1 + decimals)
 }
 
 /// The digits that tell the value of a decimal of any length.
@@ -189,10 +205,16 @@ impl PartialEq for Decimal<'_> {
 /// Compares a decimal number of seconds with a count of nanoseconds, exactly.
 #[inline]
 pub fn compare_with_nanos(seconds: Decimal<'_>, nanos: Nanos) -> Ordering {
-    match seconds.nanos() {
+    match seconds.digits.nanos() {
         Some(exact) => exact.cmp(&nanos),
-        None => seconds.cmp(&Decimal::parse(&seconds_of(nanos)).unwrap_or(seconds)),
+        None => compare_on_paper(seconds, nanos),
     }
+}
+
+/// The same digit by digit.
+#[cold]
+fn compare_on_paper(seconds: Decimal<'_>, nanos: Nanos) -> Ordering {
+    seconds.cmp(&Decimal::parse(&seconds_of(nanos)).unwrap_or(seconds))
 }
 
 /// Appends `received - sent` in seconds: a sign and nine decimals, `+0.263873386`.
@@ -234,48 +256,73 @@ fn subtract(digits: &mut [u8], mut amount: u64) {
 }
 
 /// Appends nanoseconds as seconds with nine decimals.
+#[inline]
 pub(crate) fn print_seconds(nanos: Nanos, out: &mut Vec<u8>) {
-    print_number(nanos / NANOS_PER_SECOND, out);
-    let mut fraction = *b".000000000";
-    print_padded(nanos % NANOS_PER_SECOND, &mut fraction[1..]);
-    out.extend_from_slice(&fraction);
+    const POINT: usize = PADDED - 9;
+    let digits = padded(nanos);
+    let mut text = [b'.'; PADDED + 1];
+    text[..POINT].copy_from_slice(&digits[..POINT]);
+    text[POINT + 1..].copy_from_slice(&digits[POINT..]);
+    let start = PADDED.saturating_sub(number_length(nanos)).min(POINT - 1);
+    out.extend_from_slice(&text[start..]);
 }
 
 /// Appends a whole number in decimal.
+#[inline]
 pub fn print_number(number: u64, out: &mut Vec<u8>) {
-    let mut text = [0; DIGITS_MAX + 1];
-    let text = &mut text[..number_length(number)];
-    print_padded(number, text);
-    out.extend_from_slice(text);
+    out.extend_from_slice(&padded(number)[PADDED.saturating_sub(number_length(number))..]);
 }
 
 /// How many digits a whole number has.
+#[inline]
 pub fn number_length(number: u64) -> usize {
-    number.checked_ilog10().unwrap_or_default() as usize + 1
+    // The last bit makes no number longer, and 0 as long as 1. So many bits are so many digits, or one digit less:
+    // 1233 / 4096 is the logarithm of 2, nearly.
+    let odd = number | 1;
+    let digits = (u64::BITS - odd.leading_zeros()) as usize * 1233 / 4096;
+    digits + usize::from(odd >= POWERS[digits])
 }
 
-/// Fills a text with the last digits of a number, zeros first where it has too few.
-fn print_padded(mut number: u64, text: &mut [u8]) {
-    let mut pairs = text.rchunks_exact_mut(2);
-    for pair in &mut pairs {
-        pair.copy_from_slice(&PAIRS[(number % 100) as usize]);
-        number /= 100;
+/// More digits than any number has.
+const PADDED: usize = 3 * EIGHT;
+
+/// The digits of a number, zeros first.
+#[inline]
+fn padded(number: u64) -> [u8; PADDED] {
+    const EIGHTH: u64 = POWERS[EIGHT];
+    let mut text = [0; PADDED];
+    let eights = [number / EIGHTH / EIGHTH, number / EIGHTH % EIGHTH, number % EIGHTH];
+    for (text, number) in text.as_chunks_mut().0.iter_mut().zip(eights) {
+        *text = eight_digits(number);
     }
-    if let [first] = pairs.into_remainder() {
-        *first = b'0' + (number % 10) as u8;
-    }
+    text
 }
 
-/// The numbers to 99 in two digits.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0_u8;
-    while number < 100 {
-        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
-        number += 1;
-    }
-    pairs
-};
+/// How many digits are read or printed at once: as many as there are bytes in a word.
+const EIGHT: usize = size_of::<u64>();
+
+/// A byte eight times.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; EIGHT])
+}
+
+/// The text of a number below 100,000,000, zeros first.
+///
+/// It is cut into halves, those into quarters and those into digits; the pieces lie side by side in one word, the first
+/// lowest, and are divided all at once, by multiplying. The factors are exact for the numbers there are.
+#[inline]
+fn eight_digits(number: u64) -> [u8; EIGHT] {
+    let halves = cut(number, 10_000, number / 10_000, 32);
+    let quarters = cut(halves, 100, ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f, 16);
+    let digits = cut(quarters, 10, ((quarters * 103) >> 10) & 0x000f_000f_000f_000f, 8);
+    (digits + each(b'0')).to_le_bytes()
+}
+
+/// Puts the remainders of a division behind the quotients, which are so many bits wide.
+#[inline]
+fn cut(numbers: u64, by: u64, quotients: u64, bits: u32) -> u64 {
+    quotients + ((numbers - by * quotients) << bits)
+}
 
 /// Reads a whole number of at most 64 bits; no sign, no white space, at least one digit.
 pub fn parse_number(text: &[u8]) -> Option<u64> {
@@ -293,13 +340,43 @@ pub fn parse_number(text: &[u8]) -> Option<u64> {
 /// Reads the digits that a text begins with behind those of a value: the new value, which only up to
 /// `DIGITS_MAX` digits means something, and how many were read.
 #[inline]
-fn scan_digits(mut value: u64, text: &[u8]) -> (u64, usize) {
-    let mut rest = text;
-    while let Some((digit, behind)) = rest.split_first().filter(|(byte, _)| byte.is_ascii_digit()) {
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-        rest = behind;
+fn scan_digits(value: u64, text: &[u8]) -> (u64, usize) {
+    let Some(eight) = text.first_chunk() else { return scan_more_digits(value, text, 0) };
+    let (digits, count) = scan_eight(*eight);
+    let value = value.wrapping_mul(POWERS[count]).wrapping_add(digits);
+    if count < EIGHT { (value, count) } else { scan_more_digits(value, text, EIGHT) }
+}
+
+/// The same from the digit of a number on.
+fn scan_more_digits(mut value: u64, text: &[u8], mut at: usize) -> (u64, usize) {
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let (digits, count) = scan_eight(*eight);
+        value = value.wrapping_mul(POWERS[count]).wrapping_add(digits);
+        at += count;
+        if count < EIGHT {
+            return (value, at);
+        }
     }
-    (value, text.len() - rest.len())
+    while let Some(digit) = text.get(at).filter(|byte| byte.is_ascii_digit()) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        at += 1;
+    }
+    (value, at)
+}
+
+/// The number that the digits make with which eight bytes begin, and how many digits these are.
+#[inline]
+fn scan_eight(text: [u8; EIGHT]) -> (u64, usize) {
+    // Of digits this leaves their values. The high bit of other bytes comes up when as much is added as makes a 9 the
+    // last number below it. Bytes behind such a byte may be wrong, but those before it are not.
+    let values = u64::from_le_bytes(text) ^ each(b'0');
+    let others = (values.wrapping_add(each(0x7f - 9)) | values) & each(0x80);
+    let count = others.trailing_zeros() / u8::BITS;
+    // Zeros come in before the digits. Then two, four and eight are put together, all at once, by multiplying.
+    let digits = values.unbounded_shl(u64::BITS - count * u8::BITS);
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    ((fours * 10_000 + (fours >> 32)) & 0xffff_ffff, count as usize)
 }
 
 fn seconds_of(nanos: Nanos) -> Vec<u8> {
@@ -390,6 +467,24 @@ mod tests {
         assert_eq!(skew(7, &format!("0000{}", "9".repeat(40))), format!("-{}8.999999993", "9".repeat(39)));
     }
 
+    #[test]
+    fn eight_digits_are_printed_and_read_at_once_whichever_they_are() {
+        let four_digits = (0..10_000).flat_map(|digits| [digits, digits * 10_000, digits * 10_001]);
+        for number in four_digits {
+            let text = format!("{number:08}");
+            assert_eq!(eight_digits(number), text.as_bytes());
+            assert_eq!(scan_digits(0, text.as_bytes()), (number, EIGHT));
+        }
+    }
+
+    #[test]
+    fn every_power_of_ten_is_longer_than_the_number_before_it() {
+        for (length, power) in (1..).zip(POWERS) {
+            assert_eq!(number_length(power), length);
+            assert_eq!(number_length(power - 1), usize::max(1, length - 1));
+        }
+    }
+
     proptest! {
         #[test]
         fn reading_any_bytes_does_not_panic(text: Vec<u8>) {
@@ -424,10 +519,14 @@ mod tests {
         }
 
         #[test]
-        fn a_number_survives_print_and_parse(number: u64) {
-            let mut text = Vec::new();
-            print_number(number, &mut text);
-            prop_assert_eq!(parse_number(&text), Some(number));
+        fn a_number_survives_print_and_parse(number: u64, bits in 0..64_u32) {
+            for number in [number, number >> bits, (1 << bits) - 1] {
+                let mut text = Vec::new();
+                print_number(number, &mut text);
+                prop_assert_eq!(std::str::from_utf8(&text), Ok(&*number.to_string()));
+                prop_assert_eq!(number_length(number), text.len());
+                prop_assert_eq!(parse_number(&text), Some(number));
+            }
         }
 
         #[test]

@@ -77,8 +77,8 @@ impl Cell {
             server,
             latitude_form: form(latitude)?,
             longitude_form: form(longitude)?,
-            time_whole: time.whole,
-            time_decimals: time.decimals,
+            time_whole: u8::try_from(time.whole).ok()?,
+            time_decimals: u8::try_from(time.decimals).ok()?,
             client_length: u8::try_from(record.client.len()).ok()?,
             client,
         })
@@ -164,7 +164,7 @@ impl Cell {
     }
 
     fn time(&self) -> Digits {
-        Digits { value: self.time, whole: self.time_whole, decimals: self.time_decimals }
+        Digits { value: self.time, whole: self.time_whole.into(), decimals: self.time_decimals.into() }
     }
 }
 
@@ -174,11 +174,12 @@ const SIGNS: usize = 2;
 /// How a coordinate was written, in a byte: sign, three bits, four bits.
 fn form((is_negative, digits): (bool, Digits)) -> Option<u8> {
     let fits = (1..8).contains(&digits.whole) && digits.decimals < 16;
-    fits.then_some(u8::from(is_negative) << 7 | digits.whole << 4 | digits.decimals)
+    let lengths = u8::try_from(digits.whole << 4 | digits.decimals).ok()?;
+    fits.then_some(u8::from(is_negative) << 7 | lengths)
 }
 
 fn digits(value: u32, form: u8) -> Digits {
-    Digits { value: value.into(), whole: form >> 4 & 7, decimals: form & 15 }
+    Digits { value: value.into(), whole: u32::from(form >> 4 & 7), decimals: u32::from(form & 15) }
 }
 
 fn is_negative(form: u8) -> bool {
