@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod batch;
+pub mod checkin;
 pub mod decimal;
 pub mod dialect;
 pub mod digest;

@@ -2,9 +2,8 @@
 //!
 //! The rules are those of the assignment that the five prototypes implement (UCLA CS 131, "proxy herd").
 
+use crate::checkin::CheckIn;
 use crate::decimal::{Decimal, parse_number};
-use crate::location::Location;
-use crate::record::Time;
 
 /// The largest radius of a search for places, in kilometres: what the assignment allows. In digits, as it is compared.
 pub const RADIUS_MAX_KM: &str = "50";
@@ -16,14 +15,7 @@ pub const BOUND_MAX: u64 = 20;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command<'a> {
     /// `IAMAT <client> <location> <time>`: here I am.
-    Iamat {
-        /// The client's ID.
-        client: &'a [u8],
-        /// Where it says it is.
-        location: Location<'a>,
-        /// When, by its own clock.
-        time: Time<'a>,
-    },
+    Iamat(CheckIn<'a>),
     /// `WHATSAT <client> <radius> <bound>`: what is near that client?
     Whatsat {
         /// The client asked about.
@@ -45,24 +37,15 @@ impl<'a> Command<'a> {
     pub fn parse(line: &'a [u8]) -> Self {
         let mut fields = fields(line);
         let Some(word) = fields.next() else { return Self::Blank };
-        let command = match word {
-            b"IAMAT" => iamat(&mut fields),
-            b"WHATSAT" => whatsat(&mut fields),
-            _ => None,
-        };
-        match command {
-            Some(command) if fields.is_over() => command,
+        match word {
+            b"IAMAT" => match CheckIn::read(&mut fields) {
+                Some(said) if fields.is_over() => Self::Iamat(said),
+                _ => Self::Invalid,
+            },
+            b"WHATSAT" => whatsat(&mut fields).filter(|_| fields.is_over()).unwrap_or(Self::Invalid),
             _ => Self::Invalid,
         }
     }
-}
-
-#[inline]
-fn iamat<'a>(fields: &mut Fields<'a>) -> Option<Command<'a>> {
-    let client = fields.next()?;
-    let location = fields.read(Location::scan)?;
-    let time = fields.read(Time::scan)?;
-    Some(Command::Iamat { client, location, time })
 }
 
 fn whatsat<'a>(fields: &mut Fields<'a>) -> Option<Command<'a>> {
@@ -104,6 +87,12 @@ impl<'a> Fields<'a> {
         rest.first().is_none_or(|&byte| is_white_space(byte)).then_some(value)
     }
 
+    /// What is behind the field that was read last.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// True if there is none any more.
     #[inline]
     pub fn is_over(&mut self) -> bool {
@@ -111,13 +100,16 @@ impl<'a> Fields<'a> {
         self.rest.is_empty()
     }
 
+    /// Goes to where the next field begins.
     #[inline]
-    fn skip_white_space(&mut self) {
-        while let Some((&byte, rest)) = self.rest.split_first()
+    pub fn skip_white_space(&mut self) {
+        let mut rest = self.rest;
+        while let Some((&byte, behind)) = rest.split_first()
             && is_white_space(byte)
         {
-            self.rest = rest;
+            rest = behind;
         }
+        self.rest = rest;
     }
 }
 
@@ -178,7 +170,7 @@ mod tests {
     #[test]
     fn iamat_has_three_operands_between_any_white_space() {
         let plain = Command::parse(b"IAMAT k +1-2 3.5");
-        assert!(matches!(plain, Command::Iamat { client: b"k", .. }));
+        assert!(matches!(plain, Command::Iamat(CheckIn { client: b"k", .. })));
         assert_eq!(plain, Command::parse(b" \t\x0b\x0c\rIAMAT\t\tk \x0b+1-2\x0c3.5\r "));
     }
 
@@ -188,7 +180,7 @@ mod tests {
             [&b"\xff\xfe"[..], b"\0", "\u{a0}".as_bytes(), b"?", b"IAMAT", "x".repeat(60_000).as_bytes()]
         {
             let line = [b"IAMAT ", id, b" +1-2 3"].concat();
-            assert!(matches!(Command::parse(&line), Command::Iamat { client, .. } if client == id));
+            assert!(matches!(Command::parse(&line), Command::Iamat(CheckIn { client, .. }) if client == id));
         }
     }
 

@@ -1,12 +1,12 @@
 //! One check-in: who was where when, and which server heard it. And which of two is the newer.
 
+use crate::checkin::CheckIn;
 use crate::decimal::{
-    Decimal, Digits, NANOS_PER_SECOND, Nanos, compare_with_nanos, number_length, parse_number, print_number,
+    Decimal, NANOS_PER_SECOND, Nanos, compare_with_nanos, number_length, parse_number, print_number,
     print_skew,
 };
 use crate::faults::{self, Fault};
 use crate::line::fields;
-use crate::location::Location;
 use std::cmp::Ordering;
 
 /// How far a client's clock may be ahead of the receiving server's before its time is not believed, in seconds.
@@ -14,55 +14,11 @@ use std::cmp::Ordering;
 /// It is part of the order that all servers must share, so it is no setting.
 pub const FUTURE_MAX_S: u64 = 300;
 
-/// A client's own time: POSIX seconds in the bytes it sent.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Time<'a>(Decimal<'a>);
-
-impl<'a> Time<'a> {
-    /// Reads POSIX seconds with none or any number of decimals.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
-        Decimal::parse(text).map(Self)
-    }
-
-    /// Reads the time that a text begins with; what is behind it is returned too.
-    #[inline]
-    pub fn scan(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        Decimal::scan(text).map(|(value, rest)| (Self(value), rest))
-    }
-
-    /// The sender's own bytes.
-    pub fn text(self) -> &'a [u8] {
-        self.0.text()
-    }
-
-    /// The number they stand for, as digits.
-    pub fn digits(self) -> Digits {
-        self.0.digits()
-    }
-
-    /// The number they stand for.
-    pub(crate) fn value(self) -> Decimal<'a> {
-        self.0
-    }
-}
-
-impl Eq for Time<'_> {}
-
-impl PartialEq for Time<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.text() == other.text()
-    }
-}
-
 /// A client's location as one server heard it. Borrowed: the store and the wire own the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// The client's ID: any bytes but white space.
-    pub client: &'a [u8],
-    /// Where the client said it was.
-    pub location: Location<'a>,
-    /// When the client said so, by its own clock.
-    pub time: Time<'a>,
+    /// What the client said.
+    pub said: CheckIn<'a>,
     /// When the server heard it, by the server's clock.
     pub received: Nanos,
     /// The name of the server that the client told.
@@ -76,42 +32,35 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let mut fields = fields(line);
-        let client = fields.next()?;
-        let location = fields.read(Location::scan)?;
-        let time = fields.read(Time::scan)?;
+        let said = CheckIn::read(&mut fields)?;
         let received = parse_number(fields.next()?)?;
         let server = fields.next()?;
-        fields.is_over().then_some(Self { client, location, time, received, server })
+        fields.is_over().then_some(Self { said, received, server })
     }
 
     /// Appends the record line that [`Record::parse`] reads, with a line feed.
     pub fn print(&self, out: &mut Vec<u8>) {
-        for field in [self.client, self.location.text(), self.time.text()] {
-            out.extend_from_slice(field);
-            out.push(b' ');
-        }
-        print_number(self.received, out);
-        out.push(b' ');
-        out.extend_from_slice(self.server);
-        out.push(b'\n');
+        self.said.print(out);
+        print_receipt(self.received, self.server, out);
     }
 
     /// How long the line is that [`Record::print`] appends, with its line feed.
     pub fn line_bytes(&self) -> u64 {
-        let texts = [self.client, self.location.text(), self.time.text(), self.server];
-        line_bytes(texts.map(<[u8]>::len), self.received)
+        line_bytes(self.said.length(), self.received, self.server)
     }
 
     /// Appends the answer to a client, `AT <server> <skew> <client> <location> <time>`, with a line feed.
     pub fn print_at(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"AT ");
-        out.extend_from_slice(self.server);
+        print_voice(self.server, out);
+        self.print_at_end(out);
+    }
+
+    /// Appends what is behind [`print_voice`] in the answer to a client.
+    #[inline]
+    pub(crate) fn print_at_end(&self, out: &mut Vec<u8>) {
+        print_skew(self.received, self.said.time.value(), out);
         out.push(b' ');
-        print_skew(self.received, self.time.value(), out);
-        for field in [self.client, self.location.text(), self.time.text()] {
-            out.push(b' ');
-            out.extend_from_slice(field);
-        }
+        self.said.print(out);
         out.push(b'\n');
     }
 
@@ -125,7 +74,7 @@ impl<'a> Record<'a> {
             .cmp(&other.effective())
             .then_with(|| self.received.cmp(&other.received))
             .then_with(|| self.server.cmp(other.server))
-            .then_with(|| self.time.value().cmp(&other.time.value()))
+            .then_with(|| self.said.time.value().cmp(&other.said.time.value()))
             .then_with(|| self.cmp_bytes(other))
     }
 
@@ -134,22 +83,42 @@ impl<'a> Record<'a> {
         if faults::is_on(Fault::ComparesNumbersOnly) {
             return Ordering::Equal;
         }
-        self.time.text().cmp(other.time.text()).then_with(|| self.location.text().cmp(other.location.text()))
+        self.said
+            .time
+            .text()
+            .cmp(other.said.time.text())
+            .then_with(|| self.said.location.text().cmp(other.said.location.text()))
     }
 
     /// The client's time, unless that is too far ahead of the clock of the server that heard it.
     fn effective(&self) -> Effective<'a> {
         let latest = self.received.saturating_add(FUTURE_MAX_S * NANOS_PER_SECOND);
-        match compare_with_nanos(self.time.value(), latest) {
+        match compare_with_nanos(self.said.time.value(), latest) {
             Ordering::Greater if !faults::is_on(Fault::BelievesFuture) => Effective::Received(self.received),
-            _ => Effective::Sent(self.time.value()),
+            _ => Effective::Sent(self.said.time.value()),
         }
     }
 }
 
-/// How long a record line is, with its line feed: its texts, the time of receipt, and what is behind each of the five.
-pub(crate) fn line_bytes(texts: [usize; 4], received: Nanos) -> u64 {
-    texts.iter().sum::<usize>() as u64 + number_length(received) as u64 + 5
+/// Appends the end of a record line: who heard the client, and when.
+pub(crate) fn print_receipt(received: Nanos, server: &[u8], out: &mut Vec<u8>) {
+    out.push(b' ');
+    print_number(received, out);
+    out.push(b' ');
+    out.extend_from_slice(server);
+    out.push(b'\n');
+}
+
+/// Appends the beginning of an answer to a client: who speaks.
+pub(crate) fn print_voice(server: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"AT ");
+    out.extend_from_slice(server);
+    out.push(b' ');
+}
+
+/// How long a record line is, with its line feed, in which a check-in has a length.
+pub(crate) fn line_bytes(said: usize, received: Nanos, server: &[u8]) -> u64 {
+    (said + number_length(received) + server.len() + 3) as u64
 }
 
 /// What decides first which of two records is the newer, where the client's time is a number of nanoseconds: the

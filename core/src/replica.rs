@@ -16,7 +16,7 @@ use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::link::{self, Frame, Update};
 use crate::rate::Rate;
-use crate::record::Record;
+use crate::record::{Record, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
 use crate::store::{Learned, Store};
@@ -28,6 +28,10 @@ use uuid::Uuid;
 pub struct Replica {
     /// The name of this server, which its records carry.
     name: String,
+    /// How its answers to clients begin.
+    voice: Vec<u8>,
+    /// How the record lines of a batch end; a buffer.
+    receipt: Vec<u8>,
     store: Store,
     admission: Admission,
     lifetime: Lifetime,
@@ -107,8 +111,12 @@ pub enum Finding {
 impl Replica {
     /// The memory of a server that has just begun.
     pub fn new(name: &str, limits: &Limits) -> Self {
+        let mut voice = Vec::new();
+        print_voice(name.as_bytes(), &mut voice);
         Self {
             name: name.to_owned(),
+            voice,
+            receipt: Vec::new(),
             store: Store::default(),
             admission: Admission::new(limits),
             lifetime: Lifetime::new(limits.record_ttl_ms),
@@ -139,7 +147,9 @@ impl Replica {
             self.set_clock(received); // The clock was set back, and what is heard now has not expired.
         }
         let mut news = std::mem::take(&mut self.news);
-        let from = batch.from;
+        self.receipt.clear();
+        print_receipt(received, self.name.as_bytes(), &mut self.receipt);
+        let heard = Heard { received, now_ms, from: batch.from, voice: &self.voice, receipt: &self.receipt };
         let mut clerk = Clerk {
             server: self.name.as_bytes(),
             store: &mut self.store,
@@ -147,7 +157,6 @@ impl Replica {
             counts: &mut self.counts,
             news: &mut news,
         };
-        let heard = Heard { received, now_ms, from };
         let pause = batch.run(|lines, searched, out| clerk.execute(heard, lines, searched, out));
         if !news.is_empty() {
             self.note_applied(&news);
@@ -405,7 +414,7 @@ impl Replica {
             return;
         }
         for record in link::lines(lines).filter_map(Record::parse) {
-            let ended = self.searches.found(record.client);
+            let ended = self.searches.found(record.said.client);
             self.answer(ended);
         }
     }

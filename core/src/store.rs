@@ -83,7 +83,7 @@ impl Store {
 
     /// The same, but asks whether a client may be added that is new.
     pub fn learn_if(&mut self, record: &Record<'_>, may_add: impl FnOnce(&Self) -> bool) -> Learned {
-        let hash = self.index.hash(record.client);
+        let hash = self.index.hash(record.said.client);
         self.learn_at(Hint { hash, slot: None }, record, may_add)
     }
 
@@ -97,14 +97,14 @@ impl Store {
         if record.received < self.horizon && !faults::is_on(Fault::RaisesTheDead) {
             return Learned::Expired;
         }
-        if let Some(slot) = self.find_at(hint, record.client) {
+        if let Some(slot) = self.find_at(hint, record.said.client) {
             return self.replace_if_newer(slot, record);
         }
         if !may_add(self) {
             return Learned::Refused;
         }
         let Some(slot) = self.records.add(record) else { return Learned::Refused };
-        self.digest.add(slot, record.client);
+        self.digest.add(slot, record.said.client);
         let records = &self.records;
         self.index.add(hint.hash, slot, |slot| records.client(slot));
         Learned::News
@@ -120,7 +120,7 @@ impl Store {
             Ordering::Equal => Learned::Known,
             age if is_to_be_taken(age) => {
                 if !faults::is_on(Fault::DigestMissesChanges) {
-                    self.digest.change(record.client);
+                    self.digest.change(record.said.client);
                 }
                 Learned::News
             }
@@ -527,7 +527,7 @@ mod tests {
         let (file, told) = (lines(&file), lines(&told));
         for line in store.dump().iter().filter(|line| line.starts_with(b"k")) {
             assert!(file.contains(line), "{}", line.escape_ascii());
-            let client = Record::parse(line).unwrap().client;
+            let client = Record::parse(line).unwrap().said.client;
             let is_to_be_told = buckets.contains(&store.digest.key().bucket(client));
             assert!(!is_to_be_told || told.contains(line), "{}", line.escape_ascii());
         }

@@ -211,7 +211,7 @@ impl Gate {
 
     /// Takes an update: neighbours of that make are told of before the store is, so that none is told what it said.
     async fn take(&self, told: &Told, from: IpAddr) -> Vec<u8> {
-        let client = told.record().map(|record| record.client.to_vec()).unwrap_or_default();
+        let client = told.record().map(|record| record.said.client.to_vec()).unwrap_or_default();
         let known = self.desk.recall.send(Recall { client }).await.unwrap_or_default();
         let kin = || self.neighbours.iter().filter(|known| known.speaks == told.dialect);
         let candidates: Vec<&str> = kin().filter(|kin| kin.is_at(from)).map(|kin| &*kin.name).collect();

@@ -23,10 +23,10 @@ pub fn print(record: Option<&Record<'_>>) -> Vec<u8> {
 }
 
 fn found(record: &Record<'_>) -> Option<Vec<u8>> {
-    let (latitude, longitude) = record.location.degrees();
+    let (latitude, longitude) = record.said.location.degrees();
     let mut skew = Vec::new();
-    print_skew(record.received, record.time.value(), &mut skew);
-    let (skew, time) = (String::from_utf8(skew).ok()?, std::str::from_utf8(record.time.text()).ok()?);
+    print_skew(record.received, record.said.time.value(), &mut skew);
+    let (skew, time) = (String::from_utf8(skew).ok()?, std::str::from_utf8(record.said.time.text()).ok()?);
     let time: f64 = time.parse().ok().filter(|time: &f64| time.is_finite())?;
     Some(
         format!("{{\"gps\": [{latitude:?}, {longitude:?}], \"skew\": \"{skew}\", \"time\": {time:?}}}")

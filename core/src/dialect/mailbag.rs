@@ -117,14 +117,19 @@ impl Mailbag {
     /// Takes a record line that the store wants told.
     pub fn put(&mut self, line: &[u8], now_ms: u64) {
         let Some(record) = Record::parse(line) else { return };
-        let held = self.beliefs.get(record.client).and_then(|belief| belief.holds.as_ref());
-        let on_its_way = self.carried.get(record.client);
+        let held = self.beliefs.get(record.said.client).and_then(|belief| belief.holds.as_ref());
+        let on_its_way = self.carried.get(record.said.client);
         if [held, on_its_way].into_iter().flatten().any(|known| !is_newer(line, known)) {
             return;
         }
         let settles = self.dialect.overwrites() && self.kin.contains(record.server);
         let from_ms = if settles { now_ms + self.settle_ms } else { now_ms };
-        self.post(Waiting { client: record.client.to_vec(), line: line.to_vec(), salt: Vec::new(), from_ms });
+        self.post(Waiting {
+            client: record.said.client.to_vec(),
+            line: line.to_vec(),
+            salt: Vec::new(),
+            from_ms,
+        });
     }
 
     /// Hears of what a neighbour of this make said.
@@ -150,7 +155,7 @@ impl Mailbag {
     /// Notes that the neighbour holds a record, from what it or another of its kind said.
     pub fn note(&mut self, line: &[u8], now_ms: u64) {
         let Some(record) = Record::parse(line) else { return };
-        let client = record.client.to_vec();
+        let client = record.said.client.to_vec();
         if self.may_have_crossed(&client, line, now_ms) {
             self.correct(line, b"crossed", now_ms);
         } else if let Some(&place) = self.places.get(&client)
@@ -179,7 +184,12 @@ impl Mailbag {
         belief.corrected = Some((line.to_vec(), times + 1));
         belief.holds = None;
         let salt = [older, &times.to_be_bytes()].concat();
-        self.post(Waiting { client: record.client.to_vec(), line: line.to_vec(), salt, from_ms: now_ms });
+        self.post(Waiting {
+            client: record.said.client.to_vec(),
+            line: line.to_vec(),
+            salt,
+            from_ms: now_ms,
+        });
         true
     }
 
@@ -205,7 +215,7 @@ impl Mailbag {
     /// Notes that a letter was carried: the neighbour holds its record now.
     pub fn carried(&mut self, line: &[u8], now_ms: u64) {
         let Some(record) = Record::parse(line) else { return };
-        self.carried.remove(record.client);
+        self.carried.remove(record.said.client);
         if let Some(belief) = self.belief(line) {
             belief.holds = Some(line.to_vec());
             belief.told = Some((line.to_vec(), now_ms));
@@ -255,7 +265,7 @@ impl Mailbag {
 
     /// What is believed of a record's client. Of too many clients, what was believed first is forgotten.
     fn belief(&mut self, line: &[u8]) -> Option<&mut Belief> {
-        let client = Record::parse(line)?.client;
+        let client = Record::parse(line)?.said.client;
         if !self.beliefs.contains_key(client) {
             if self.believed.len() >= self.beliefs_max
                 && let Some(oldest) = self.believed.pop_front()

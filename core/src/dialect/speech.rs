@@ -230,16 +230,16 @@ impl Told {
     fn is_echo(&self, told: &Record<'_>, known: &Record<'_>) -> bool {
         let is_same_server = told.server == known.server || self.dialect == Dialect::Clientat;
         is_same_server
-            && told.location.degrees() == known.location.degrees()
+            && told.said.location.degrees() == known.said.location.degrees()
             && self.is_near(told, known).unwrap_or(false)
     }
 
     fn is_near(&self, told: &Record<'_>, known: &Record<'_>) -> Option<bool> {
         let nanos = |text| Figure::parse(text)?.floor_nanos();
-        let (sent, known_sent) = (nanos(told.time.text())?, nanos(known.time.text())?);
+        let (sent, known_sent) = (nanos(told.said.time.text())?, nanos(known.said.time.text())?);
         let (received, known_received) = (i128::from(told.received), i128::from(known.received));
         let is_same_time = sent.abs_diff(known_sent) < self.time_unit.unsigned_abs()
-            || double(told.time.text())? == double(known.time.text())?;
+            || double(told.said.time.text())? == double(known.said.time.text())?;
         let second_unit = self.second_unit.unsigned_abs();
         let is_same_second = match self.spelling.skew {
             Some(_) => (received - sent).abs_diff(known_received - known_sent) < second_unit,
@@ -276,7 +276,7 @@ impl Letter {
             Dialect::Changeloc => changeloc(&record),
             Dialect::Trail => return self.trail(&record, here, there),
             Dialect::Clientat => self.clientat(&record, here),
-            Dialect::Update => [b"UPDATE ", record.client, b" ", &self.at(&record)].concat(),
+            Dialect::Update => [b"UPDATE ", record.said.client, b" ", &self.at(&record)].concat(),
             Dialect::At => self.at(&record),
         };
         out.extend_from_slice(dialect.manners().end.as_bytes());
@@ -286,21 +286,30 @@ impl Letter {
     fn skew(&self, record: &Record<'_>) -> Vec<u8> {
         self.spelling.skew.clone().unwrap_or_else(|| {
             let mut skew = Vec::new();
-            print_skew(record.received, record.time.value(), &mut skew);
+            print_skew(record.received, record.said.time.value(), &mut skew);
             skew
         })
     }
 
     fn at(&self, record: &Record<'_>) -> Vec<u8> {
         let skew = self.skew(record);
-        [b"AT", record.server, &skew, record.client, record.location.text(), record.time.text()].join(&b' ')
+        [
+            b"AT",
+            record.server,
+            &skew,
+            record.said.client,
+            record.said.location.text(),
+            record.said.time.text(),
+        ]
+        .join(&b' ')
     }
 
     fn clientat(&self, record: &Record<'_>, here: &str) -> Vec<u8> {
         let uuid = self.spelling.uuid.unwrap_or_else(|| derived(&[self.line.trim_ascii_end(), &self.salt]));
         let uuid = uuid.hyphenated().to_string();
-        let (skew, location) = (self.skew(record), record.location.text());
-        let words = [b"CLIENTAT", record.client, location, uuid.as_bytes(), &skew, record.time.text()];
+        let (skew, location) = (self.skew(record), record.said.location.text());
+        let words =
+            [b"CLIENTAT", record.said.client, location, uuid.as_bytes(), &skew, record.said.time.text()];
         [&words.join(&b' ')[..], b" ", here.as_bytes()].concat()
     }
 
@@ -317,8 +326,14 @@ impl Letter {
 
 fn changeloc(record: &Record<'_>) -> Vec<u8> {
     let received = seconds(record.received);
-    let words =
-        [b"CHANGELOC", record.client, record.location.text(), record.time.text(), &received, record.server];
+    let words = [
+        b"CHANGELOC",
+        record.said.client,
+        record.said.location.text(),
+        record.said.time.text(),
+        &received,
+        record.server,
+    ];
     words.join(&b' ')
 }
 

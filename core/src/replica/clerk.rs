@@ -3,6 +3,7 @@
 use super::Counts;
 use crate::admission::Admission;
 use crate::batch::{GROUP, Line, Nearby, Pause, Step};
+use crate::checkin::CheckIn;
 use crate::decimal::Nanos;
 use crate::line::{Command, print_invalid};
 use crate::record::Record;
@@ -22,20 +23,24 @@ pub(super) struct Clerk<'a> {
 
 /// When lines of a client were heard, and where they come from.
 #[derive(Clone, Copy)]
-pub(super) struct Heard {
+pub(super) struct Heard<'a> {
     /// By the clock of this server.
     pub received: Nanos,
     /// By a monotonic clock.
     pub now_ms: u64,
     /// If that is known.
     pub from: Option<IpAddr>,
+    /// How answers begin.
+    pub voice: &'a [u8],
+    /// How record lines end.
+    pub receipt: &'a [u8],
 }
 
 impl Clerk<'_> {
     /// Executes lines of a client until one is not just done: tells which that is, and its step.
     pub fn execute(
         &mut self,
-        heard: Heard,
+        heard: Heard<'_>,
         lines: &[Line<'_>],
         searched: bool,
         out: &mut Vec<u8>,
@@ -45,11 +50,11 @@ impl Clerk<'_> {
         let hints = self.store.hints(commands.each_ref().map(client), count);
         for (at, command) in commands[..count].iter().enumerate() {
             let step = match *command {
-                Command::Iamat { client, location, time } => {
-                    let record =
-                        Record { client, location, time, received: heard.received, server: self.server };
+                Command::Iamat(said) => {
+                    let record = Record { said, received: heard.received, server: self.server };
                     if self.take(hints[at], &record, heard) {
-                        record.print_at(out);
+                        out.extend_from_slice(heard.voice);
+                        record.print_at_end(out);
                     } else {
                         print_invalid(lines[at].text, out);
                     }
@@ -72,9 +77,14 @@ impl Clerk<'_> {
     }
 
     /// Takes a client's own record; false if the client is new and has no room.
-    fn take(&mut self, hint: Hint, record: &Record<'_>, Heard { from, now_ms, .. }: Heard) -> bool {
+    fn take(&mut self, hint: Hint, record: &Record<'_>, heard: Heard<'_>) -> bool {
+        let Heard { from, now_ms, .. } = heard;
         let learned = self.store.learn_at(hint, record, |store| self.admission.admits(from, store, now_ms));
-        self.note(learned, record);
+        self.counts.note(learned);
+        if learned == Learned::News {
+            record.said.print(self.news);
+            self.news.extend_from_slice(heard.receipt);
+        }
         learned != Learned::Refused
     }
 
@@ -110,7 +120,8 @@ impl Clerk<'_> {
                 self.counts.malformed += u64::from(record.is_none());
                 count += 1;
             }
-            let clients = records.each_ref().map(|record| record.map_or(&[][..], |record| record.client));
+            let clients =
+                records.each_ref().map(|record| record.map_or(&[][..], |record| record.said.client));
             let hints = self.store.hints(clients, count);
             for (record, hint) in records[..count].iter().zip(hints) {
                 is_all_news &= record.is_some_and(|record| self.learn(hint, &record));
@@ -124,15 +135,11 @@ impl Clerk<'_> {
     /// Takes a record that a neighbour told; true if it is news.
     fn learn(&mut self, hint: Hint, record: &Record<'_>) -> bool {
         let learned = self.store.learn_at(hint, record, |store| self.admission.has_room(store));
-        self.note(learned, record);
-        learned == Learned::News
-    }
-
-    fn note(&mut self, learned: Learned, record: &Record<'_>) {
         self.counts.note(learned);
         if learned == Learned::News {
             record.print(self.news);
         }
+        learned == Learned::News
     }
 }
 
@@ -152,7 +159,7 @@ fn read<'a>(lines: &[Line<'a>], commands: &mut [Command<'a>; GROUP]) -> usize {
 /// The client whose record a command needs.
 fn client<'a>(command: &Command<'a>) -> &'a [u8] {
     match *command {
-        Command::Iamat { client, .. } | Command::Whatsat { client, .. } => client,
+        Command::Iamat(CheckIn { client, .. }) | Command::Whatsat { client, .. } => client,
         Command::Blank | Command::Invalid => &[],
     }
 }

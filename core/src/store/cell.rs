@@ -1,7 +1,7 @@
 //! One record in one cache line: numbers, and how they were written, so that the very bytes come out again.
 
-use crate::decimal::{Digits, Nanos, print_difference, print_number};
-use crate::record::{Record, line_bytes, rank};
+use crate::decimal::{Digits, Nanos, print_difference};
+use crate::record::{Record, line_bytes, print_receipt, print_voice, rank};
 
 /// A record as numbers, or a mark that it is kept elsewhere because it does not fit, or that there is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,9 +65,9 @@ impl Cell {
     /// A record that another server's name has a number for; `None` if it does not fit.
     pub fn new(record: &Record<'_>, server: u16) -> Option<Self> {
         let mut client = [0; CLIENT_MAX];
-        client.get_mut(..record.client.len())?.copy_from_slice(record.client);
-        let [latitude, longitude] = record.location.digits();
-        let time = record.time.digits();
+        client.get_mut(..record.said.client.len())?.copy_from_slice(record.said.client);
+        let [latitude, longitude] = record.said.location.digits();
+        let time = record.said.time.digits();
         time.nanos()?;
         Some(Self {
             received: record.received,
@@ -79,7 +79,7 @@ impl Cell {
             longitude_form: form(longitude)?,
             time_whole: u8::try_from(time.whole).ok()?,
             time_decimals: u8::try_from(time.decimals).ok()?,
-            client_length: u8::try_from(record.client.len()).ok()?,
+            client_length: u8::try_from(record.said.client.len()).ok()?,
             client,
         })
     }
@@ -122,11 +122,7 @@ impl Cell {
     /// Appends the record line, with a line feed.
     pub fn print(&self, server: &[u8], out: &mut Vec<u8>) {
         self.print_operands(out);
-        out.push(b' ');
-        print_number(self.received, out);
-        out.push(b' ');
-        out.extend_from_slice(server);
-        out.push(b'\n');
+        print_receipt(self.received, server, out);
     }
 
     /// How long the record line is, with its end.
@@ -134,15 +130,13 @@ impl Cell {
         let location = digits(self.latitude, self.latitude_form).length()
             + digits(self.longitude, self.longitude_form).length()
             + SIGNS;
-        let lengths = [self.client().len(), location, self.time().length(), server.len()];
-        line_bytes(lengths, self.received)
+        let said = self.client().len() + location + self.time().length() + 2;
+        line_bytes(said, self.received, server)
     }
 
     /// Appends the answer to a client, with a line feed.
     pub fn print_at(&self, server: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(b"AT ");
-        out.extend_from_slice(server);
-        out.push(b' ');
+        print_voice(server, out);
         print_difference(self.received, self.time().nanos().unwrap_or_default(), out);
         out.push(b' ');
         self.print_operands(out);

@@ -99,29 +99,33 @@ impl Records {
     ) -> Ordering {
         let cell = self.pack(record);
         let Some(known) = self.cell(slot) else { return Ordering::Less };
-        let was_elsewhere = known.is_elsewhere();
         let has_expired = known.received() < horizon;
         let age = if has_expired { Ordering::Greater } else { self.compare(slot, &cell, record) };
         if is_to_be_taken(age) {
-            self.bytes = self.bytes + record.line_bytes() - self.line_bytes(slot);
-            self.set_cell(slot, cell);
-            if cell.is_elsewhere() {
-                self.lines.insert(slot, line(record));
-            } else if was_elsewhere {
-                self.lines.remove(&slot);
-            }
+            self.replace(slot, cell, record);
         }
         age
     }
 
+    fn replace(&mut self, slot: u32, cell: Cell, record: &Record<'_>) {
+        self.bytes = self.bytes + record.line_bytes() - self.line_bytes(slot);
+        let chunk = self.chunks.get_mut(slot as usize / CHUNK);
+        let Some(known) = chunk.and_then(|chunk| chunk.get_mut(slot as usize % CHUNK)) else { return };
+        let was_elsewhere = known.is_elsewhere();
+        *known = cell;
+        if cell.is_elsewhere() {
+            self.lines.insert(slot, line(record));
+        } else if was_elsewhere {
+            self.lines.remove(&slot);
+        }
+    }
+
     /// Compares a record, of which the cell is at hand, with the one in a slot by age.
     fn compare(&self, slot: u32, cell: &Cell, record: &Record<'_>) -> Ordering {
-        let Some(known) = self.cell(slot) else { return Ordering::Greater };
-        if !cell.is_elsewhere() && cell == known {
-            return Ordering::Equal;
-        }
+        let Some(known) = self.cell(slot) else { return Ordering::Less };
         match (cell.rank(), known.rank()) {
             (Some(rank), Some(known)) if rank != known => rank.cmp(&known),
+            _ if !cell.is_elsewhere() && cell == known => Ordering::Equal,
             _ => {
                 let line = self.line(slot);
                 Record::parse(&line).map_or(Ordering::Greater, |known| record.cmp_age(&known))
@@ -130,16 +134,23 @@ impl Records {
     }
 
     /// True if a slot has the record of a client.
+    #[inline]
     pub fn is_of(&self, slot: u32, client: &[u8]) -> bool {
         self.client(slot) == client
     }
 
     /// The client whose record is in a slot.
+    #[inline]
     pub fn client(&self, slot: u32) -> &[u8] {
         match self.cell(slot) {
             Some(cell) if !cell.is_elsewhere() => cell.client(),
-            _ => self.lines.get(&slot).map_or(&[], |line| &line[..memchr(b' ', line).unwrap_or(line.len())]),
+            _ => self.odd_client(slot),
         }
+    }
+
+    #[cold]
+    fn odd_client(&self, slot: u32) -> &[u8] {
+        self.lines.get(&slot).map_or(&[], |line| &line[..memchr(b' ', line).unwrap_or(line.len())])
     }
 
     /// Appends the record line of a slot, with a line feed.
@@ -169,7 +180,7 @@ impl Records {
     pub fn degrees(&self, slot: u32) -> (f64, f64) {
         match self.cell(slot) {
             Some(cell) if !cell.is_elsewhere() => cell.degrees(),
-            _ => self.odd(slot).map(|record| record.location.degrees()).unwrap_or_default(),
+            _ => self.odd(slot).map(|record| record.said.location.degrees()).unwrap_or_default(),
         }
     }
 
@@ -250,8 +261,8 @@ mod tests {
             for (slot, line) in (0..).zip(&lines) {
                 let record = Record::parse(line.as_bytes()).unwrap();
                 prop_assert_eq!(String::from_utf8(records.line(slot)).unwrap(), &**line);
-                prop_assert!(records.is_of(slot, record.client));
-                prop_assert_eq!(records.degrees(slot), record.location.degrees());
+                prop_assert!(records.is_of(slot, record.said.client));
+                prop_assert_eq!(records.degrees(slot), record.said.location.degrees());
                 prop_assert_eq!(records.line_bytes(slot), line.len() as u64 + 1);
                 prop_assert_eq!(record.line_bytes(), line.len() as u64 + 1);
                 let (mut known, mut told) = (Vec::new(), Vec::new());
