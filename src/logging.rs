@@ -41,8 +41,26 @@ fn filters(chosen: Option<String>) -> String {
 
 /// Writes one event as one line, whatever it says.
 fn line(out: &mut Formatter, record: &Record) -> io::Result<()> {
-    let said = record.args().to_string().replace('\n', "\\n").replace('\r', "\\r");
+    let said = harmless(record.args().to_string());
     writeln!(out, "{} {:5} {} {said}", out.timestamp_millis(), record.level(), record.target())
+}
+
+/// Escapes all that is not seen, or does something to a terminal: a name or a reason may come from anybody, and a
+/// library may log what it likes.
+fn harmless(said: String) -> String {
+    let is_seen = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if said.bytes().all(is_seen) {
+        return said;
+    }
+    let mut escaped = String::with_capacity(said.len() + 16);
+    for letter in said.chars() {
+        if letter == ' ' || letter.is_ascii_graphic() {
+            escaped.push(letter);
+        } else {
+            escaped.extend(letter.escape_debug());
+        }
+    }
+    escaped
 }
 
 /// Writes to the file, and to standard error if wanted. Each event comes as one write, so that appending
@@ -76,6 +94,13 @@ mod tests {
         assert_eq!(filters(None), "info");
         assert_eq!(filters(Some(String::new())), "info");
         assert_eq!(filters(Some("herd=trace".to_owned())), "herd=trace");
+    }
+
+    #[test]
+    fn what_is_logged_is_one_line_that_does_nothing_to_a_terminal() {
+        let said = "a \"b\\c\" Łódź\nd\r\t\x1b[31m\u{9b}e\u{202e}f\u{2028}\0";
+        let written = "a \"b\\c\" Łódź\\nd\\r\\t\\u{1b}[31m\\u{9b}e\\u{202e}f\\u{2028}\\0";
+        assert_eq!(harmless(said.to_owned()), written);
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn table(answers: &[Answer], strangers: &[Sighting]) -> String {
                 links_up(report),
                 report.clients_known.to_string(),
                 report.uptime_s.to_string(),
-                report.version.clone(),
+                report.version.escape_debug().to_string(),
             ]),
             Err(_) => row.push("down".to_owned()),
         }

@@ -498,3 +498,35 @@ fn clients_that_leave_in_the_middle_disturb_nobody() {
     herd.wait_until_known(EVERYBODY, KIWI, &line);
     eventually("every whole command was done", || herd.connect("Welsh").find("rude-99"));
 }
+
+/// Everything that is logged is one line of signs that can be seen, whatever clients and strangers call themselves.
+#[test]
+fn what_strangers_say_is_escaped_in_the_log() {
+    let mut herd = Herd::new(&["Goloman"], &[]).without_secret();
+    herd.server_mut("Goloman").options = vec!["--open".to_owned()];
+    herd.server_mut("Goloman").prelude = Some("export RUST_LOG=trace".to_owned());
+    herd.start("Goloman");
+    let client = b"IAMAT \x1b[31m\xff\x9b\xe2\x80\xae\x07\x00 +0-0 1\n\x1b]0;\x07\nWHATSAT \x1b[32m 1 1\n";
+    let mut connection = herd.connect("Goloman");
+    connection.say(client).expect("a server that listens");
+    connection.end().expect("a half-closed connection");
+    connection.rest().expect("the answers");
+    for greeting in [
+        "HERD 1 link \u{1b}[33mX\u{202e} Goloman 00\nPROOF -\n",
+        "HERD 1 \u{1b}[34m\u{9b}\n",
+        "REFUSED \u{1b}[35m\n",
+    ] {
+        let mut stranger = Client::connect(&herd.server("Goloman").peers).expect("a peer address");
+        stranger.say(greeting).expect("a server that listens");
+        stranger.end().expect("a half-closed connection");
+        stranger.rest().expect("an answer and the end");
+    }
+    let in_log = ["[31m", "]0;", "[32m", "[33mX", "[35m"];
+    eventually("all is logged", || {
+        in_log.iter().all(|words| herd.log("Goloman").contains(words)).then_some(())
+    });
+    let log = herd.log("Goloman");
+    let hidden =
+        |letter: char| letter != '\n' && (letter.is_control() || "\u{202e}\u{fffd}".contains(letter));
+    assert_eq!(log.lines().find(|line| line.contains(hidden)), None);
+}
