@@ -2,32 +2,36 @@
 //!
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers,
 //! [`Recall`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer that took
-//! everything when there is more. Every rule is in [`Replica`]; here are its mailbox and its timer, and in [`keeper`]
-//! its disk. It never ends alone: a store that panics, or whose disk fails, ends the whole server, which must not go
+//! everything when there is more. Every rule is in [`Replica`]; here are its mailbox and its timer, in `turn` what it
+//! executes together, and in [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails, ends the whole server, which must not go
 //! on answering.
 
 pub mod keeper;
+mod turn;
 
 use crate::journal::Journal;
 use crate::messages::{
-    Census, Count, Dump, Execute, Executed, Find, Flood, Flush, Hear, LinkDown, LinkUp, Recall, Take,
+    Census, Count, Dump, Execute, Find, Flood, Flush, Hear, LinkDown, LinkUp, Recall, Take,
 };
 use crate::net::{Abort, Clock, Dice};
 use crate::panics::OnPanic;
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Response, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use herd_core::replica::{Finding, Replica};
-use keeper::{Keeper, Kept};
+use keeper::Keeper;
 use log::{debug, warn};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use turn::{Enlisted, Turn, TurnsEnd};
 use uuid::Uuid;
 
 /// Owns the memory of one server.
 pub struct StoreActor {
     replica: Replica,
+    /// What is executed when the mailbox is empty.
+    turn: Turn,
     /// Where to ring when a link has something to take.
     doorbells: BTreeMap<Arc<str>, Recipient<Flood>>,
     /// Sessions that wait for the end of a search.
@@ -64,6 +68,7 @@ impl StoreActor {
         }
         Self {
             replica,
+            turn: Turn::default(),
             doorbells: BTreeMap::new(),
             waiting: HashMap::new(),
             timed: false,
@@ -83,7 +88,7 @@ impl StoreActor {
     }
 
     fn fresh(&self) -> Uuid {
-        uuid::Builder::from_random_bytes((self.dice)().to_be_bytes()).into_uuid()
+        fresh(&self.dice)
     }
 
     /// Does what follows from whatever the replica was just told.
@@ -163,6 +168,11 @@ impl StoreActor {
     }
 }
 
+/// A UUID that nobody has used.
+fn fresh(dice: &Dice) -> Uuid {
+    uuid::Builder::from_random_bytes(dice().to_be_bytes()).into_uuid()
+}
+
 /// How often the log says that clients are refused, while they are.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
@@ -170,6 +180,9 @@ impl Actor for StoreActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // Sessions and links wait for an answer before they say more, so the mailbox needs no limit of its own.
+        ctx.set_mailbox_capacity(0);
+        ctx.spawn(TurnsEnd);
         self.compare_later(ctx);
         self.tell_time(ctx);
     }
@@ -182,28 +195,10 @@ const WORK: Duration = Duration::from_millis(1);
 const PAUSE: Duration = Duration::from_millis(1);
 
 impl Handler<Execute> for StoreActor {
-    type Result = Response<Executed>;
+    type Result = Enlisted;
 
-    fn handle(&mut self, Execute { mut batch, received }: Execute, ctx: &mut Self::Context) -> Self::Result {
-        let (now_ms, fresh) = (self.now_ms(), self.fresh());
-        let pause = self.replica.execute(&mut batch, received, now_ms, fresh);
-        let executed = Executed { batch, pause };
-        match self.keep(ctx) {
-            Kept::Now => {
-                self.follow_up(ctx);
-                Response::reply(executed)
-            }
-            Kept::Later(kept) => {
-                self.follow_up(ctx);
-                Response::fut(async {
-                    if kept.await.is_err() {
-                        std::future::pending::<()>().await; // The server has ended: no answer is the right one.
-                    }
-                    executed
-                })
-            }
-            Kept::Never => Response::fut(std::future::pending()),
-        }
+    fn handle(&mut self, execute: Execute, _: &mut Self::Context) -> Enlisted {
+        self.turn.enlist(execute)
     }
 }
 
@@ -322,6 +317,7 @@ impl Handler<Dump> for StoreActor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::Executed;
     use crate::testing::{NOON, counting, recording, running};
     use actix::Addr;
     use herd_core::batch::{Batch, Pause};

@@ -129,6 +129,7 @@ pub struct MemoryDisk(Arc<Memory>);
 #[derive(Default)]
 struct Memory {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
+    appends: AtomicU64,
     /// Syncs that were asked for.
     syncs: AtomicU64,
     /// True while syncs wait.
@@ -138,6 +139,11 @@ struct Memory {
 }
 
 impl MemoryDisk {
+    /// How many appends there were.
+    pub fn appends(&self) -> u64 {
+        self.0.appends.load(Ordering::Relaxed)
+    }
+
     /// How many syncs were asked for.
     pub fn syncs(&self) -> u64 {
         self.0.syncs.load(Ordering::Relaxed)
@@ -229,6 +235,7 @@ struct MemoryLog(MemoryDisk, String);
 impl Appendable for MemoryLog {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.checked()?;
+        self.0.0.appends.fetch_add(1, Ordering::Relaxed);
         self.0.0.files.lock().unwrap().entry(self.1.clone()).or_default().extend_from_slice(bytes);
         Ok(())
     }

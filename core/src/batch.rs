@@ -1,5 +1,7 @@
 //! The commands of one read from a client on their way through the store, and their answers on the way back.
 
+use crate::decimal::Nanos;
+use crate::line::fields;
 use memchr::memchr;
 use std::net::IpAddr;
 
@@ -37,6 +39,17 @@ pub enum Pause {
     },
     /// The output ends with an AT line that places must follow: add them, then go on.
     Places(Nearby),
+}
+
+/// A batch to execute among others.
+#[derive(Debug)]
+pub struct Order {
+    /// The lines, some of which may be done.
+    pub batch: Batch,
+    /// When they were heard.
+    pub received: Nanos,
+    /// Why their execution stopped.
+    pub pause: Pause,
 }
 
 /// Which places a client asks for.
@@ -106,6 +119,11 @@ impl Batch {
     /// How many lines are done, blank ones included.
     pub fn lines(&self) -> u64 {
         self.lines
+    }
+
+    /// The client that the next line seems to be about; nothing if there is none.
+    pub(crate) fn next_client(&self) -> &[u8] {
+        fields(&self.input[self.next..]).nth(1).unwrap_or_default()
     }
 
     /// Adds the places that a [`Pause::Places`] asked for: the JSON and two newlines, which end an answer.

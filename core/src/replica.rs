@@ -6,7 +6,7 @@
 mod clerk;
 
 use crate::admission::Admission;
-use crate::batch::{Batch, Pause};
+use crate::batch::{Batch, GROUP, Order, Pause};
 use crate::decimal::Nanos;
 use crate::digest::Key;
 use crate::faults::{self, Fault};
@@ -143,10 +143,45 @@ impl Replica {
 
     /// Executes a client's lines, heard at `received`, until one asks for a pause.
     pub fn execute(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, fresh: Uuid) -> Pause {
+        let mut news = std::mem::take(&mut self.news);
+        let pause = self.run(batch, received, now_ms, &mut news);
+        self.publish(news, now_ms, || fresh);
+        pause
+    }
+
+    /// Executes the lines of several clients, each until one asks for a pause. What is new in them is put on its way
+    /// together, under UUIDs that `fresh` makes.
+    pub fn execute_all(&mut self, orders: &mut [Order], now_ms: u64, mut fresh: impl FnMut() -> Uuid) {
+        let mut news = std::mem::take(&mut self.news);
+        for group in orders.chunks_mut(GROUP) {
+            self.foresee(group);
+            for Order { batch, received, pause } in group {
+                *pause = self.run(batch, *received, now_ms, &mut news);
+                if news.len() >= self.chunk_bytes {
+                    self.publish(news, now_ms, &mut fresh);
+                    news = std::mem::take(&mut self.news);
+                }
+            }
+        }
+        self.publish(news, now_ms, fresh);
+    }
+
+    /// Looks at what the first lines of some batches need, so that the memory is waited for once and not for each. The
+    /// lines within a batch look ahead by themselves.
+    fn foresee(&self, orders: &[Order]) {
+        if let [_, _, ..] = orders {
+            let mut clients = [&[][..]; GROUP];
+            for (client, order) in clients.iter_mut().zip(orders) {
+                *client = order.batch.next_client();
+            }
+            let _ = self.store.hints(clients, orders.len().min(GROUP));
+        }
+    }
+
+    fn run(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, news: &mut Vec<u8>) -> Pause {
         if received < self.lifetime.horizon() {
             self.set_clock(received); // The clock was set back, and what is heard now has not expired.
         }
-        let mut news = std::mem::take(&mut self.news);
         self.receipt.clear();
         print_receipt(received, self.name.as_bytes(), &mut self.receipt);
         let heard = Heard { received, now_ms, from: batch.from, voice: &self.voice, receipt: &self.receipt };
@@ -155,16 +190,19 @@ impl Replica {
             store: &mut self.store,
             admission: &mut self.admission,
             counts: &mut self.counts,
-            news: &mut news,
+            news,
         };
-        let pause = batch.run(|lines, searched, out| clerk.execute(heard, lines, searched, out));
+        batch.run(|lines, searched, out| clerk.execute(heard, lines, searched, out))
+    }
+
+    /// Puts news of this server's own on its way to the disk and to the neighbours, and keeps the buffer.
+    fn publish(&mut self, mut news: Vec<u8>, now_ms: u64, fresh: impl FnOnce() -> Uuid) {
         if !news.is_empty() {
             self.note_applied(&news);
-            self.spread(&news, now_ms, fresh);
+            self.spread(&news, now_ms, fresh());
         }
         news.clear();
         self.news = news;
-        pause
     }
 
     /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.

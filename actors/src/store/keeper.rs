@@ -1,6 +1,7 @@
 //! How the store keeps what it knows on disk: appends, syncs that nobody has to wait for twice, and snapshots.
 
 use super::StoreActor;
+use super::turn::Answer;
 use crate::disk::Appendable;
 use crate::journal::{Durability, Journal, Mark, Snapshot};
 use crate::net::{Abort, Step};
@@ -10,7 +11,6 @@ use log::info;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// The disk side of the store.
 pub struct Keeper {
@@ -21,8 +21,8 @@ pub struct Keeper {
     syncs: u32,
     /// True once a sync is due in a while.
     is_due: bool,
-    /// Those who wait for the sync of an append.
-    waiting: VecDeque<(Mark, oneshot::Sender<()>)>,
+    /// Answers that wait for the sync of an append.
+    waiting: VecDeque<(Mark, Vec<Answer>)>,
     /// True from the decision for a snapshot to its end.
     is_copying: bool,
     abort: Abort,
@@ -53,23 +53,30 @@ impl Keeper {
         (self.abort)(reason);
     }
 
+    /// Whether everything that was appended counts as kept.
+    fn kept(&self) -> Kept {
+        let last = self.journal.last();
+        let waits = self.journal.durability == Durability::Sync && self.synced < last;
+        if waits { Kept::After(last) } else { Kept::Now }
+    }
+
     /// Notes that everything up to an append is synced; whoever waited for that goes on.
     fn note_synced(&mut self, mark: Mark) {
         self.synced = self.synced.max(mark);
         while self.waiting.front().is_some_and(|(mark, _)| *mark <= self.synced) {
-            if let Some((_, done)) = self.waiting.pop_front() {
-                let _ = done.send(()); // Whoever waited may have hung up meanwhile.
+            for answer in self.waiting.pop_front().map(|(_, answers)| answers).unwrap_or_default() {
+                answer.give();
             }
         }
     }
 }
 
-/// When an answer may go out.
+/// When answers may go out.
 pub(super) enum Kept {
     /// At once.
     Now,
-    /// When this is said.
-    Later(oneshot::Receiver<()>),
+    /// When this append is synced.
+    After(Mark),
     /// Never: the server is at its end.
     Never,
 }
@@ -83,33 +90,39 @@ struct Copy {
 }
 
 impl StoreActor {
-    /// Appends what was just applied to the log.
+    /// Appends what was just applied to the log. Told is when all that is known counts as kept: an answer may show what
+    /// another client has only just said.
     pub(super) fn keep(&mut self, ctx: &mut Context<Self>) -> Kept {
-        let (Some(keeper), Some(applied)) = (&mut self.keeper, self.replica.applied()) else {
-            return Kept::Now;
-        };
-        let appended = keeper.journal.append(applied);
-        applied.clear();
-        let Some(mark) = self.or_end(appended, ctx) else { return Kept::Never };
-        self.consider_snapshot(ctx);
-        self.wait_for(mark, ctx)
+        let Some(keeper) = &mut self.keeper else { return Kept::Now };
+        if let Some(applied) = self.replica.applied() {
+            let appended = keeper.journal.append(applied);
+            applied.clear();
+            if self.or_end(appended, ctx).is_none() {
+                return Kept::Never;
+            }
+            self.consider_snapshot(ctx);
+            self.see_to_sync(ctx);
+        }
+        self.keeper.as_ref().map_or(Kept::Now, Keeper::kept)
     }
 
-    fn wait_for(&mut self, mark: Mark, ctx: &mut Context<Self>) -> Kept {
-        let Some(keeper) = &mut self.keeper else { return Kept::Now };
+    /// Gives answers when an append is synced.
+    pub(super) fn answer_after(&mut self, mark: Mark, answers: Vec<Answer>) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.waiting.push_back((mark, answers));
+        }
+    }
+
+    /// Sees to it that what was just appended is synced in time.
+    fn see_to_sync(&mut self, ctx: &mut Context<Self>) {
+        let Some(keeper) = &mut self.keeper else { return };
         match keeper.journal.durability {
-            Durability::None => Kept::Now,
+            Durability::None => {}
+            Durability::Sync => self.sync(ctx),
             Durability::Write => {
                 if !std::mem::replace(&mut keeper.is_due, true) {
                     ctx.run_later(SYNC_MAX, Self::sync_due);
                 }
-                Kept::Now
-            }
-            Durability::Sync => {
-                let (done, wait) = oneshot::channel();
-                keeper.waiting.push_back((mark, done));
-                self.sync(ctx);
-                Kept::Later(wait)
             }
         }
     }
@@ -133,12 +146,12 @@ impl StoreActor {
         self.after(syncing, ctx, move |store, ctx| store.synced(mark, ctx));
     }
 
-    /// A sync is done; those who came too late for it have another begun.
+    /// A sync is done; what came too late for it has another begun.
     fn synced(&mut self, mark: Mark, ctx: &mut Context<Self>) {
         let Some(keeper) = &mut self.keeper else { return };
         keeper.syncs -= 1;
         keeper.note_synced(mark);
-        if !keeper.waiting.is_empty() {
+        if matches!(keeper.kept(), Kept::After(_)) {
             self.sync(ctx);
         }
     }
@@ -339,6 +352,36 @@ mod tests {
             answer.await.unwrap().unwrap();
         }
         assert_eq!(bench.disk.syncs(), before + 1);
+    }
+
+    #[actix::test]
+    async fn what_is_ready_at_once_is_written_at_once_and_answered_after_that() {
+        let bench = bench(Durability::Write).await;
+        let before = bench.disk.appends();
+        let ready = [1, 2, 3, 4, 5].map(|time| {
+            let batch = Batch::new(format!("IAMAT kiwi +1-2 {time}\n").into(), 1000);
+            bench.store.send(Execute { batch, received: NOON })
+        });
+        for answer in ready {
+            assert!(!answer.await.unwrap().batch.output.is_empty());
+            assert_eq!(bench.disk.appends(), before + 1);
+            assert_eq!(bench.disk.content("log-0").split(|&byte| byte == b'\n').count(), 6);
+        }
+    }
+
+    #[actix::test]
+    async fn with_sync_nobody_is_shown_what_the_disk_does_not_have() {
+        tokio::time::pause();
+        let bench = bench(Durability::Sync).await;
+        bench.disk.set_slow(true);
+        assert_eq!(bench.check_in("kiwi", 1).await, None);
+        assert_eq!(
+            bench.check_in("kiwi", 1).await,
+            None,
+            "the same again changes nothing, but says that it is kept"
+        );
+        bench.disk.set_slow(false);
+        assert!(bench.check_in("kiwi", 1).await.is_some());
     }
 
     #[actix::test]
