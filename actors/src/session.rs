@@ -8,7 +8,7 @@
 use crate::attendance::Seat;
 use crate::messages::{Execute, Executed, Find, Near, Stop};
 use crate::net::{Clock, Socket};
-use crate::panics::{OnPanic, Panicked};
+use crate::panics::Panicked;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient, WrapFuture,
 };
@@ -37,8 +37,6 @@ pub struct SessionActor {
     /// Who the client is, for the log.
     client: Rc<str>,
     stop: Rc<StopSign>,
-    /// What the log says if it panics. Its connection ends then, and nothing else.
-    _on_panic: OnPanic,
     /// Its place among the sessions of the server.
     _seat: Seat,
 }
@@ -73,9 +71,7 @@ impl SessionActor {
             read_size: READ_MIN.min(limits.in_flight_bytes),
             read_max: limits.in_flight_bytes,
         };
-        let whose = Rc::clone(&client);
-        let on_panic = OnPanic::new(move || warn!("session {whose} closed reason={Panicked}"));
-        Self { talk: Some(talk), client, stop: Rc::default(), _on_panic: on_panic, _seat: seat }
+        Self { talk: Some(talk), client, stop: Rc::default(), _seat: seat }
     }
 }
 
@@ -86,12 +82,16 @@ impl Actor for SessionActor {
         let Some(mut talk) = self.talk.take() else { return };
         info!("session {} opened", self.client);
         let stop = Rc::clone(&self.stop);
-        let talking = async move {
+        // A task of its own: this actor is woken to stop and at the end, and not for every command.
+        let talking = actix_rt::spawn(async move {
             let end = talk.run(&stop).await;
             (talk.lines, end)
-        };
-        ctx.spawn(talking.into_actor(self).map(|(lines, end), session, ctx| {
-            info!("session {} closed lines={lines} reason={end}", session.client);
+        });
+        ctx.spawn(talking.into_actor(self).map(|ended, session, ctx| {
+            match ended {
+                Ok((lines, end)) => info!("session {} closed lines={lines} reason={end}", session.client),
+                Err(_) => warn!("session {} closed reason={Panicked}", session.client),
+            }
             ctx.stop();
         }));
     }
