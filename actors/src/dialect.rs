@@ -312,6 +312,9 @@ impl DialectActor {
 
     /// Carries what may be carried now, and sees to it that the rest is when it may.
     fn deliver(&mut self, ctx: &mut Context<Self>) {
+        if self.stopping {
+            self.bag.hurry();
+        }
         while let Some(letter) = self.bag.next(self.now_ms()) {
             if let Some(message) = letter.print(self.there.speaks, &self.here, &self.there.name) {
                 self.carry(letter.line, message, ctx);

@@ -81,11 +81,12 @@ pub struct Limits {
     pub dialect_letters_max: usize,
     /// Clients of which is remembered what a neighbour of another make holds. What is forgotten is said again.
     pub dialect_beliefs_max: usize,
-    /// How long an update that began with a server of the same make waits, so that its own kind tells it first.
+    /// How long an update that began with a server of the same make waits, so that its own kind tells it first; and how
+    /// long a neighbour that said something older is left to fall silent before it is told the newer, the first time.
     pub dialect_settle_ms: u64,
     /// How long after something was said to a neighbour of another make what it says may have crossed it.
     pub dialect_crossing_ms: u64,
-    /// How often a neighbour of another make that says something older is told one newer record again.
+    /// How often one thing that a neighbour of another make says is answered with something newer.
     pub dialect_corrections_max: u32,
     /// How long a server waits for its sessions to finish what they began when it is told to stop.
     pub stop_ms: u64,

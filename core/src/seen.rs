@@ -35,6 +35,12 @@ impl Seen {
         is_new || faults::is_on(Fault::ForgetsSeen)
     }
 
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+
     /// How many UUIDs it holds: never more than two generations of them.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()

@@ -5,15 +5,24 @@
 //! not more than a bound; while the neighbour is away nothing is taken, so the newest record of every client waits
 //! in the store, which gives all of them again when the neighbour is back.
 //!
-//! A bag sends a record only if its neighbour is not believed to hold it or a newer one. Neighbours that overwrite
-//! are told a record again when they said something older, or when what they said may have crossed something older
-//! on its way to them; so many times for one record and no more, so nothing that goes round can keep it busy.
+//! A bag sends a record only if its neighbour is not believed to hold that check-in or a newer one. Neighbours that
+//! overwrite are told a record again when they said something older, or when what they said may have crossed something
+//! older on its way to them.
+//!
+//! **No storm.** A letter has one of two causes. Either the store gave the record, which it does once for each that
+//! becomes news here (and once more whenever everything is to be told again); or a neighbour's kind said something
+//! that is to be answered, and each record that they say is answered at most `dialect_corrections_max` times, however
+//! often it is said. So over one link goes at most one letter for each record that became news here, and so many for
+//! each different record heard. Both are finite: what becomes news grows in one total order, and a check-in has as many
+//! records as there are servers that may be named in it and ways to round it, of which every make has one. Whoever
+//! repeats itself for ever is answered no more.
 
 use super::Dialect;
 use super::gate::Overheard;
-use super::speech::{Letter, Spelling};
+use super::speech::{Letter, Spelling, derived, is_same_check_in};
 use crate::limits::Limits;
 use crate::record::Record;
+use crate::seen::Seen;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -38,6 +47,8 @@ pub struct Mailbag {
     beliefs: HashMap<Client, Belief>,
     /// Clients in the order in which something was first believed of them.
     believed: VecDeque<Client>,
+    /// What was answered, and for which time.
+    answered: Seen,
     connections_max: usize,
     letters_max: usize,
     beliefs_max: usize,
@@ -59,8 +70,12 @@ impl Waiting {
     /// Whether it need not be said to a neighbour that says a record. To one that said something older since, it must
     /// be: what it says now it may have said before that.
     fn is_answered_by(&self, line: &[u8]) -> bool {
-        let age = compare(line, &self.line);
-        age.is_gt() || (age.is_eq() && self.salt.is_empty())
+        if self.salt.is_empty() { !is_news(&self.line, line) } else { is_newer(line, &self.line) }
+    }
+
+    /// Whether it will correct whoever says something older than a record.
+    fn corrects(&self, line: &[u8]) -> bool {
+        !self.salt.is_empty() && !is_newer(line, &self.line)
     }
 
     /// Whether it takes the place of another for the same client. A correction is not replaced by the mere record.
@@ -77,10 +92,8 @@ struct Belief {
     holds: Option<Line>,
     /// What it was told last, and when.
     told: Option<(Line, u64)>,
-    /// A record and how the neighbour's own kind writes it.
+    /// The newest record that the neighbour's own kind said, and how it writes it.
     spelled: Option<(Line, Spelling)>,
-    /// A record that it was told again, and how many times.
-    corrected: Option<(Line, u32)>,
 }
 
 impl Mailbag {
@@ -95,6 +108,7 @@ impl Mailbag {
             carried: HashMap::new(),
             beliefs: HashMap::new(),
             believed: VecDeque::new(),
+            answered: answered(limits),
             connections_max: limits.dialect_connections_max,
             letters_max: limits.dialect_letters_max,
             beliefs_max: limits.dialect_beliefs_max.max(1),
@@ -119,7 +133,7 @@ impl Mailbag {
         let Some(record) = Record::parse(line) else { return };
         let held = self.beliefs.get(record.said.client).and_then(|belief| belief.holds.as_ref());
         let on_its_way = self.carried.get(record.said.client);
-        if [held, on_its_way].into_iter().flatten().any(|known| !is_newer(line, known)) {
+        if [held, on_its_way].into_iter().flatten().any(|known| !is_news(line, known)) {
             return;
         }
         let settles = self.dialect.overwrites() && self.kin.contains(record.server);
@@ -141,13 +155,15 @@ impl Mailbag {
             self.note(line, now_ms);
         }
         if let Some(newer) = newer {
-            let _ = self.correct(newer, line, now_ms); // One that was told often enough must do without.
+            let _ = self.correct(newer, line, now_ms); // What was answered often enough ends here.
         }
     }
 
     /// Notes how the neighbour's own kind writes a record.
     pub fn spell(&mut self, line: &[u8], spelling: &Spelling) {
-        if let Some(belief) = self.belief(line) {
+        if let Some(belief) = self.belief(line)
+            && belief.spelled.as_ref().is_none_or(|(spelled, _)| !is_newer(spelled, line))
+        {
             belief.spelled = Some((line.to_vec(), spelling.clone()));
         }
     }
@@ -157,38 +173,40 @@ impl Mailbag {
         let Some(record) = Record::parse(line) else { return };
         let client = record.said.client.to_vec();
         if self.may_have_crossed(&client, line, now_ms) {
-            self.correct(line, b"crossed", now_ms);
-        } else if let Some(&place) = self.places.get(&client)
-            && self.waiting.get(&place).is_none_or(|waiting| waiting.is_answered_by(line))
+            let _ = self.correct(line, line, now_ms); // What was answered often enough ends here.
+        } else if self.waiting_for(&client).is_some_and(|waiting| waiting.is_answered_by(line))
+            && let Some(place) = self.places.remove(&client)
         {
             self.waiting.remove(&place);
-            self.places.remove(&client);
         }
         if let Some(belief) = self.belief(line) {
             belief.holds = Some(line.to_vec());
         }
     }
 
-    /// Takes a record that the neighbour must be told because it said `older`; false if it was told often enough.
-    pub fn correct(&mut self, line: &[u8], older: &[u8], now_ms: u64) -> bool {
+    /// Takes a record that the neighbour must be told because it said `heard`; false if that was answered often enough.
+    ///
+    /// It goes out once the neighbours have had time to fall silent, and each further time they are given twice as
+    /// long: said into the middle of what two of them shout at each other, it would only be one voice more.
+    #[must_use]
+    pub fn correct(&mut self, line: &[u8], heard: &[u8], now_ms: u64) -> bool {
         let Some(record) = Record::parse(line).filter(|_| self.dialect.overwrites()) else { return false };
-        let corrections_max = self.corrections_max;
-        let Some(belief) = self.belief(line) else { return false };
-        let times = match &belief.corrected {
-            Some((corrected, times)) if corrected == line => *times,
-            _ => 0,
-        };
-        if times >= corrections_max {
-            return false;
+        if self.waiting_for(record.said.client).is_some_and(|waiting| waiting.corrects(line)) {
+            return true;
         }
-        belief.corrected = Some((line.to_vec(), times + 1));
-        belief.holds = None;
-        let salt = [older, &times.to_be_bytes()].concat();
+        let mut salts =
+            (0..self.corrections_max).map(|times| (times, derived(&[heard, &times.to_be_bytes()])));
+        let Some((times, salt)) = salts.find(|&(_, salt)| self.answered.insert(salt, now_ms)) else {
+            return false;
+        };
+        if let Some(belief) = self.belief(line) {
+            belief.holds = None;
+        }
         self.post(Waiting {
             client: record.said.client.to_vec(),
             line: line.to_vec(),
-            salt,
-            from_ms: now_ms,
+            salt: salt.as_bytes().to_vec(),
+            from_ms: now_ms.saturating_add(self.settle_ms.saturating_mul(2_u64.saturating_pow(times))),
         });
         true
     }
@@ -230,13 +248,23 @@ impl Mailbag {
             .then(|| free.map(|waiting| waiting.from_ms).fold(first, u64::min))
     }
 
+    /// Lets everything that waits go out now: there will be no later.
+    pub fn hurry(&mut self) {
+        self.waiting.values_mut().for_each(|waiting| waiting.from_ms = 0);
+    }
+
     /// Forgets everything: the neighbour is away, and whether it remembers anything nobody knows.
     pub fn forget(&mut self) {
+        self.answered.clear();
         self.waiting.clear();
         self.places.clear();
         self.carried.clear();
         self.beliefs.clear();
         self.believed.clear();
+    }
+
+    fn waiting_for(&self, client: &[u8]) -> Option<&Waiting> {
+        self.waiting.get(self.places.get(client)?)
     }
 
     /// Puts a letter in, unless a newer one waits for the same client.
@@ -260,7 +288,7 @@ impl Mailbag {
         let lately = told.filter(|(_, told_ms)| now_ms < told_ms + self.crossing_ms).map(|(line, _)| line);
         let on_its_way = self.carried.get(client);
         self.dialect.overwrites()
-            && [lately, on_its_way].into_iter().flatten().any(|said| is_newer(line, said))
+            && [lately, on_its_way].into_iter().flatten().any(|said| is_news(line, said))
     }
 
     /// What is believed of a record's client. Of too many clients, what was believed first is forgotten.
@@ -278,8 +306,21 @@ impl Mailbag {
     }
 }
 
+fn answered(limits: &Limits) -> Seen {
+    Seen::new(limits.dialect_beliefs_max.max(1), u64::MAX)
+}
+
 fn is_newer(line: &[u8], than: &[u8]) -> bool {
     compare(line, than).is_gt()
+}
+
+/// Whether a record line tells more than another: it is newer, and not the same check-in in other words.
+fn is_news(line: &[u8], than: &[u8]) -> bool {
+    let is_same = || match (Record::parse(line), Record::parse(than)) {
+        (Some(line), Some(than)) => is_same_check_in(&line, &than),
+        _ => false,
+    };
+    is_newer(line, than) && !is_same()
 }
 
 /// Compares two record lines of one client by age; what is no record is older than all.
@@ -386,23 +427,61 @@ mod tests {
     }
 
     #[test]
+    fn something_older_makes_nobody_forget_the_bytes_of_the_newest() {
+        let line = b"k +1-2 5 5263873338 Kin";
+        let mut bag = bag(Dialect::Update);
+        let spelling = Spelling { skew: Some(b"+0.26387333869934082".to_vec()), uuid: None };
+        bag.spell(line, &spelling);
+        bag.spell(b"k +1-2 4 6000000000 Kin", &Spelling::default());
+        assert!(bag.correct(line, OLD, 0));
+        assert_eq!(bag.next(300).map(|letter| letter.spelling), Some(spelling));
+    }
+
+    #[test]
     fn who_overwrites_and_says_something_older_is_told_again_so_often_and_no_more() {
         let mut bag = bag(Dialect::Update);
         bag.put(NEW, 0);
         assert!(bag.next(0).is_some());
         bag.carried(NEW, 0);
         let mut salts = BTreeSet::new();
-        for _ in 0..2 {
+        for due_ms in [1300, 1600] {
             bag.note(OLD, 1000);
             assert!(bag.correct(NEW, OLD, 1000));
-            let letter = bag.next(1000).unwrap();
+            assert_eq!((bag.next(due_ms - 1), bag.due_ms()), (None, Some(due_ms)));
+            let letter = bag.next(due_ms).unwrap();
             assert_eq!(letter.line, NEW);
             salts.insert(letter.salt);
-            bag.carried(NEW, 1000);
+            bag.carried(NEW, due_ms);
         }
         assert_eq!(salts.len(), 2);
         assert!(!bag.correct(NEW, OLD, 1000));
-        assert!(bag.correct(b"k +1-2 9 9 Ours", NEW, 1000));
+        assert!(!bag.correct(b"k +1-2 9 9 Ours", OLD, 1000));
+        assert!(bag.correct(NEW, b"k +1-2 4 6 Ours", 1000));
+    }
+
+    #[test]
+    fn a_correction_that_waits_is_the_answer_to_all_that_is_said_meanwhile() {
+        let mut bag = bag(Dialect::Update);
+        assert!((0..9).all(|_| bag.correct(NEW, OLD, 0)));
+        assert_eq!(next(&mut bag, 300).as_deref(), Some(NEW));
+        bag.carried(NEW, 300);
+        assert_eq!(next(&mut bag, 9999), None);
+        assert!(bag.correct(NEW, OLD, 9999));
+    }
+
+    /// Ours heard one check-in from an `update` server and, under the name of a `clientat` server, from another way
+    /// round. They told it to two neighbours under both names, which passed both to and fro: each differed.
+    #[test]
+    fn a_check_in_that_is_held_is_not_said_under_the_name_of_another_server() {
+        let first = b"k +1-2 1520000001.918964 1520000002182837338 Far";
+        let renamed = b"k +1.0-2 1520000001.918963997 1520000002182837335 Ours";
+        let mut bag = bag(Dialect::Update);
+        bag.note(first, 0);
+        bag.put(renamed, 0);
+        bag.note(renamed, 10);
+        assert_eq!(next(&mut bag, 9999), None);
+        bag.put(b"k +1-2 1520000001.918965 1520000002182837339 Ours", 0);
+        assert!(next(&mut bag, 0).is_some());
     }
 
     #[test]
@@ -420,9 +499,9 @@ mod tests {
         assert!(bag.next(0).is_some());
         bag.note(theirs, 10);
         bag.carried(OLD, 20);
-        assert_eq!(next(&mut bag, 20).as_deref(), Some(&theirs[..]));
-        bag.carried(theirs, 30);
-        bag.note(b"k +1-2 9 9 There", 530);
+        assert_eq!(next(&mut bag, 310).as_deref(), Some(&theirs[..]));
+        bag.carried(theirs, 310);
+        bag.note(b"k +1-2 9 9 There", 810);
         assert_eq!(next(&mut bag, 9999), None);
     }
 
@@ -438,7 +517,7 @@ mod tests {
         bag.note(NEW, 10);
         bag.note(OLD, 20);
         bag.note(newest, 30);
-        assert_eq!(next(&mut bag, 30).as_deref(), Some(&newest[..]));
+        assert_eq!(next(&mut bag, 330).as_deref(), Some(&newest[..]));
     }
 
     /// The neighbour had taken the newest and then, from another of ours, something older. What it said of the two
@@ -450,7 +529,7 @@ mod tests {
         assert!(bag.correct(NEW, OLD, 0));
         bag.note(NEW, 0);
         bag.put(NEW, 0);
-        assert!(bag.next(0).is_some_and(|letter| letter.line == NEW && !letter.salt.is_empty()));
+        assert!(bag.next(300).is_some_and(|letter| letter.line == NEW && !letter.salt.is_empty()));
     }
 
     #[test]
@@ -463,6 +542,14 @@ mod tests {
         assert!(bag.is_empty());
         bag.put(NEW, 0);
         assert_eq!(next(&mut bag, 0).as_deref(), Some(NEW));
+    }
+
+    #[test]
+    fn whoever_is_in_a_hurry_does_not_wait() {
+        let mut bag = bag(Dialect::Update);
+        bag.put(b"k +1-2 5 6 Kin", 0);
+        bag.hurry();
+        assert!(bag.next(0).is_some());
     }
 
     #[test]

@@ -223,33 +223,53 @@ impl Told {
         }
     }
 
-    /// Whether it is the same check-in as one that is known, less exactly written or without the first server.
+    /// Whether it is the same check-in as one that is known, less exactly written or under the name of another server.
     ///
-    /// Servers of other makes may pass times on through a double, or with fewer digits. Taking such a copy for a
-    /// record of its own would let one check-in go round between two makes that correct each other for ever.
+    /// Servers of other makes may pass times on through a double, or with fewer digits, and `clientat` servers put their
+    /// own names in. Taking such a copy for a record of its own would let one check-in go round between two makes that
+    /// correct each other for ever.
     fn is_echo(&self, told: &Record<'_>, known: &Record<'_>) -> bool {
-        let is_same_server = told.server == known.server || self.dialect == Dialect::Clientat;
-        is_same_server
-            && told.said.location.degrees() == known.said.location.degrees()
+        told.said.location.degrees() == known.said.location.degrees()
             && self.is_near(told, known).unwrap_or(false)
     }
 
     fn is_near(&self, told: &Record<'_>, known: &Record<'_>) -> Option<bool> {
-        let nanos = |text| Figure::parse(text)?.floor_nanos();
-        let (sent, known_sent) = (nanos(told.said.time.text())?, nanos(known.said.time.text())?);
+        let (sent, known_sent) = (sent(told)?, sent(known)?);
         let (received, known_received) = (i128::from(told.received), i128::from(known.received));
-        let is_same_time = sent.abs_diff(known_sent) < self.time_unit.unsigned_abs()
-            || double(told.said.time.text())? == double(known.said.time.text())?;
+        let is_same_time =
+            sent.abs_diff(known_sent) < self.time_unit.unsigned_abs() || is_same_double(told, known)?;
         let second_unit = self.second_unit.unsigned_abs();
         let is_same_second = match self.spelling.skew {
             Some(_) => (received - sent).abs_diff(known_received - known_sent) < second_unit,
-            None => {
-                received.abs_diff(known_received) < second_unit
-                    || double(&seconds(told.received))? == double(&seconds(known.received))?
-            }
+            None => received.abs_diff(known_received) < second_unit || is_same_receipt(told, known)?,
         };
         Some(is_same_time && is_same_second)
     }
+}
+
+/// Whether two records of one client are of one check-in, as far as a double is exact: only the name of the server
+/// that the client told, and digits, may differ.
+pub fn is_same_check_in(one: &Record<'_>, other: &Record<'_>) -> bool {
+    let is_same_second = || {
+        let skew = |record: &Record<'_>| Some(i128::from(record.received) - sent(record)?);
+        Some(skew(one)? == skew(other)? || is_same_receipt(one, other)?)
+    };
+    one.said.location.degrees() == other.said.location.degrees()
+        && is_same_double(one, other).unwrap_or(false)
+        && is_same_second().unwrap_or(false)
+}
+
+/// When the client said it, in nanoseconds.
+fn sent(record: &Record<'_>) -> Option<i128> {
+    Figure::parse(record.said.time.text())?.floor_nanos()
+}
+
+fn is_same_double(one: &Record<'_>, other: &Record<'_>) -> Option<bool> {
+    Some(double(one.said.time.text())? == double(other.said.time.text())?)
+}
+
+fn is_same_receipt(one: &Record<'_>, other: &Record<'_>) -> Option<bool> {
+    Some(double(&seconds(one.received))? == double(&seconds(other.received))?)
 }
 
 /// The double that another make may have made of a time.
@@ -525,8 +545,10 @@ mod tests {
             let message = format!("AT Goloman {skew} kiwi +34.06893-118.445127 {time}");
             assert_eq!(verdict(&message, Dialect::At, KIWI), Verdict::Known, "{message}");
         }
+        let renamed = "AT Hands +0.263873386 kiwi +34.06893-118.445127 1520023934.918964";
+        assert_eq!(verdict(renamed, Dialect::At, KIWI), Verdict::Known);
         for (server, skew, place, time) in [
-            ("Hands", "+0.263873386", "+34.06893-118.445127", "1520023934.918964"),
+            ("Hands", "+0.263873387", "+34.06893-118.445127", "1520023934.918964"),
             ("Goloman", "+0.263873387", "+34.06893-118.445127", "1520023934.918964"),
             ("Goloman", "+0.263873386", "+34.06894-118.445127", "1520023934.918964"),
             ("Goloman", "+0.263873386", "+34.06893-118.445127", "1520023934.919965"),
