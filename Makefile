@@ -1,5 +1,5 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs sim fuzz mixes canary kills instructions instructions-record bench bench-quick bench-check \
+.PHONY: help herd test check fmt clippy docs sim fuzz mixes canary kills netns instructions instructions-record bench bench-quick bench-check \
 	bench-tools
 .DEFAULT_GOAL := help
 
@@ -52,6 +52,13 @@ canary: ## the tests of the program with everything logged, which must show no s
 
 kills: ## kill a server under load HERD_KILLS times and look for what it acknowledged
 	HERD_KILLS=$${HERD_KILLS:-200} cargo test --release --test memory killed -- --nocapture
+
+# The network namespace is the test's own, so that it cannot touch the network of the machine.
+netns: ## part, heal and join servers in network namespaces (needs root and iproute2)
+	@if ! command -v ip >/dev/null || ! unshare --net ip link set lo up 2>/dev/null; then \
+	echo "skipped: network namespaces take root, and ip and unshare of Linux"; exit 0; fi; \
+	cargo test --package herd --test namespaces --no-run && \
+	HERD_NETNS=1 unshare --net cargo test --package herd --test namespaces -- --nocapture
 
 instructions: ## count the instructions of the core's hot paths, and fail if one has grown
 	@cargo run --release --quiet --package herd-instructions

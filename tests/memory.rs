@@ -103,6 +103,11 @@ fn killed_under_load_a_server_that_syncs_has_all_it_acknowledged() {
 }
 
 #[test]
+fn killed_under_load_a_server_that_leaves_the_disk_to_the_system_has_all_it_acknowledged() {
+    a_kill_at_any_moment_loses_nothing_acknowledged(&["--durability", "none"]);
+}
+
+#[test]
 fn a_server_that_stops_and_one_that_is_killed_remember_every_byte() {
     for signal in ["TERM", "KILL"] {
         let mut herd = server(&[]);
