@@ -1,5 +1,5 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs sim fuzz mixes canary kills netns instructions instructions-record bench bench-quick bench-check \
+.PHONY: help herd test check fmt clippy docs sim fuzz mixes canary kills netns soak instructions instructions-record bench bench-quick bench-check \
 	bench-tools
 .DEFAULT_GOAL := help
 
@@ -52,6 +52,10 @@ canary: ## the tests of the program with everything logged, which must show no s
 
 kills: ## kill a server under load HERD_KILLS times and look for what it acknowledged
 	HERD_KILLS=$${HERD_KILLS:-200} cargo test --release --test memory killed -- --nocapture
+
+soak: ## measure a herd of HERD_SOAK records under stress: damage, partitions, restarts, bad company
+	ulimit -n $$(ulimit -Hn); \
+	HERD_SOAK=$${HERD_SOAK:-1000000} cargo test --release --package herd --test soak -- --nocapture --test-threads 1
 
 # The network namespace is the test's own, so that it cannot touch the network of the machine.
 netns: ## part, heal and join servers in network namespaces (needs root and iproute2)

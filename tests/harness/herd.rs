@@ -202,6 +202,14 @@ impl Herd {
         self.room.path().join("data").join(name)
     }
 
+    /// How much memory a server takes, in kilobytes; nothing where the system does not say it in /proc.
+    pub fn resident_kb(&self, name: &str) -> u64 {
+        let id = self.server(name).process.as_ref().expect("a running server").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+    }
+
     /// Sends a signal, named as `kill` names it.
     pub fn signal(&self, name: &str, signal: &str) {
         let id = self.server(name).process.as_ref().expect("a running server").id();

@@ -24,13 +24,18 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Tries until there is something to return, and panics with `what` was waited for when patience ends.
 ///
 /// The pause between two tries only spares the processor: no test depends on its length.
-pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, attempt)
+}
+
+/// The same for what takes longer.
+pub fn eventually_within<T>(patience: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = attempt() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        assert!(start.elapsed() < patience, "waited {patience:?} in vain until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
