@@ -5,7 +5,7 @@
 //! | [`Execute`] | session | store | the batch, with answers, and why it paused |
 //! | [`Find`] | session | store | nothing, once the search is over |
 //! | [`Recall`] | gate | store | a record line, if the client is known |
-//! | [`Near`] | session | places | JSON, unless that panicked |
+//! | [`Near`] | session | places | JSON for the first few queries, unless that panicked |
 //! | [`LinkUp`], [`LinkDown`] | peer, dialect | store | nothing |
 //! | [`Hear`] | peer, dialect, gate | store | nothing, once it was heard: back-pressure |
 //! | [`Take`] | peer, dialect | store | the bytes to write next |
@@ -26,6 +26,7 @@ use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
 use herd_core::dialect::gate::Overheard;
 use herd_core::link::Frame;
+use herd_core::places::Query;
 use herd_core::replica::{Counts, Load};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -85,18 +86,13 @@ pub struct Ask {
 #[rtype(result = "bool")]
 pub struct Answers;
 
-/// What is near a spot? The answer is JSON in the form of a Google Nearby Search, without a newline at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Message)]
-#[rtype(result = "Result<Vec<u8>, Panicked>")]
+/// What is near some spots? The answer is JSON in the form of a Google Nearby Search, without a newline at its end, for
+/// as many of the first as need no waiting, and at least for one.
+#[derive(Clone, Debug, PartialEq, Message)]
+#[rtype(result = "Result<Vec<Vec<u8>>, Panicked>")]
 pub struct Near {
-    /// Degrees north.
-    pub latitude: f64,
-    /// Degrees east.
-    pub longitude: f64,
-    /// How far to look, in metres.
-    pub radius_m: f64,
-    /// How many places at most.
-    pub bound: usize,
+    /// The spots, how far to look, and how many places at most: one query at least.
+    pub queries: Vec<Query>,
 }
 
 /// A link to a neighbour is there.

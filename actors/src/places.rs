@@ -83,6 +83,9 @@ pub struct PlacesActor {
 /// JSON, unless somebody panicked over the question: then it is nobody else's trouble.
 type Answer = Result<Vec<u8>, Panicked>;
 
+/// Answers that need no waiting are given as far as this many bytes, for the session that is to hold them.
+const ANSWERS_MAX: usize = 64 * 1024;
+
 /// What all questions share, also while they wait.
 struct Desk {
     chain: Chain,
@@ -139,14 +142,13 @@ impl Actor for PlacesActor {
 }
 
 impl Handler<Near> for PlacesActor {
-    type Result = Response<Answer>;
+    type Result = Response<Result<Vec<Vec<u8>>, Panicked>>;
 
-    fn handle(&mut self, near: Near, ctx: &mut Self::Context) -> Self::Result {
-        let Near { latitude, longitude, radius_m, bound } = near;
-        let query = Query { latitude, longitude, radius_m, bound };
-        if let Some(answer) = caught(|| self.desk.at_once(&query)).transpose() {
-            return Response::reply(answer);
-        }
+    fn handle(&mut self, Near { queries }: Near, ctx: &mut Self::Context) -> Self::Result {
+        let answers = caught(|| self.desk.at_once(&queries));
+        let Some(&query) = queries.first().filter(|_| answers.as_ref().is_ok_and(Vec::is_empty)) else {
+            return Response::reply(answers);
+        };
         let (waiter, answer) = oneshot::channel();
         let question = query.question();
         if self.flights.join(question, waiter) {
@@ -154,7 +156,7 @@ impl Handler<Near> for PlacesActor {
             let asking = caught_waiting(async move { desk.ask(&query).await }).into_actor(self);
             ctx.spawn(asking.map(move |answer, actor, _| actor.land(&question, &answer)));
         }
-        Response::fut(async move { answer.await.unwrap_or_else(|_| Ok(stopped())) })
+        Response::fut(async move { Ok(vec![answer.await.unwrap_or_else(|_| Ok(stopped()))?]) })
     }
 }
 
@@ -163,8 +165,20 @@ fn stopped() -> Vec<u8> {
 }
 
 impl Desk {
+    /// Answers the first queries as far as that takes no waiting, and until there is much to write.
+    fn at_once(&self, queries: &[Query]) -> Vec<Vec<u8>> {
+        let mut bytes = 0;
+        let mut has_room = |answer: &Vec<u8>| {
+            let had_room = bytes < ANSWERS_MAX;
+            bytes += answer.len();
+            had_room
+        };
+        let answers = queries.iter().map_while(|query| self.without_waiting(query));
+        answers.take_while(|answer| has_room(answer)).collect()
+    }
+
     /// Answers what takes no waiting: nothing wanted, or an index that is loaded and comes first.
-    fn at_once(&self, query: &Query) -> Option<Vec<u8>> {
+    fn without_waiting(&self, query: &Query) -> Option<Vec<u8>> {
         let first = self.chain.providers().first().copied().unwrap_or(Provider::None);
         if query.bound == 0 {
             return Some(envelope::empty(first, Status::ZeroResults, None));

@@ -12,7 +12,7 @@ use crate::panics::Panicked;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient, WrapFuture,
 };
-use herd_core::batch::{Batch, Nearby, Pause};
+use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
 use herd_core::limits::Limits;
 use herd_core::session::Session;
@@ -245,11 +245,11 @@ impl Talk {
                     let owes = !batch.output.is_empty();
                     self.meanwhile(&mut batch.output, owes, found).await??;
                 }
-                Pause::Places(nearby) => {
-                    let places = self.desk.near.send(near(nearby));
-                    let owes = has_more_than_a_line(&batch.output);
-                    let json = self.meanwhile(&mut batch.output, owes, places).await???;
-                    batch.add_places(&json);
+                Pause::Places => {
+                    self.add_places(&mut batch).await?;
+                    if batch.is_done() {
+                        break;
+                    }
                 }
             }
             if batch.output.len() >= OUTPUT_MAX {
@@ -260,6 +260,28 @@ impl Talk {
         self.lines += batch.lines();
         self.session.reuse(batch);
         Ok(())
+    }
+
+    /// Adds all places that a batch waits for, and writes what is ready while they are not.
+    async fn add_places(&mut self, batch: &mut Batch) -> Result<(), End> {
+        loop {
+            let queries = batch.wanted();
+            if queries.is_empty() {
+                return Ok(());
+            }
+            let places = self.desk.near.send(Near { queries });
+            let owes = has_more_than_a_line(&batch.output);
+            let answers = self.meanwhile(&mut batch.output, owes, places).await???;
+            if answers.is_empty() {
+                return Err(End::Gone);
+            }
+            for json in answers {
+                batch.add_places(&json);
+                if batch.output.len() >= OUTPUT_MAX {
+                    self.write(&mut batch.output).await?;
+                }
+            }
+        }
     }
 
     /// Waits for an answer; if it is not there at once and the client is owed others, it gets those first.
@@ -351,10 +373,6 @@ async fn read(socket: &mut Socket, buffer: &mut Vec<u8>, size: usize) -> io::Res
     socket.take(size as u64).read_buf(buffer).await
 }
 
-fn near(Nearby { latitude, longitude, radius_km, bound }: Nearby) -> Near {
-    Near { latitude, longitude, radius_m: radius_km * 1000.0, bound }
-}
-
 /// Every line in and out, at the finest level, under a target of its own.
 fn trace_lines(client: &str, direction: char, bytes: &[u8]) {
     if log_enabled!(target: "herd::wire", log::Level::Trace) {
@@ -370,6 +388,7 @@ mod tests {
     use crate::attendance::Attendance;
     use crate::testing::{NOON, answering, recording};
     use actix::{Addr, ResponseActFuture, ResponseFuture};
+    use herd_core::places::Query;
     use herd_core::replica::Replica;
     use std::cell::RefCell;
     use std::net::{IpAddr, Ipv4Addr};
@@ -419,7 +438,8 @@ mod tests {
     }
 
     fn bench() -> Bench {
-        bench_with(answering(|near: Near| Ok(format!("{{{}}}", near.radius_m).into_bytes())), 1 << 20)
+        let radius = |query: &Query| format!("{{{}}}", query.radius_m).into_bytes();
+        bench_with(answering(move |near: Near| Ok(near.queries.iter().map(radius).collect())), 1 << 20)
     }
 
     impl Bench {
@@ -494,6 +514,24 @@ mod tests {
         assert_eq!(answers, format!("{AT}{AT}{{500}}\n\n? end\n"));
     }
 
+    #[actix::test]
+    async fn places_of_several_lines_are_asked_for_together_and_come_in_their_order() {
+        let asked = Rc::<RefCell<Vec<usize>>>::default();
+        let kept = Rc::clone(&asked);
+        // Three answers come at once, and the others are asked for again.
+        let near = answering(move |near: Near| {
+            kept.borrow_mut().push(near.queries.len());
+            let json = |query: &Query| format!("{{{}}}", query.bound).into_bytes();
+            Ok(near.queries.iter().take(3).map(json).collect())
+        });
+        let each = |text: &dyn Fn(usize) -> String| (1..=5).map(text).collect::<Vec<_>>().concat();
+        let lines = each(&|bound| format!("WHATSAT kiwi 1 {bound}\n"));
+        let answers = bench_with(near, 1 << 20).say(&[IAMAT, lines.as_bytes(), b"end\n"].concat()).await;
+        let wanted = each(&|bound| format!("{AT}{{{bound}}}\n\n"));
+        assert_eq!(answers, format!("{AT}{wanted}? end\n"));
+        assert_eq!(*asked.borrow(), [5, 2]);
+    }
+
     /// Places that answer when a test says so.
     struct Slow(Rc<Notify>);
 
@@ -502,13 +540,13 @@ mod tests {
     }
 
     impl Handler<Near> for Slow {
-        type Result = ResponseFuture<Result<Vec<u8>, Panicked>>;
+        type Result = ResponseFuture<Result<Vec<Vec<u8>>, Panicked>>;
 
         fn handle(&mut self, _: Near, _: &mut Self::Context) -> Self::Result {
             let go = Rc::clone(&self.0);
             Box::pin(async move {
                 go.notified().await;
-                Ok(b"{}".to_vec())
+                Ok(vec![b"{}".to_vec()])
             })
         }
     }

@@ -124,10 +124,10 @@ impl Actor for Places {
 }
 
 impl Handler<Near> for Places {
-    type Result = Result<Vec<u8>, Panicked>;
+    type Result = Result<Vec<Vec<u8>>, Panicked>;
 
     fn handle(&mut self, _: Near, _: &mut Self::Context) -> Self::Result {
-        herd_actors::panics::caught(|| self.0.burn()).map(|()| b"{}".to_vec())
+        herd_actors::panics::caught(|| self.0.burn()).map(|()| vec![b"{}".to_vec()])
     }
 }
 

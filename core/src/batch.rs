@@ -2,7 +2,9 @@
 
 use crate::decimal::Nanos;
 use crate::line::fields;
+use crate::places::Query;
 use memchr::memchr;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// Whole lines of one client, and the answers to those that are done.
@@ -22,8 +24,32 @@ pub struct Batch {
     lines: u64,
     /// True once the herd was searched for the client that the next line asks about.
     pub(crate) searched: bool,
-    /// The answers so far, in order. Whoever writes them to the client empties this.
+    /// What was answered and is not in the output yet.
+    answers: Answers,
+    /// The answers so far, in order, up to the first that waits for places. Whoever writes them to the client empties
+    /// this.
     pub output: Vec<u8>,
+}
+
+/// Answers in the making: text, with gaps that places are put into.
+///
+/// What is near is asked for after the lines were executed, and for several lines at once: nothing that a later line
+/// does changes it.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// The text of all answers behind those that are in the output.
+    pub text: Vec<u8>,
+    /// How much of the text is in the output already.
+    shown: usize,
+    /// Where in the text places go, and which.
+    gaps: VecDeque<(usize, Query)>,
+}
+
+impl Answers {
+    /// Has the text go on behind the places that this query is about.
+    pub fn leave_gap(&mut self, query: Query) {
+        self.gaps.push_back((self.text.len(), query));
+    }
 }
 
 /// Why the execution of a batch stopped.
@@ -37,8 +63,8 @@ pub enum Pause {
         /// The client to search for.
         client: Vec<u8>,
     },
-    /// The output ends with an AT line that places must follow: add them, then go on.
-    Places(Nearby),
+    /// The output ends with an AT line that places must follow: add all that are [`Batch::wanted`], then go on.
+    Places,
 }
 
 /// A batch to execute among others.
@@ -52,21 +78,11 @@ pub struct Order {
     pub pause: Pause,
 }
 
-/// Which places a client asks for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Nearby {
-    /// Degrees north.
-    pub latitude: f64,
-    /// Degrees east.
-    pub longitude: f64,
-    /// How far to look, in kilometres.
-    pub radius_km: f64,
-    /// How many places at most.
-    pub bound: usize,
-}
-
 /// How many lines are looked at before the first of them is executed: enough to keep the memory busy.
 pub(crate) const GROUP: usize = 16;
+
+/// When so many answers wait for places, those come before any more lines are executed.
+const GAPS_MAX: usize = 16;
 
 /// A line of a batch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,12 +101,10 @@ pub(crate) struct Line<'a> {
 #[derive(Debug, PartialEq)]
 #[must_use]
 pub(crate) enum Step {
-    /// The line is done; its answer, if any, is in the output.
+    /// The line is done; its answer, if any, is among the answers.
     Next,
-    /// The line is done but for what the pause asks for.
-    NextAfter(Pause),
-    /// The line is to be executed again after the pause.
-    AgainAfter(Pause),
+    /// The line is to be executed again when the herd was searched for this client.
+    Search(Vec<u8>),
 }
 
 impl Batch {
@@ -126,10 +140,39 @@ impl Batch {
         fields(&self.input[self.next..]).nth(1).unwrap_or_default()
     }
 
-    /// Adds the places that a [`Pause::Places`] asked for: the JSON and two newlines, which end an answer.
+    /// True if every line is done, and every answer is in the output.
+    pub fn is_done(&self) -> bool {
+        self.next >= self.input.len() && self.answers.gaps.is_empty()
+    }
+
+    /// What the answers wait for, in their order.
+    pub fn wanted(&self) -> Vec<Query> {
+        self.answers.gaps.iter().map(|(_, query)| *query).collect()
+    }
+
+    /// Adds the places that are wanted first: the JSON and two newlines, which end an answer.
     pub fn add_places(&mut self, json: &[u8]) {
+        self.answers.gaps.pop_front();
         self.output.extend_from_slice(json);
         self.output.extend_from_slice(b"\n\n");
+        self.show();
+    }
+
+    /// Moves answers to the output, up to the first that waits for places.
+    fn show(&mut self) {
+        let Answers { text, shown, gaps } = &mut self.answers;
+        if self.output.is_empty() && *shown == 0 && gaps.is_empty() {
+            // Nearly always there are no gaps, and nothing is copied.
+            std::mem::swap(&mut self.output, text);
+            return;
+        }
+        let end = gaps.front().map_or(text.len(), |(at, _)| *at);
+        self.output.extend_from_slice(&text[*shown..end]);
+        *shown = end;
+        if gaps.is_empty() {
+            text.clear();
+            *shown = 0;
+        }
     }
 
     /// Executes group after group of lines until a line asks for a pause.
@@ -138,27 +181,34 @@ impl Batch {
     /// tells which line it came to, and what that one led to; those before it are done.
     pub(crate) fn run(
         &mut self,
-        mut execute: impl FnMut(&[Line<'_>], bool, &mut Vec<u8>) -> (usize, Step),
+        mut execute: impl FnMut(&[Line<'_>], bool, &mut Answers) -> (usize, Step),
     ) -> Pause {
-        while self.next < self.input.len() {
+        let pause = self.execute(&mut execute);
+        self.show();
+        pause
+    }
+
+    fn execute(
+        &mut self,
+        execute: &mut impl FnMut(&[Line<'_>], bool, &mut Answers) -> (usize, Step),
+    ) -> Pause {
+        while self.next < self.input.len() && self.answers.gaps.len() < GAPS_MAX {
             let mut lines = [Line::default(); GROUP];
             let count = look_ahead(&self.input, self.next, self.line_max, &mut lines);
-            let (at, step) = execute(&lines[..count], self.searched, &mut self.output);
+            let (at, step) = execute(&lines[..count], self.searched, &mut self.answers);
             let line = lines[at.min(count - 1)];
             self.lines += at as u64;
-            if let Step::AgainAfter(pause) = step {
+            if let Step::Search(client) = step {
                 self.next = line.start;
-                self.searched = true;
-                return pause;
+                // Those that were answered before are owed their places first; then the line asks again.
+                self.searched = self.answers.gaps.is_empty();
+                return if self.searched { Pause::Search { client } } else { Pause::Places };
             }
             self.searched = false;
             self.next = line.end;
             self.lines += 1;
-            if let Step::NextAfter(pause) = step {
-                return pause;
-            }
         }
-        Pause::Done
+        if self.answers.gaps.is_empty() { Pause::Done } else { Pause::Places }
     }
 }
 
@@ -192,12 +242,12 @@ mod tests {
     fn lines_of(input: &[u8], line_max: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
         let mut lines = Vec::new();
         let mut batch = Batch::new(input.to_vec(), line_max);
-        let pause = batch.run(|group, _, output| {
+        let pause = batch.run(|group, _, answers| {
             for line in group {
                 if line.is_whole {
                     lines.push(line.text.to_vec());
                 } else {
-                    print_invalid(line.text, output);
+                    print_invalid(line.text, &mut answers.text);
                 }
             }
             (group.len() - 1, Step::Next)
@@ -227,7 +277,7 @@ mod tests {
             batch.run(|lines, searched, _| {
                 let line = lines[0].text.to_vec();
                 seen.push((line.clone(), searched));
-                (0, if searched { Step::Next } else { Step::AgainAfter(Pause::Search { client: line }) })
+                (0, if searched { Step::Next } else { Step::Search(line) })
             })
         };
         assert_eq!(run(&mut batch), Pause::Search { client: b"a".to_vec() });
@@ -235,5 +285,68 @@ mod tests {
         assert_eq!(run(&mut batch), Pause::Done);
         let expected = [(b"a", false), (b"a", true), (b"b", false), (b"b", true)];
         assert_eq!(seen, expected.map(|(line, searched)| (line.to_vec(), searched)));
+    }
+
+    /// Executes lines of which those with a number want so many places, those with `?` a search, and the others nothing.
+    fn run(batch: &mut Batch) -> Pause {
+        batch.run(|lines, searched, answers| {
+            for (at, line) in lines.iter().enumerate() {
+                if line.text.starts_with(b"?") && !(searched && at == 0) {
+                    return (at, Step::Search(line.text.to_vec()));
+                }
+                answers.text.extend_from_slice(line.text);
+                if let Some(bound) = std::str::from_utf8(line.text).ok().and_then(|text| text.parse().ok()) {
+                    answers.leave_gap(Query { latitude: 0.0, longitude: 0.0, radius_m: 0.0, bound });
+                }
+            }
+            (lines.len() - 1, Step::Next)
+        })
+    }
+
+    fn bounds(batch: &Batch) -> Vec<usize> {
+        batch.wanted().iter().map(|query| query.bound).collect()
+    }
+
+    #[test]
+    fn answers_behind_one_that_waits_for_places_wait_with_it() {
+        let mut batch = Batch::new(b"a\n1\nb\n2\n3\nc".to_vec(), 5);
+        assert_eq!((run(&mut batch), bounds(&batch)), (Pause::Places, vec![1, 2, 3]));
+        assert_eq!(batch.output, b"a1");
+        batch.add_places(b"{}");
+        assert_eq!((&batch.output[..], bounds(&batch)), (&b"a1{}\n\nb2"[..], vec![2, 3]));
+        batch.output.clear();
+        batch.add_places(b"{}");
+        assert_eq!(batch.output, b"{}\n\n3");
+        assert!(!batch.is_done());
+        batch.add_places(b"{}");
+        assert_eq!(batch.output, b"{}\n\n3{}\n\nc");
+        assert!(batch.is_done());
+        assert_eq!((run(&mut batch), batch.lines()), (Pause::Done, 6));
+    }
+
+    #[test]
+    fn places_come_before_a_search_and_the_search_before_what_follows() {
+        let mut batch = Batch::new(b"1\n?x\n2\n".to_vec(), 5);
+        assert_eq!((run(&mut batch), bounds(&batch)), (Pause::Places, vec![1]));
+        batch.add_places(b"{}");
+        assert_eq!(run(&mut batch), Pause::Search { client: b"?x".to_vec() });
+        assert_eq!((run(&mut batch), bounds(&batch)), (Pause::Places, vec![2]));
+        batch.add_places(b"{}");
+        assert_eq!(batch.output, b"1{}\n\n?x2{}\n\n");
+        assert!(batch.is_done());
+    }
+
+    #[test]
+    fn no_more_lines_are_executed_while_many_answers_wait() {
+        let mut batch = Batch::new(b"7\n".repeat(1000), 5);
+        let mut rounds = 0;
+        while run(&mut batch) == Pause::Places {
+            assert!(batch.wanted().len() < GAPS_MAX + GROUP);
+            for _ in batch.wanted() {
+                batch.add_places(b"{}");
+            }
+            rounds += 1;
+        }
+        assert_eq!((batch.output, rounds), (b"7{}\n\n".repeat(1000), 63));
     }
 }

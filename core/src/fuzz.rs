@@ -35,14 +35,20 @@ const NOW: u64 = 1_520_023_935_182_837_383;
 /// Short enough that a fuzzer finds the edge.
 const LINE_MAX: usize = 64;
 
-/// However a client's bytes are cut into reads, the answers are the same, one to each line that is not blank.
+/// However a client's bytes are cut into reads, the answers are the same, one to each line that is not blank: a line,
+/// and after the line of a WHATSAT perhaps places and an empty line.
 pub fn client_lines(bytes: &[u8]) {
     let Some((&piece, bytes)) = bytes.split_first() else { return };
     let whole = answers(&[bytes]);
     let pieces: Vec<&[u8]> = bytes.chunks(usize::from(piece).max(1)).collect();
     assert_eq!(answers(&pieces), whole, "the answers depend on how the bytes came");
-    let said = |line: &&[u8]| line.len() > LINE_MAX + 1 || Command::parse(line) != Command::Blank;
-    let at_most = bytes.split(|&byte| byte == b'\n').filter(said).count();
+    let owed = |line: &[u8]| match Command::parse(line) {
+        _ if line.len() > LINE_MAX + 1 => 1,
+        Command::Blank => 0,
+        Command::Whatsat { .. } => 3,
+        Command::Iamat { .. } | Command::Invalid => 1,
+    };
+    let at_most: usize = bytes.split(|&byte| byte == b'\n').map(owed).sum();
     assert!(whole.split(|&byte| byte == b'\n').count() <= at_most + 1, "more answers than lines");
 }
 
@@ -62,9 +68,13 @@ fn answers(reads: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// Executes a batch to its end; nobody is found and nothing is near.
+/// Executes a batch to its end; nobody is found, and what is near is always the same.
 fn executed(replica: &mut Replica, mut batch: Batch, out: &mut Vec<u8>) -> Batch {
-    while replica.execute(&mut batch, NOW, 0, Uuid::nil()) != Pause::Done {}
+    while replica.execute(&mut batch, NOW, 0, Uuid::nil()) != Pause::Done {
+        for _ in batch.wanted() {
+            batch.add_places(b"{}");
+        }
+    }
     out.append(&mut batch.output);
     batch
 }

@@ -192,7 +192,7 @@ impl Replica {
             counts: &mut self.counts,
             news,
         };
-        batch.run(|lines, searched, out| clerk.execute(heard, lines, searched, out))
+        batch.run(|lines, searched, answers| clerk.execute(heard, lines, searched, answers))
     }
 
     /// Puts news of this server's own on its way to the disk and to the neighbours, and keeps the buffer.

@@ -108,9 +108,9 @@ mod tests {
         let mut session = Session::new(line_max);
         let mut out = Vec::new();
         let mut echo = |session: &mut Session, mut batch: Batch| {
-            let pause = batch.run(|lines, _, output| {
+            let pause = batch.run(|lines, _, answers| {
                 for line in lines {
-                    print_invalid(line.text, output);
+                    print_invalid(line.text, &mut answers.text);
                 }
                 (lines.len() - 1, Step::Next)
             });

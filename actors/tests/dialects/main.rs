@@ -9,6 +9,7 @@ use herd_actors::door::{Credentials, ask_status};
 use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
+use herd_actors::panics::Panicked;
 use herd_core::dialect::Dialect;
 use herd_core::limits::Limits;
 use prototype::{Prototype, Running};
@@ -81,7 +82,9 @@ fn reserve(hosts: &[&str]) -> Vec<String> {
 struct Nobody;
 
 fn near() -> Recipient<Near> {
-    Mocker::<Nobody>::mock(Box::new(|_, _| Box::new(Some(b"{}".to_vec())))).start().recipient()
+    Mocker::<Nobody>::mock(Box::new(|_, _| Box::new(Some(Ok::<_, Panicked>(vec![b"{}".to_vec()])))))
+        .start()
+        .recipient()
 }
 
 impl Herd {

@@ -8,7 +8,7 @@ use herd_actors::messages::Near;
 use herd_actors::panics::Panicked;
 use herd_actors::places::{PlacesActor, Settings};
 use herd_core::places::cache::Keep;
-use herd_core::places::{Key, Limits};
+use herd_core::places::{Key, Limits, Query};
 use serde_json::{Value, json};
 use stand_in::{AUTHORITY, Answer, StandIn, head, http, http_with};
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const KEY: &str = "AIza-very-s3cret";
 
-const LA: Near = Near { latitude: 34.06893, longitude: -118.445_127, radius_m: 10_000.0, bound: 2 };
+const LA: Query = Query { latitude: 34.06893, longitude: -118.445_127, radius_m: 10_000.0, bound: 2 };
 
 const GOOGLE: &str = r#"{"places": [
   {"id": "ChIJO5YQvoO8woARqW4uTaeGxJc", "types": ["university", "point_of_interest"], "formattedAddress": "Los Angeles, CA, USA",
@@ -50,8 +50,9 @@ fn start(settings: Settings) -> Recipient<Near> {
     PlacesActor::new(settings).start().recipient()
 }
 
-async fn ask(places: &Recipient<Near>, near: Near) -> Value {
-    let answer = places.send(near).await.unwrap().unwrap();
+async fn ask(places: &Recipient<Near>, query: Query) -> Value {
+    let mut answers = places.send(Near { queries: vec![query] }).await.unwrap().unwrap();
+    let answer = answers.pop().unwrap();
     assert!(!answer.windows(2).any(|pair| pair == b"\n\n") && answer.last() != Some(&b'\n'));
     let text = String::from_utf8(answer).unwrap();
     assert!(!text.contains(KEY), "{text}");
@@ -280,7 +281,7 @@ async fn places_that_are_turned_off_say_so() {
 #[actix::test]
 async fn a_bound_of_nothing_asks_nobody() {
     let stand_in = StandIn::start([http(200, GOOGLE)]);
-    let answer = ask(&start(settings("google", &stand_in.url())), Near { bound: 0, ..LA }).await;
+    let answer = ask(&start(settings("google", &stand_in.url())), Query { bound: 0, ..LA }).await;
     assert_eq!((names(&answer).len(), &answer["status"]), (0, &"ZERO_RESULTS".into()));
     assert!(stand_in.requests().is_empty());
 }
@@ -290,7 +291,7 @@ async fn equal_questions_at_once_share_one_request_and_nothing_of_googles_is_kep
     let stand_in = StandIn::start([http(200, GOOGLE)]);
     let places = start(settings("google", &stand_in.url()));
     let (a, b, other) =
-        tokio::join!(ask(&places, LA), ask(&places, LA), ask(&places, Near { bound: 1, ..LA }));
+        tokio::join!(ask(&places, LA), ask(&places, LA), ask(&places, Query { bound: 1, ..LA }));
     assert_eq!((&a, names(&other).len()), (&b, 1));
     assert_eq!(stand_in.requests().len(), 2);
     ask(&places, LA).await;
@@ -344,7 +345,7 @@ async fn more_requests_than_lanes_and_queue_go_to_the_next_provider() {
     let limits =
         Limits { in_flight_max: 1, queue_max: 1, deadline: Duration::from_secs(20), ..Limits::default() };
     let places = start(Settings { limits, ..settings("google,offline", &stand_in.url()) });
-    let near = |bound| Near { bound, ..LA };
+    let near = |bound| Query { bound, ..LA };
     let (first, second, third, ()) = tokio::join!(
         ask(&places, near(1)),
         async {
@@ -371,12 +372,25 @@ async fn more_requests_than_lanes_and_queue_go_to_the_next_provider() {
 }
 
 #[actix::test]
+async fn what_needs_no_waiting_is_answered_together_and_what_does_alone() {
+    let places = start(settings("offline", "http://127.0.0.1:9"));
+    let answered = async |count| {
+        let queries = vec![Query { radius_m: 50_000.0, bound: 20, ..LA }; count];
+        places.send(Near { queries }).await.unwrap().unwrap()
+    };
+    assert_eq!(answered(3).await.len(), 1, "the index is not loaded yet");
+    assert_eq!(answered(3).await.len(), 3);
+    let bytes: usize = answered(1000).await.iter().map(Vec::len).sum();
+    assert!((64 * 1024..72 * 1024).contains(&bytes), "{bytes}");
+}
+
+#[actix::test]
 async fn the_first_question_waits_for_the_index_and_the_next_does_not() {
     let places = start(settings("offline", ""));
-    let (a, b) = tokio::join!(ask(&places, LA), ask(&places, Near { radius_m: 50_000.0, bound: 20, ..LA }));
+    let (a, b) = tokio::join!(ask(&places, LA), ask(&places, Query { radius_m: 50_000.0, bound: 20, ..LA }));
     assert_eq!((names(&a).len(), names(&b).len()), (2, 20));
     assert!(a["html_attributions"][0].as_str().unwrap().contains("GeoNames"));
-    let sea = Near { latitude: 30.0, longitude: -40.0, ..LA };
+    let sea = Query { latitude: 30.0, longitude: -40.0, ..LA };
     assert_eq!(ask(&places, sea).await["status"], "ZERO_RESULTS");
 }
 
@@ -443,6 +457,6 @@ async fn a_question_that_panics_ends_alone() {
     let keep = Keep { time: Duration::MAX, number: 10 };
     let places = start(Settings { keep, ..settings("overpass", &stand_in.url()) });
     assert_eq!(ask(&places, LA).await["status"], "OK");
-    assert_eq!(places.send(LA).await.unwrap(), Err(Panicked));
-    assert_eq!(ask(&places, Near { bound: 0, ..LA }).await["status"], "ZERO_RESULTS");
+    assert_eq!(places.send(Near { queries: vec![LA] }).await.unwrap(), Err(Panicked));
+    assert_eq!(ask(&places, Query { bound: 0, ..LA }).await["status"], "ZERO_RESULTS");
 }

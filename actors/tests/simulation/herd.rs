@@ -341,10 +341,10 @@ impl Actor for Places {
 }
 
 impl Handler<Near> for Places {
-    type Result = Result<Vec<u8>, Panicked>;
+    type Result = Result<Vec<Vec<u8>>, Panicked>;
 
     fn handle(&mut self, _: Near, _: &mut Self::Context) -> Self::Result {
-        Ok(PLACES.into())
+        Ok(vec![PLACES.into()])
     }
 }
 

@@ -75,7 +75,7 @@ impl Memory {
                 Pause::Done => return,
                 // There is nobody to ask: executed again, the line is answered as unknown.
                 Pause::Search { .. } => {}
-                Pause::Places(_) => batch.add_places(b"{}"),
+                Pause::Places => batch.wanted().iter().for_each(|_| batch.add_places(b"{}")),
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use super::Counts;
 use crate::admission::Admission;
-use crate::batch::{GROUP, Line, Nearby, Pause, Step};
+use crate::batch::{Answers, GROUP, Line, Step};
 use crate::checkin::CheckIn;
 use crate::decimal::Nanos;
 use crate::line::{Command, print_invalid};
+use crate::places::Query;
 use crate::record::Record;
 use crate::store::{Hint, Learned, Store};
 use std::net::IpAddr;
@@ -43,29 +44,32 @@ impl Clerk<'_> {
         heard: Heard<'_>,
         lines: &[Line<'_>],
         searched: bool,
-        out: &mut Vec<u8>,
+        answers: &mut Answers,
     ) -> (usize, Step) {
         let mut commands = [Command::Blank; GROUP];
-        let count = read(lines, &mut commands);
+        let count = lines.len().min(GROUP);
+        for (command, line) in commands.iter_mut().zip(lines) {
+            *command = if line.is_whole { Command::parse(line.text) } else { Command::Invalid };
+        }
         let hints = self.store.hints(commands.each_ref().map(client), count);
         for (at, command) in commands[..count].iter().enumerate() {
             let step = match *command {
                 Command::Iamat(said) => {
                     let record = Record { said, received: heard.received, server: self.server };
                     if self.take(hints[at], &record, heard) {
-                        out.extend_from_slice(heard.voice);
-                        record.print_at_end(out);
+                        answers.text.extend_from_slice(heard.voice);
+                        record.print_at_end(&mut answers.text);
                     } else {
-                        print_invalid(lines[at].text, out);
+                        print_invalid(lines[at].text, &mut answers.text);
                     }
                     Step::Next
                 }
                 Command::Whatsat { client, radius_km, bound } => {
-                    self.tell(lines[at].text, client, radius_km, bound, searched && at == 0, out)
+                    self.tell(lines[at].text, client, radius_km, bound, searched && at == 0, answers)
                 }
                 Command::Blank => Step::Next,
                 Command::Invalid => {
-                    print_invalid(lines[at].text, out);
+                    print_invalid(lines[at].text, &mut answers.text);
                     Step::Next
                 }
             };
@@ -95,17 +99,18 @@ impl Clerk<'_> {
         radius_km: f64,
         bound: usize,
         searched: bool,
-        out: &mut Vec<u8>,
+        answers: &mut Answers,
     ) -> Step {
         if let Some(known) = self.store.find(client).and_then(|slot| self.store.record(slot)) {
-            known.print_at(out);
+            known.print_at(&mut answers.text);
             let (latitude, longitude) = known.degrees();
-            return Step::NextAfter(Pause::Places(Nearby { latitude, longitude, radius_km, bound }));
+            answers.leave_gap(Query { latitude, longitude, radius_m: radius_km * 1000.0, bound });
+            return Step::Next;
         }
         if !searched {
-            return Step::AgainAfter(Pause::Search { client: client.to_vec() });
+            return Step::Search(client.to_vec());
         }
-        print_invalid(line, out);
+        print_invalid(line, &mut answers.text);
         Step::Next
     }
 
@@ -141,19 +146,6 @@ impl Clerk<'_> {
         }
         learned == Learned::News
     }
-}
-
-/// Reads lines up to the first that asks, as what it leads to may take time; tells how many it read.
-fn read<'a>(lines: &[Line<'a>], commands: &mut [Command<'a>; GROUP]) -> usize {
-    let mut count = 0;
-    for (command, line) in commands.iter_mut().zip(lines) {
-        *command = if line.is_whole { Command::parse(line.text) } else { Command::Invalid };
-        count += 1;
-        if matches!(command, Command::Whatsat { .. }) {
-            break;
-        }
-    }
-    count
 }
 
 /// The client whose record a command needs.
