@@ -98,9 +98,10 @@ impl Index {
         let bound = if query.is_sane() { query.bound } else { 0 };
         let middle = on_sphere(query.latitude, query.longitude);
         let found = Vec::with_capacity(bound.min(20) + 1);
-        let mut search = Search { middle, bound, farthest: chord_2(query.radius_m), found };
+        let parts = Vec::with_capacity(64);
+        let mut search = Search { middle, bound, farthest: chord_2(query.radius_m), parts, found };
         if bound > 0 {
-            search.visit(self.tree.root());
+            search.look_into(self.tree.root());
         }
         search.found
     }
@@ -135,42 +136,48 @@ struct Search<'a> {
     bound: usize,
     /// How far a place may be to be of interest, as a squared chord.
     farthest: f64,
+    /// The parts of the tree that are still to be looked into, each with its distance as a squared chord.
+    parts: Vec<(f64, &'a ParentNode<Leaf>)>,
     /// The places found, by distance.
     found: Vec<(f64, &'a Entry)>,
 }
 
 impl<'a> Search<'a> {
-    /// Looks into the nearest child first, because what is found there makes the others uninteresting.
-    fn visit(&mut self, node: &'a ParentNode<Leaf>) {
-        let children = node.children();
-        let by_distance =
-            |a: &usize, b: &usize| self.distance_2(&children[*a]).total_cmp(&self.distance_2(&children[*b]));
-        let Some(first) = (0..children.len()).min_by(by_distance) else { return };
-        self.look_at(&children[first]);
-        let others = children.iter().enumerate().filter(|(number, _)| *number != first);
-        others.for_each(|(_, child)| self.look_at(child));
-    }
-
-    fn look_at(&mut self, node: &'a RTreeNode<Leaf>) {
-        let distance_2 = self.distance_2(node);
-        if distance_2 > self.farthest {
-            return;
-        }
-        match node {
-            RTreeNode::Parent(parent) => self.visit(parent),
-            RTreeNode::Leaf(leaf) => self.keep(distance_2, &leaf.data),
+    /// Looks into the nearer parts of the tree first, because what is found there makes the others uninteresting.
+    fn look_into(&mut self, root: &'a ParentNode<Leaf>) {
+        self.open(root);
+        while let Some((distance_2, part)) = self.parts.pop() {
+            // What was found meanwhile may be nearer than all that is in there.
+            if distance_2 <= self.farthest {
+                self.open(part);
+            }
         }
     }
 
-    fn distance_2(&self, node: &RTreeNode<Leaf>) -> f64 {
-        match node {
-            RTreeNode::Parent(parent) => parent.envelope().distance_2(&self.middle),
-            RTreeNode::Leaf(leaf) => leaf.distance_2(&self.middle),
+    /// Keeps the places of a part of the tree, and puts its own parts on the pile, the nearest on top.
+    fn open(&mut self, part: &'a ParentNode<Leaf>) {
+        let before = self.parts.len();
+        for child in part.children() {
+            match child {
+                RTreeNode::Leaf(leaf) => self.keep(leaf.distance_2(&self.middle), &leaf.data),
+                RTreeNode::Parent(part) => {
+                    let distance_2 = part.envelope().distance_2(&self.middle);
+                    if distance_2 <= self.farthest {
+                        self.parts.push((distance_2, part));
+                    }
+                }
+            }
         }
+        self.parts[before..].sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     }
 
     fn keep(&mut self, distance_2: f64, entry: &'a Entry) {
-        let at = self.found.partition_point(|(before, _)| *before <= distance_2);
+        if distance_2 > self.farthest {
+            return;
+        }
+        // Of places on one spot the one that was read first comes first, however the tree was walked.
+        let is_before = |(before, other): &(f64, &Entry)| (*before, other.start) < (distance_2, entry.start);
+        let at = self.found.partition_point(is_before);
         self.found.insert(at, (distance_2, entry));
         self.found.truncate(self.bound);
         if let (true, Some((last, _))) = (self.found.len() == self.bound, self.found.last()) {
@@ -283,6 +290,16 @@ mod tests {
             (34.01946, -118.49119, "There", "", TOWN),
         ])]);
         assert_eq!(names(&answer(&index, 34.01945, -118.49119, 0.0, 20)), ["Here"]);
+    }
+
+    #[test]
+    fn of_places_on_one_spot_the_first_of_the_list_come_first() {
+        let names: Vec<String> = (0..100).map(|number| format!("N{number}")).collect();
+        let places: Vec<_> = names.iter().map(|name| (1.0, 1.0, &name[..], "", TOWN)).collect();
+        let index = Index::new(vec![list(&places)]);
+        for bound in [1, 5, 20] {
+            assert_eq!(self::names(&answer(&index, 1.0, 1.0, 0.0, bound)), names[..bound]);
+        }
     }
 
     #[test]
