@@ -17,9 +17,11 @@ mod run;
 mod speech;
 mod system;
 mod tap;
+mod towns;
 
 use std::io;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use structopt::StructOpt;
@@ -28,9 +30,10 @@ use crate::crowd::{Crowd, Order};
 use crate::load::{Failure, Load, Until};
 use crate::options::{Drive, Options};
 use crate::process::Cores;
-use crate::redis::{Redis, Verb};
+use crate::redis::{AddTowns, Redis, SearchTowns, Verb};
 use crate::rivals::{bare, echo, naive, relay};
 use crate::speech::{Echo, Iamat, Speech};
+use crate::towns::{Settle, Towns, Whatsat};
 
 fn main() -> ExitCode {
     let done = match Options::from_args() {
@@ -52,17 +55,33 @@ fn main() -> ExitCode {
     }
 }
 
+/// Tells a server all that it will be asked about.
+fn tell(how: &Drive, speech: impl Speech + 'static, commands: usize) -> Result<(), Failure> {
+    let mut load = Load::connect(&how.to, 16, Box::new(speech))?;
+    load.closed(64, Until::Commands(commands as u64)).map(drop)
+}
+
 /// Loads one running server.
 fn drive(how: &Drive) -> Result<(), Failure> {
     let crowd = Crowd::new(how.clients, Order::AtRandom);
+    let towns = || Towns::new(how.clients as usize);
     let speech: Box<dyn Speech> = match how.speech.as_str() {
         "iamat" => Box::new(Iamat::new(&how.name, crowd)),
         "echo" => Box::new(Echo::new(crowd)),
         "set" => Box::new(Redis::new(Verb::Set, crowd)),
         "geoadd" => Box::new(Redis::new(Verb::GeoAdd, crowd)),
-        "geosearch" => Box::new(Redis::new(Verb::GeoSearch, crowd)),
+        "whatsat" => {
+            let towns = towns()?;
+            tell(how, Settle::new(&how.name, Rc::clone(&towns)), towns.people())?;
+            Box::new(Whatsat::new(&how.name, towns))
+        }
+        "geosearch" => {
+            let towns = towns()?;
+            tell(how, AddTowns::new(Rc::clone(&towns)), towns.len())?;
+            Box::new(SearchTowns::new(towns))
+        }
         other => {
-            let hint = format!("no speech {other:?}: say iamat, echo, set, geoadd or geosearch");
+            let hint = format!("no speech {other:?}: say iamat, whatsat, echo, set, geoadd or geosearch");
             return Err(io::Error::other(hint).into());
         }
     };

@@ -90,7 +90,7 @@ pub struct Drive {
     /// The server's name, which its replies must bear
     #[structopt(long, default_value = "Goloman")]
     pub name: String,
-    /// What to speak: iamat, echo, set, geoadd or geosearch
+    /// What to speak: iamat, whatsat, echo, set, geoadd or geosearch
     #[structopt(long, default_value = "iamat")]
     pub speech: String,
     /// Connections

@@ -9,6 +9,7 @@ pub mod durability;
 pub mod flood;
 pub mod latency;
 pub mod memory;
+pub mod places;
 
 /// One row of the table.
 pub struct Row {
@@ -38,6 +39,8 @@ pub const ROWS: &[Row] = &[
     Row { number: 14, title: "actor tax", measure: cost::actor_tax },
     Row { number: 15, title: "durability", measure: durability::durability },
     Row { number: 16, title: "more cores", measure: durability::more_cores },
+    Row { number: 17, title: "round trip of WHATSAT", measure: places::round_trip },
+    Row { number: 18, title: "WHATSAT 16×16", measure: places::pipelined_16 },
 ];
 
 /// Lets the systems take turns: in every run each is measured once, and each run begins with another.

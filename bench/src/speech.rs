@@ -26,7 +26,8 @@ pub struct Wrong {
 }
 
 impl Wrong {
-    fn new(command: &[u8], reply: &[u8], wanted: &'static str) -> Self {
+    /// Shows the beginning of both.
+    pub fn new(command: &[u8], reply: &[u8], wanted: &'static str) -> Self {
         let shown = |bytes: &[u8]| bytes[..bytes.len().min(160)].escape_ascii().to_string();
         Self { command: shown(command), reply: shown(reply), wanted }
     }
@@ -52,7 +53,8 @@ impl Iamat {
     }
 }
 
-const IAMAT: &[u8] = b"IAMAT ";
+/// How a report begins.
+pub const IAMAT: &[u8] = b"IAMAT ";
 const RIGHT_AT: &str = "AT, the server's name, a skew of nine decimals, and a copy of the fields";
 
 impl Speech for Iamat {
@@ -61,20 +63,24 @@ impl Speech for Iamat {
     }
 
     fn judge(&self, command: &[u8], input: &[u8]) -> Result<Option<usize>, Wrong> {
-        let wrong = || Wrong::new(command, first_line(input), RIGHT_AT);
         let fields = command.get(IAMAT.len()..).unwrap_or_default();
-        let opened = self.opening.len().min(input.len());
-        if input[..opened] != self.opening[..opened] {
-            return Err(wrong());
-        }
-        let Some(skew) = skew_length(&input[opened..]).map_err(|()| wrong())? else { return Ok(None) };
-        let copy = &input[opened + skew..];
-        let copied = fields.len().min(copy.len());
-        if copy[..copied] != fields[..copied] {
-            return Err(wrong());
-        }
-        Ok((copied == fields.len()).then_some(opened + skew + copied))
+        follows(&self.opening, fields, input).map_err(|()| Wrong::new(command, first_line(input), RIGHT_AT))
     }
+}
+
+/// Judges a reply of an opening, a skew, and bytes that are known beforehand.
+pub fn follows(opening: &[u8], known: &[u8], input: &[u8]) -> Result<Option<usize>, ()> {
+    let opened = opening.len().min(input.len());
+    if input[..opened] != opening[..opened] {
+        return Err(());
+    }
+    let Some(skew) = skew_length(&input[opened..])? else { return Ok(None) };
+    let copy = &input[opened + skew..];
+    let copied = known.len().min(copy.len());
+    if copy[..copied] != known[..copied] {
+        return Err(());
+    }
+    Ok((copied == known.len()).then_some(opened + skew + copied))
 }
 
 /// Appends one IAMAT line.

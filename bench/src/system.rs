@@ -113,7 +113,6 @@ impl Bench {
         let label = match verb {
             Verb::Set => "SET",
             Verb::GeoAdd => "GEOADD",
-            Verb::GeoSearch => "GEOSEARCH",
         };
         let address = free_address()?;
         let port = address.rsplit(':').next().unwrap_or_default();
@@ -192,6 +191,11 @@ impl System {
             Protocol::Echo => Box::new(Echo::new(crowd)),
             Protocol::Redis(verb) => Box::new(Redis::new(verb, crowd)),
         };
+        self.speak(connections, speech)
+    }
+
+    /// Connects the generator, which says what it is given.
+    pub fn speak(&self, connections: usize, speech: Box<dyn Speech>) -> Result<Load, Failure> {
         Load::connect(&self.address, connections, speech)
     }
 

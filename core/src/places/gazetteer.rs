@@ -96,6 +96,11 @@ impl Gazetteer {
         self.entries.is_empty()
     }
 
+    /// Returns where the places are, in the order in which they were added.
+    pub fn spots(&self) -> impl Iterator<Item = Spot> {
+        self.entries.iter().map(|entry| entry.spot)
+    }
+
     /// Adds a place.
     pub fn add(&mut self, place: &Place<'_>) -> Result<(), Unfit> {
         if place.name.is_empty() {
@@ -176,6 +181,7 @@ mod tests {
         }
         assert_eq!((list.len(), list.areas.words.len()), (2, 1));
         assert_eq!(list.name(&list.entries[1]), "Santa Monica");
+        assert!(list.spots().eq([place("").spot; 2]));
     }
 
     #[test]
