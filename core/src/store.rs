@@ -51,8 +51,6 @@ pub struct Store {
     sweep_at: Slot,
     /// How many slots are still to be looked at.
     sweep_left: usize,
-    /// True if of two records of a client the newer was received first.
-    has_crossed: bool,
 }
 
 /// A record in the store.
@@ -113,10 +111,7 @@ impl Store {
     fn replace_if_newer(&mut self, slot: u32, record: &Record<'_>) -> Learned {
         let is_to_be_taken =
             |age: Ordering| age.is_gt() || (age.is_lt() && faults::is_on(Fault::LastComeStays));
-        let known = self.records.received(slot).unwrap_or_default();
-        let age = self.records.replace_if(slot, record, self.horizon, is_to_be_taken);
-        self.has_crossed |= age == known.cmp(&record.received) && age.is_ne();
-        match age {
+        match self.records.replace_if(slot, record, self.horizon, is_to_be_taken) {
             Ordering::Equal => Learned::Known,
             age if is_to_be_taken(age) => {
                 if !faults::is_on(Fault::DigestMissesChanges) {
@@ -143,7 +138,7 @@ impl Store {
     /// When that expires, the older one is of use again to whoever told it or was told it.
     #[must_use]
     pub fn has_crossed(&mut self) -> bool {
-        std::mem::take(&mut self.has_crossed)
+        self.records.has_crossed()
     }
 
     /// True while there may be something that has expired and takes room.

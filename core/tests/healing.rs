@@ -441,6 +441,23 @@ fn servers_whose_clocks_differ_still_learn_what_is_new() {
     assert_eq!((pair.known(), pair.are_equal()), (vec![14, 14, 0], true));
 }
 
+#[test]
+fn a_full_store_that_expires_is_forgotten_in_brief_pieces() {
+    let mut pair = Herd::new(Limits { record_ttl_ms: Some(TTL_MS), ..Limits::default() });
+    pair.tell_at(0, 0..RECORDS, 0);
+    pair.set_clock(0, 1);
+    let mut most = 0;
+    while pair.replicas[0].has_work() {
+        let before = pair.counts()[0].expired;
+        pair.work(0);
+        most = most.max(pair.counts()[0].expired - before);
+    }
+    report("all expire", &mut pair);
+    println!("longest step {:?}", pair.steps.last());
+    assert_eq!((pair.counts()[0].expired, pair.replicas[0].store().len()), (RECORDS.into(), 0));
+    assert!(most < 1000, "{most} are forgotten at once");
+}
+
 /// A server remembered that a neighbour had told all it knew, and never asked for what had been older than its own record
 /// when that had expired: the newer by the client's time had been received first.
 #[test]

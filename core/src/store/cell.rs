@@ -63,6 +63,7 @@ impl Cell {
     }
 
     /// A record that another server's name has a number for; `None` if it does not fit.
+    #[inline]
     pub fn new(record: &Record<'_>, server: u16) -> Option<Self> {
         let mut client = [0; CLIENT_MAX];
         client.get_mut(..record.said.client.len())?.copy_from_slice(record.said.client);

@@ -20,6 +20,8 @@ pub struct Records {
     /// How many slots are free.
     frees: usize,
     names: Names,
+    /// True if of two records of a client the newer was received first.
+    has_crossed: bool,
     /// How long all record lines are together, with their ends.
     bytes: u64,
 }
@@ -99,8 +101,9 @@ impl Records {
     ) -> Ordering {
         let cell = self.pack(record);
         let Some(known) = self.cell(slot) else { return Ordering::Less };
-        let has_expired = known.received() < horizon;
-        let age = if has_expired { Ordering::Greater } else { self.compare(slot, &cell, record) };
+        let received = known.received();
+        let age = if received < horizon { Ordering::Greater } else { self.compare(slot, &cell, record) };
+        self.has_crossed |= if age.is_gt() { record.received < received } else { record.received > received };
         if is_to_be_taken(age) {
             self.replace(slot, cell, record);
         }
@@ -118,6 +121,11 @@ impl Records {
         } else if was_elsewhere {
             self.lines.remove(&slot);
         }
+    }
+
+    /// True if there were two records of a client of which the newer was received first, since this was last asked.
+    pub fn has_crossed(&mut self) -> bool {
+        std::mem::take(&mut self.has_crossed)
     }
 
     /// Compares a record, of which the cell is at hand, with the one in a slot by age.
