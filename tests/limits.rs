@@ -27,14 +27,29 @@ fn is_served(connection: &mut Client) -> bool {
 }
 
 #[test]
-fn one_address_has_so_many_connections_and_a_new_one_when_one_has_left() {
-    let herd = goloman(&["--sessions-per-address-max=2"]);
-    let (mut first, second) = (served(&herd), served(&herd));
-    assert!(!is_served(&mut herd.connect("Goloman")));
-    assert!(is_served(&mut first));
-    assert!(herd.log("Goloman").contains("refused: 2 from there are open"));
-    drop(second);
-    served(&herd);
+fn so_many_connections_are_open_in_all_and_from_one_address_and_a_new_one_when_one_has_left() {
+    for (option, reason) in [
+        ("--sessions-per-address-max=2", "refused: 2 from there are open"),
+        ("--sessions-max=2", "refused: 2 are open"),
+    ] {
+        let herd = goloman(&[option]);
+        let (mut first, second) = (served(&herd), served(&herd));
+        assert!(!is_served(&mut herd.connect("Goloman")));
+        assert!(is_served(&mut first));
+        assert!(herd.log("Goloman").contains(reason));
+        drop(second);
+        served(&herd);
+    }
+}
+
+#[test]
+fn a_line_at_the_limit_is_a_command_and_one_byte_more_is_none() {
+    let command = format!("IAMAT kiwi {HERE} 1520023934.918963997");
+    let herd = goloman(&[&format!("--line-max={}", command.len())]);
+    let mut connection = herd.connect("Goloman");
+    assert!(connection.ask(&command).starts_with("AT Goloman "));
+    assert_eq!(connection.ask(&format!("{command}0")), format!("? {command}"));
+    assert!(connection.ask(&command).starts_with("AT Goloman "));
 }
 
 #[test]

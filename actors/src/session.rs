@@ -572,6 +572,22 @@ mod tests {
     }
 
     #[actix::test]
+    async fn a_client_that_takes_its_answers_just_in_time_gets_all_and_one_that_does_not_is_cut_off() {
+        tokio::time::pause();
+        let limit_ms = Limits::default().write_stall_ms;
+        let line = b"read late\n";
+        for (wait_ms, is_in_time) in [(limit_ms - 2, true), (limit_ms + 2, false)] {
+            let mut bench = bench_with(answering(|_: Near| Ok(Vec::new())), line.len());
+            bench.client.write_all(line).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            let mut answer = Vec::new();
+            bench.client.shutdown().await.unwrap();
+            bench.client.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer.len() == line.len() + 2, is_in_time, "{answer:?}");
+        }
+    }
+
+    #[actix::test]
     async fn a_client_that_says_nothing_is_disconnected_when_its_time_is_up_and_not_before() {
         tokio::time::pause();
         let (mut bench, began) = (bench(), Instant::now());

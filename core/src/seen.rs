@@ -75,6 +75,26 @@ mod tests {
     }
 
     #[test]
+    fn a_generation_ends_when_it_is_full_and_not_before() {
+        let mut seen = Seen::new(2, 1000);
+        for (number, length) in [(1, 1), (2, 2), (3, 3), (4, 4), (5, 3)] {
+            assert!(seen.insert(Uuid::from_u128(number), 0));
+            assert_eq!(seen.len(), length);
+        }
+        assert!(!seen.insert(Uuid::from_u128(3), 0), "it is of the generation before");
+        assert!(seen.insert(Uuid::from_u128(2), 0), "it is of the one before that");
+    }
+
+    #[test]
+    fn a_generation_ends_when_its_time_is_up_and_not_before() {
+        let mut seen = Seen::new(10, 1000);
+        for (number, now_ms, length) in [(1, 999, 1), (2, 1000, 2), (3, 1999, 3), (4, 2000, 3)] {
+            assert!(seen.insert(Uuid::from_u128(number), now_ms));
+            assert_eq!(seen.len(), length, "{now_ms}");
+        }
+    }
+
+    #[test]
     fn a_uuid_is_remembered_for_at_least_one_generation_and_at_most_two() {
         let mut seen = Seen::new(10, 1000);
         assert!(seen.insert(Uuid::from_u128(1), 0));

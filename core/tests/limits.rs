@@ -107,6 +107,26 @@ fn so_many_searches_begin_in_a_second_and_one_more_finds_nothing() {
 }
 
 #[test]
+fn so_many_searches_are_under_way_and_one_more_finds_nothing_until_one_has_ended() {
+    let mut replica = goloman(&Limits { searches_max: 2, ..Limits::default() });
+    replica.link_up("Hands");
+    replica.link_up("Wilkes");
+    let uuid = |client: &str| Uuid::from_u128(u128::from(client.as_bytes()[0]));
+    let find = |replica: &mut Replica, client: &str| replica.find(client.as_bytes(), 0, uuid(client));
+    assert!(matches!(find(&mut replica, "a"), Finding::Search(_)));
+    // A neighbour's search that is passed on counts too.
+    let question = Frame::Which { uuid: uuid("b"), client: b"b".to_vec() };
+    replica.hear("Hands", question, 0, Uuid::from_u128(1));
+    assert_eq!(replica.load().searches, 2);
+    assert_eq!(find(&mut replica, "c"), Finding::Over);
+    for neighbour in ["Hands", "Wilkes"] {
+        replica.hear(neighbour, Frame::NotFound { uuid: uuid("a") }, 0, Uuid::from_u128(2));
+    }
+    assert_eq!((replica.ended(), replica.load().searches), (vec![uuid("a")], 1));
+    assert!(matches!(find(&mut replica, "c"), Finding::Search(_)));
+}
+
+#[test]
 fn what_was_kept_on_disk_is_remembered_though_the_limit_is_lower_now() {
     let mut replica = goloman(&Limits { records_max: 1, ..Limits::default() });
     for client in ["a", "b"] {
