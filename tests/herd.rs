@@ -6,6 +6,7 @@ use harness::{Client, Herd, eventually};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Barrier;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -423,6 +424,69 @@ fn sigterm_and_sigint_end_a_server_with_exit_code_zero() {
         assert_eq!(status.code(), Some(0), "{name} after {signal}: {status}");
     }
     assert_eq!(idle.rest(), Ok(Vec::new()), "who was connected sees the end");
+}
+
+/// Hands is stopped and takes no goodbye, a client takes no answers, and four others are in the middle of it.
+#[test]
+fn a_server_told_to_stop_in_bad_company_ends_in_time_and_keeps_all_and_tells_its_neighbours() {
+    let mut herd = Herd::new(&["Goloman", "Hands", "Welsh"], &[("Goloman", "Hands"), ("Goloman", "Welsh")]);
+    herd.start_all();
+    herd.wait_until_linked(&["Goloman", "Hands", "Welsh"]);
+    herd.signal("Hands", "STOP");
+    let mut deaf = herd.connect("Goloman");
+    let commands = format!("IAMAT deaf {HERE} 3\n").repeat(1000);
+    deaf.say_until_refused(commands.as_bytes(), Duration::from_millis(300), 256 * 1024 * 1024);
+    let (count, counted) = mpsc::channel();
+    let tellers: Vec<_> = (0..4)
+        .map(|number| {
+            let (connection, count) = (herd.connect("Goloman"), count.clone());
+            thread::spawn(move || tell_until_the_end(connection, number, &count))
+        })
+        .collect();
+    assert_eq!(counted.iter().take(200).count(), 200);
+    let began = Instant::now();
+    assert_eq!(herd.end("Goloman", "TERM").code(), Some(0));
+    let took = began.elapsed();
+    // The limit is 5 s; the rest is for a busy machine.
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    eventually("Welsh has heard the goodbye", || {
+        herd.log("Welsh").contains("link to Goloman down reason=bye").then_some(())
+    });
+    herd.signal("Hands", "KILL");
+    herd.signal("Welsh", "KILL");
+    herd.start("Goloman");
+    let mut connection = herd.connect("Goloman");
+    for (client, line) in tellers.into_iter().filter_map(|teller| teller.join().expect("a teller")) {
+        assert_eq!(connection.find(&client).as_ref(), Some(&line));
+    }
+}
+
+/// Tells a server again and again where one client is, until it hangs up; returns the last that was acknowledged.
+fn tell_until_the_end(mut connection: Client, number: usize, count: &Sender<()>) -> Option<(String, String)> {
+    let (client, mut last) = (format!("teller-{number}"), None);
+    for time in 1.. {
+        let said = connection.say(format!("IAMAT {client} {HERE} {time}\n"));
+        let Ok(mut line) = said.and_then(|()| connection.until(b"\n")) else { break };
+        line.pop();
+        last = Some((client.clone(), String::from_utf8(line).expect("an answer of text")));
+        // Nobody counts any more once there were enough.
+        let _ = count.send(());
+    }
+    last
+}
+
+#[test]
+fn a_second_signal_ends_a_server_at_once() {
+    let mut herd = Herd::one();
+    herd.server_mut("Goloman").options = vec!["--stop-ms=3600000".to_owned()];
+    herd.start("Goloman");
+    let mut deaf = herd.connect("Goloman");
+    let commands = format!("IAMAT deaf {HERE} 3\n").repeat(1000);
+    deaf.say_until_refused(commands.as_bytes(), Duration::from_millis(300), 256 * 1024 * 1024);
+    herd.signal("Goloman", "TERM");
+    eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
+    assert_eq!(herd.end("Goloman", "TERM").code(), Some(1));
+    assert!(herd.log("Goloman").contains("stopped at once, by a second SIGTERM"), "{}", herd.log("Goloman"));
 }
 
 #[test]

@@ -140,6 +140,26 @@ fn a_key_that_google_repeats_in_its_complaint_is_shown_to_nobody() {
     assert!(near.contains("is not valid") && stand_in.requests()[0].contains(KEY), "{near}");
 }
 
+#[test]
+fn a_server_told_to_stop_lets_an_answer_that_waits_for_google_out_and_takes_nobody_in() {
+    let barrier = Arc::new(Barrier::new(2));
+    let reply = [head(200, "", LEGACY.len()), LEGACY.into()].concat();
+    let stand_in = StandIn::start([Answer::SayAt(Arc::clone(&barrier), reply)]);
+    let url = stand_in.url();
+    let mut herd = started(&["--places", "google-legacy", "--places-url", &url, "--stop-ms", "60000"]);
+    let mut waiting = herd.connect("Goloman");
+    waiting.tell(KIWI, HERE, "1");
+    waiting.say(format!("WHATSAT {KIWI} 10 5\nIAMAT {KIWI} {HERE} 2\n")).expect("commands");
+    eventually("Google is asked", || (stand_in.requests().len() == 1).then_some(()));
+    herd.signal("Goloman", "TERM");
+    let address = herd.server("Goloman").clients.clone();
+    eventually("nobody is let in", || Client::connect(&address).is_err().then_some(()));
+    barrier.wait();
+    let rest = String::from_utf8(waiting.rest().expect("answers and an end")).expect("text");
+    assert!(rest.contains("google-legacy") && rest.trim_end().ends_with(" 2"), "{rest}");
+    assert_eq!(herd.wait_for_the_end("Goloman").code(), Some(0));
+}
+
 fn herd_program(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
     command.env_remove("GOOGLE_PLACES_API_KEY").env_remove("HERD_PLACES").args(arguments);

@@ -139,20 +139,24 @@ impl Node {
         self.neighbours.store.send(Dump).await.unwrap_or_default()
     }
 
-    /// Takes no more connections, lets sessions finish what they began and links say goodbye, for a limited time.
+    /// Takes no more connections, lets sessions finish what they began, has links say goodbye and the disk take all.
+    ///
+    /// A client that takes no answers or a neighbour that takes no goodbye must not keep the disk from its turn: each
+    /// has its share of a limited time.
     pub async fn stop(self) {
-        let limit = Duration::from_millis(self.neighbours.settings.limits.stop_ms);
+        let (limit, began) = (Duration::from_millis(self.neighbours.settings.limits.stop_ms), Instant::now());
+        let until = |tenths: u32| (limit / 10 * tenths).saturating_sub(began.elapsed());
         // An actor that cannot be told has ended already.
         self.listeners.iter().for_each(|listener| listener.do_send(Stop));
-        let stopping = async {
-            self.sessions.stop().await;
-            self.neighbours.stop().await;
-            // A store that is gone has ended the server already.
-            let _ = self.neighbours.store.send(Flush).await;
-        };
-        match timeout(limit, stopping).await {
-            Ok(()) => info!("server {} stopped", self.neighbours.settings.name),
-            Err(_) => warn!("server {} stopped before everybody had finished", self.neighbours.settings.name),
+        let sessions = timeout(until(8), self.sessions.stop()).await;
+        let links = timeout(until(9), self.neighbours.stop()).await;
+        // A store that is gone has ended the server already.
+        let flushed = timeout(until(10), self.neighbours.store.send(Flush)).await;
+        let name = &self.neighbours.settings.name;
+        if sessions.is_ok() && links.is_ok() && flushed.is_ok() {
+            info!("server {name} stopped");
+        } else {
+            warn!("server {name} stopped before everybody had finished");
         }
     }
 }
