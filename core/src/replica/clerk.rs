@@ -46,8 +46,22 @@ impl Clerk<'_> {
         searched: bool,
         answers: &mut Answers,
     ) -> (usize, Step) {
-        let mut commands = [Command::Blank; GROUP];
-        let count = lines.len().min(GROUP);
+        // For a line alone, room for a group would take longer to prepare than the line takes.
+        match lines {
+            [_] => self.execute_some::<1>(heard, lines, searched, answers),
+            _ => self.execute_some::<GROUP>(heard, lines, searched, answers),
+        }
+    }
+
+    fn execute_some<const N: usize>(
+        &mut self,
+        heard: Heard<'_>,
+        lines: &[Line<'_>],
+        searched: bool,
+        answers: &mut Answers,
+    ) -> (usize, Step) {
+        let mut commands = [Command::Blank; N];
+        let count = lines.len().min(N);
         for (command, line) in commands.iter_mut().zip(lines) {
             *command = if line.is_whole { Command::parse(line.text) } else { Command::Invalid };
         }
