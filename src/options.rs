@@ -258,6 +258,7 @@ macro_rules! flags {
 
 flags! {
     line_max: usize = 65_536, "BYTES", "HERD_LINE_MAX", "Longest line of a client";
+    workers: usize = 1, "N", "HERD_WORKERS", "Threads that talk to clients";
     sessions_max: usize = 10_000, "N", "HERD_SESSIONS_MAX", "Clients connected at once";
     sessions_per_address_max: usize = 10_000, "N", "HERD_SESSIONS_PER_ADDRESS_MAX", "Clients connected at once from one address";
     new_clients_per_s: u64 = 1_000_000, "N", "HERD_NEW_CLIENTS_PER_S", "Clients told for the first time in a second from one address";

@@ -28,11 +28,12 @@ fn is_served(connection: &mut Client) -> bool {
 
 #[test]
 fn so_many_connections_are_open_in_all_and_from_one_address_and_a_new_one_when_one_has_left() {
-    for (option, reason) in [
-        ("--sessions-per-address-max=2", "refused: 2 from there are open"),
-        ("--sessions-max=2", "refused: 2 are open"),
+    for (options, reason) in [
+        (&["--sessions-per-address-max=2"][..], "refused: 2 from there are open"),
+        (&["--sessions-max=2"], "refused: 2 are open"),
+        (&["--sessions-max=2", "--workers=2"], "refused: 2 are open"),
     ] {
-        let herd = goloman(&[option]);
+        let herd = goloman(options);
         let (mut first, second) = (served(&herd), served(&herd));
         assert!(!is_served(&mut herd.connect("Goloman")));
         assert!(is_served(&mut first));
@@ -50,6 +51,17 @@ fn a_line_at_the_limit_is_a_command_and_one_byte_more_is_none() {
     assert!(connection.ask(&command).starts_with("AT Goloman "));
     assert_eq!(connection.ask(&format!("{command}0")), format!("? {command}"));
     assert!(connection.ask(&command).starts_with("AT Goloman "));
+}
+
+#[test]
+fn sessions_on_several_threads_end_when_the_server_stops() {
+    let mut herd = goloman(&["--workers=3"]);
+    let sessions: Vec<Client> = (0..7).map(|_| served(&herd)).collect();
+    assert_eq!(herd.end("Goloman", "TERM").code(), Some(0));
+    for mut session in sessions {
+        assert_eq!(session.rest(), Ok(Vec::new()));
+    }
+    assert!(herd.log("Goloman").contains("server Goloman stopped\n"), "{}", herd.log("Goloman"));
 }
 
 #[test]

@@ -38,7 +38,12 @@ const MOST_FAILURES: usize = 20;
 
 /// Runs all cases of a file against a server of its own, and fails with what went wrong.
 fn hold(file: &str) {
+    hold_with(file, &[]);
+}
+
+fn hold_with(file: &str, options: &[&str]) {
     let mut herd = harness::Herd::one();
+    herd.server_mut("Goloman").options.extend(options.iter().map(|option| (*option).to_owned()));
     herd.start("Goloman");
     let address = &herd.server("Goloman").clients;
     let cases = cases_of(file);
@@ -80,6 +85,13 @@ fn times_are_exact() {
 #[test]
 fn whatsat_answers_with_the_at_line_and_places() {
     hold("whatsat.case");
+}
+
+#[test]
+fn sessions_on_threads_of_their_own_answer_the_same() {
+    for (file, _) in FILES {
+        hold_with(file, &["--workers", "2"]);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// How many are there.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,22 @@ struct Inner {
 pub struct Seat {
     among: Rc<Inner>,
     from: Option<IpAddr>,
+}
+
+/// A seat that is held from another thread; dropping this leaves.
+#[derive(Debug)]
+pub struct LentSeat(#[expect(dead_code, reason = "it is only held")] oneshot::Sender<()>);
+
+impl Seat {
+    /// Lets another thread hold the seat.
+    pub fn lend(self) -> LentSeat {
+        let (hold, end) = oneshot::channel();
+        actix_rt::spawn(async move {
+            let _ = end.await; // Nothing is ever said: what is waited for is that it cannot be.
+            drop(self);
+        });
+        LentSeat(hold)
+    }
 }
 
 /// Why there is no seat.
@@ -135,6 +151,17 @@ mod tests {
         let attendance = Attendance::default();
         drop(attendance.enter_from("10.0.0.1".parse().unwrap(), 1, 1).unwrap());
         assert!(attendance.0.by_network.borrow().is_empty());
+    }
+
+    #[actix::test]
+    async fn a_seat_may_be_held_from_another_thread() {
+        let attendance = Attendance::default();
+        let seat = attendance.enter(1).unwrap().lend();
+        tokio::task::yield_now().await;
+        assert!(attendance.enter(1).is_none());
+        std::thread::spawn(move || drop(seat));
+        attendance.emptied().await;
+        assert!(attendance.enter(1).is_some());
     }
 
     #[actix::test]

@@ -1,5 +1,6 @@
 //! Where sockets come from: real TCP, or whatever a test puts in its place.
 
+use std::any::Any;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -10,12 +11,32 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 /// A connection, real or simulated.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + Any {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + Any> Duplex for T {}
 
 /// A connection of any kind.
 pub type Socket = Box<dyn Duplex>;
+
+/// A connection on its way from one thread to another.
+pub struct Transit(io::Result<std::net::TcpStream>);
+
+impl Transit {
+    /// Takes a connection out of the event loop of this thread. What is not plain TCP stays, and comes back.
+    pub fn begin(socket: Socket) -> Result<Self, Socket> {
+        let is_tcp = (&*socket as &dyn Any).is::<TcpStream>();
+        if !is_tcp {
+            return Err(socket);
+        }
+        let stream = (socket as Box<dyn Any>).downcast::<TcpStream>();
+        Ok(Self(stream.map_err(|_| io::ErrorKind::Unsupported.into()).and_then(|stream| stream.into_std())))
+    }
+
+    /// Puts the connection into the event loop of this thread.
+    pub fn end(self) -> io::Result<Socket> {
+        Ok(Box::new(TcpStream::from_std(self.0?)?))
+    }
+}
 
 /// A step that may have to wait, on the thread where it began.
 pub type Step<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;

@@ -7,12 +7,13 @@ use crate::door::{Credentials, Shaken, greet, tell_status};
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
 use crate::messages::{Answers, Census, Count, Dump, Flush, Join, LinkDown, Near, Stop};
-use crate::net::{Incoming, Seams, Socket};
+use crate::net::{Incoming, Seams, Socket, Transit};
 use crate::panics::{OnPanic, Panicked};
 use crate::peer::{self, Ends, PeerActor};
 use crate::session::{self, SessionActor};
 use crate::store::StoreActor;
-use actix::{Actor, Addr, Recipient};
+use crate::workers::Workers;
+use actix::{Actor, Addr, ArbiterHandle, Recipient};
 use herd_core::handshake::{Hello, Purpose, Refusal, Secret};
 use herd_core::limits::Limits;
 use herd_core::replica::Replica;
@@ -200,6 +201,8 @@ struct Sessions {
     /// Where connections go first that may be a stranger's.
     gate: Rc<Gate>,
     limits: Limits,
+    /// Where they run.
+    workers: Workers,
     attendance: Attendance,
     /// Those that were started; those that have ended are swept out whenever the number has doubled.
     started: RefCell<Vec<Addr<SessionActor>>>,
@@ -225,6 +228,7 @@ impl Sessions {
             desk,
             gate,
             limits: limits.clone(),
+            workers: Workers::new(limits.workers),
             attendance: Attendance::default(),
             started: RefCell::default(),
             sweep_at: Cell::new(SWEEP_MIN),
@@ -254,13 +258,37 @@ impl Sessions {
     }
 
     fn start(&self, socket: Socket, from: SocketAddr, seat: Seat) {
-        let session = SessionActor::new(socket, from, self.desk.clone(), &self.limits, seat);
+        let session = match self.workers.next() {
+            None => self.start_here(socket, from, seat),
+            Some(worker) => match Transit::begin(socket) {
+                Ok(socket) => self.start_at(&worker, socket, from, seat),
+                Err(socket) => self.start_here(socket, from, seat),
+            },
+        };
         let mut started = self.started.borrow_mut();
         if started.len() >= self.sweep_at.get() {
             started.retain(Addr::connected);
             self.sweep_at.set(SWEEP_MIN.max(started.len() * 2));
         }
-        started.push(session.start());
+        started.push(session);
+    }
+
+    fn start_here(&self, socket: Socket, from: SocketAddr, seat: Seat) -> Addr<SessionActor> {
+        SessionActor::new(socket, from, self.desk.clone(), &self.limits, seat).start()
+    }
+
+    fn start_at(
+        &self,
+        worker: &ArbiterHandle,
+        socket: Transit,
+        from: SocketAddr,
+        seat: Seat,
+    ) -> Addr<SessionActor> {
+        let (desk, limits, seat) = (self.desk.clone(), self.limits.clone(), seat.lend());
+        SessionActor::start_in_arbiter(worker, move |_| match socket.end() {
+            Ok(socket) => SessionActor::new(socket, from, desk, &limits, seat),
+            Err(error) => SessionActor::lost(from, &error),
+        })
     }
 
     async fn stop(&self) {

@@ -5,7 +5,6 @@
 //! either: what one client can make a server hold is bounded. It ends when the client has hung up and has every
 //! answer, when it says no line or does not take its answers for too long, or when the store is gone.
 
-use crate::attendance::Seat;
 use crate::messages::{Execute, Executed, Find, Near, Stop};
 use crate::net::{Clock, Socket};
 use crate::panics::Panicked;
@@ -17,6 +16,7 @@ use herd_core::decimal::Nanos;
 use herd_core::limits::Limits;
 use herd_core::session::Session;
 use log::{info, log_enabled, trace, warn};
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -37,8 +37,8 @@ pub struct SessionActor {
     /// Who the client is, for the log.
     client: Rc<str>,
     stop: Rc<StopSign>,
-    /// Its place among the sessions of the server.
-    _seat: Seat,
+    /// Its seat among the sessions of the server, which is only held.
+    _seat: Box<dyn Any>,
 }
 
 /// Whom a session asks.
@@ -56,7 +56,7 @@ pub struct Desk {
 
 impl SessionActor {
     /// A session on a connection from a client, which holds `seat` as long as it lasts.
-    pub fn new(socket: Socket, client: SocketAddr, desk: Desk, limits: &Limits, seat: Seat) -> Self {
+    pub fn new(socket: Socket, client: SocketAddr, desk: Desk, limits: &Limits, seat: impl Any) -> Self {
         let from = client.ip();
         let client: Rc<str> = client.to_string().into();
         let talk = Talk {
@@ -71,7 +71,13 @@ impl SessionActor {
             read_size: READ_MIN.min(limits.in_flight_bytes),
             read_max: limits.in_flight_bytes,
         };
-        Self { talk: Some(talk), client, stop: Rc::default(), _seat: seat }
+        Self { talk: Some(talk), client, stop: Rc::default(), _seat: Box::new(seat) }
+    }
+
+    /// A session that ends at once, on a connection that was lost before it began.
+    pub fn lost(client: SocketAddr, error: &io::Error) -> Self {
+        warn!("session {client} could not begin: {error}");
+        Self { talk: None, client: client.to_string().into(), stop: Rc::default(), _seat: Box::new(()) }
     }
 }
 
@@ -79,7 +85,7 @@ impl Actor for SessionActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let Some(mut talk) = self.talk.take() else { return };
+        let Some(mut talk) = self.talk.take() else { return ctx.stop() };
         info!("session {} opened", self.client);
         let stop = Rc::clone(&self.stop);
         // A task of its own: this actor is woken to stop and at the end, and not for every command.

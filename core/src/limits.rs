@@ -5,6 +5,8 @@
 pub struct Limits {
     /// The longest line of a client, without its end. Longer lines are answered with their first bytes.
     pub line_max: usize,
+    /// Threads that talk to clients. With one, everything of a server is done on one thread.
+    pub workers: usize,
     /// Client connections open at once. One more is closed as soon as it is accepted.
     pub sessions_max: usize,
     /// Client connections open at once from one address; IPv6 addresses count by the 64 bits of their network. One more
@@ -96,6 +98,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             line_max: 64 * 1024,
+            workers: 1,
             sessions_max: 10_000,
             sessions_per_address_max: 10_000,
             new_clients_per_s: 1_000_000,
