@@ -275,6 +275,11 @@ flags! {
     seen_max: usize = 65_536, "N", "HERD_SEEN_MAX", "Updates remembered as seen, twice over";
     seen_ms: u64 = 60_000, "MS", "HERD_SEEN_MS", "How long an update is remembered as seen, at least";
     ring_bytes: usize = 8_388_608, "BYTES", "HERD_RING_BYTES", "Recent updates kept for links";
+    announce_ms: u64 = 50, "MS", "HERD_ANNOUNCE_MS", "Delay before neighbours hear what others send them";
+    pull_ms: u64 = 100, "MS", "HERD_PULL_MS", "How long an update that a neighbour has may fail to come";
+    recall_ms: u64 = 2_000, "MS", "HERD_RECALL_MS", "How long updates are kept that neighbours may ask for";
+    missing_max: usize = 16_384, "N", "HERD_MISSING_MAX", "Updates waited for that neighbours have";
+    sources_max: usize = 1_024, "N", "HERD_SOURCES_MAX", "Servers whose updates go along trees of their own";
     outbox_bytes: usize = 1_048_576, "BYTES", "HERD_OUTBOX_BYTES", "Questions and answers waiting for one link";
     chunk_bytes: usize = 65_536, "BYTES", "HERD_CHUNK_BYTES", "The most that a link writes at once";
     frame_bytes: usize = 16_777_216, "BYTES", "HERD_FRAME_BYTES", "The largest frame taken from a neighbour";

@@ -24,7 +24,7 @@ use herd_core::decimal::Nanos;
 use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::{Dialect, gps, speech};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Span};
+use herd_core::link::{Frame, Inbox, Span, Vocabulary};
 use herd_core::record::Record;
 use herd_core::redial::Backoff;
 use log::{debug, info, trace, warn};
@@ -188,7 +188,11 @@ impl DialectActor {
         self.turn(State::Here);
         self.spare = Some(socket);
         // A store that is gone is found out when it is asked what there is to say.
-        self.desk.link_up.do_send(LinkUp { link: self.link(), flood: ctx.address().recipient() });
+        self.desk.link_up.do_send(LinkUp {
+            link: self.link(),
+            vocabulary: Vocabulary::Plain,
+            flood: ctx.address().recipient(),
+        });
         self.ask_for_all();
         self.take(ctx);
     }

@@ -7,6 +7,7 @@ use crate::net::{Dice, Network, Seams, Socket};
 use crate::tls::{self, Guest, Tls};
 use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, Purpose, Refusal, Secret};
 use herd_core::limits::Limits;
+use herd_core::link::Vocabulary;
 use herd_core::status::Report;
 use std::fmt;
 use std::io;
@@ -29,6 +30,8 @@ pub struct Shaken {
     pub socket: Socket,
     /// Bytes that came right behind the handshake.
     pub rest: Vec<u8>,
+    /// What the other side may be told.
+    pub vocabulary: Vocabulary,
 }
 
 impl fmt::Debug for Shaken {
@@ -83,13 +86,14 @@ pub async fn call(
         }
         door.say(&line).await?;
         let answer = door.hear().await?;
-        let proof = door.or_refuse(dialler.challenged(&answer)).await?;
+        let (proof, vocabulary) = door.or_refuse(dialler.challenged(&answer)).await?;
         door.say(&proof).await?;
         let welcome = door.hear().await?;
-        door.or_refuse(dialler.welcomed(&welcome)).await
+        door.or_refuse(dialler.welcomed(&welcome)).await?;
+        Ok(vocabulary)
     };
-    within(limits.handshake_ms, shaking).await?;
-    Ok(door.shaken())
+    let vocabulary = within(limits.handshake_ms, shaking).await?;
+    Ok(door.shaken(vocabulary))
 }
 
 /// Opens to a caller: says who it is, once it has proved what it must and `admit` has nothing against it.
@@ -112,10 +116,10 @@ pub async fn greet(
         let proof = door.hear().await?;
         let welcome = door.or_refuse(acceptor.proved(&proof)).await?;
         door.say(welcome).await?;
-        Ok(acceptor.hello)
+        Ok(acceptor)
     };
     match within(limits.handshake_ms, shaking).await {
-        Ok(hello) => Ok((hello, door.shaken())),
+        Ok(Acceptor { hello, vocabulary, .. }) => Ok((hello, door.shaken(vocabulary))),
         Err(failure) => {
             door.linger().await;
             Err(failure)
@@ -145,7 +149,7 @@ pub async fn ask_status(
     limits: &Limits,
 ) -> Result<Report, NoLink> {
     let hello = Hello { purpose: Purpose::Status, from: "-".to_owned(), to: name.to_owned() };
-    let Shaken { socket, rest: mut report } =
+    let Shaken { socket, rest: mut report, .. } =
         call(&*seams.network, address, &hello, credentials, &seams.dice, limits).await?;
     let mut socket = socket.take(REPORT_MAX);
     in_time(limits.handshake_ms, socket.read_to_end(&mut report)).await.map_err(NoLink::Broken)?;
@@ -289,8 +293,8 @@ impl Door {
         }
     }
 
-    fn shaken(self) -> Shaken {
-        Shaken { socket: self.socket, rest: self.heard }
+    fn shaken(self, vocabulary: Vocabulary) -> Shaken {
+        Shaken { socket: self.socket, rest: self.heard, vocabulary }
     }
 }
 

@@ -25,7 +25,7 @@ use actix::{Message, MessageResponse, Recipient};
 use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
 use herd_core::dialect::gate::Overheard;
-use herd_core::link::Frame;
+use herd_core::link::{Frame, Vocabulary};
 use herd_core::places::Query;
 use herd_core::replica::{Counts, Load};
 use std::sync::Arc;
@@ -101,6 +101,8 @@ pub struct Near {
 pub struct LinkUp {
     /// The neighbour's name.
     pub link: Arc<str>,
+    /// What the neighbour may be told.
+    pub vocabulary: Vocabulary,
     /// Where to ring when there is something to [`Take`].
     pub flood: Recipient<Flood>,
 }

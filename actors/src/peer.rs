@@ -193,7 +193,11 @@ impl PeerActor {
         info!("link to {} up made={made:?}", self.there);
         self.last_failure.clear();
         // A store that is gone is found out by the reader and the writer, which ask it and wait.
-        self.desk.link_up.do_send(LinkUp { link: Arc::clone(&self.there), flood: ctx.address().recipient() });
+        self.desk.link_up.do_send(LinkUp {
+            link: Arc::clone(&self.there),
+            vocabulary: shaken.vocabulary,
+            flood: ctx.address().recipient(),
+        });
         self.link = Some(self.talk(shaken, made, ctx));
     }
 
@@ -211,7 +215,7 @@ impl PeerActor {
         }
     }
 
-    fn talk(&self, Shaken { socket, rest }: Shaken, made: Made, ctx: &mut Context<Self>) -> Link {
+    fn talk(&self, Shaken { socket, rest, .. }: Shaken, made: Made, ctx: &mut Context<Self>) -> Link {
         let bell = Rc::new(Bell::default());
         let (from, to) = tokio::io::split(socket);
         let link = Arc::clone(&self.there);
@@ -472,7 +476,7 @@ mod tests {
     use crate::door::greet;
     use crate::testing::{Switchboard, answering, counting, recording, seams};
     use actix::Addr;
-    use herd_core::link::Update;
+    use herd_core::link::{Update, Vocabulary};
     use tokio::io::DuplexStream;
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
     use uuid::Uuid;
@@ -555,7 +559,7 @@ mod tests {
 
     fn join() -> (Join, DuplexStream) {
         let (near, far) = tokio::io::duplex(1 << 20);
-        (Join(Shaken { socket: Box::new(near), rest: Vec::new() }), far)
+        (Join(Shaken { socket: Box::new(near), rest: Vec::new(), vocabulary: Vocabulary::Plain }), far)
     }
 
     #[actix::test]

@@ -15,7 +15,7 @@ use crate::messages::{
 };
 use crate::net::{Abort, Clock, Dice};
 use crate::panics::OnPanic;
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture, SpawnHandle};
 use herd_core::replica::{Finding, Replica};
 use keeper::Keeper;
 use log::{debug, warn};
@@ -36,8 +36,8 @@ pub struct StoreActor {
     doorbells: BTreeMap<Arc<str>, Recipient<Flood>>,
     /// Sessions that wait for the end of a search.
     waiting: HashMap<Uuid, Vec<oneshot::Sender<()>>>,
-    /// True while a timer runs for the next search to be given up.
-    timed: bool,
+    /// The timer for what is to be done next though nothing happens, and when that is in the replica's milliseconds.
+    timer: Option<(u64, SpawnHandle)>,
     /// True while a timer runs for the next piece of the replica's work.
     works: bool,
     /// What the time of day is, by which records expire.
@@ -71,7 +71,7 @@ impl StoreActor {
             turn: Turn::default(),
             doorbells: BTreeMap::new(),
             waiting: HashMap::new(),
-            timed: false,
+            timer: None,
             works: false,
             clock,
             began: Instant::now(),
@@ -94,7 +94,7 @@ impl StoreActor {
     /// Does what follows from whatever the replica was just told.
     fn follow_up(&mut self, ctx: &mut Context<Self>) {
         self.work(ctx);
-        for link in self.replica.bells() {
+        for link in self.replica.bells(self.now_ms()) {
             if let Some(flood) = self.doorbells.get(link.as_str()) {
                 // A doorbell that nobody hears belongs to a peer that is gone and takes nothing any more.
                 flood.do_send(Flood);
@@ -106,7 +106,7 @@ impl StoreActor {
             }
         }
         self.warn_of_refusals();
-        self.time_searches(ctx);
+        self.time(ctx);
     }
 
     /// Works for the healing a little at a time, and lets everybody else have a turn in between.
@@ -156,15 +156,23 @@ impl StoreActor {
         }
     }
 
-    fn time_searches(&mut self, ctx: &mut Context<Self>) {
-        let Some(deadline_ms) = self.replica.deadline_ms().filter(|_| !self.timed) else { return };
-        self.timed = true;
-        let delay = Duration::from_millis(deadline_ms.saturating_sub(self.now_ms()));
-        ctx.run_later(delay, |store, ctx| {
-            store.timed = false;
+    /// Sees to it that what is to be done at a time is done, and not much before: a timer that runs out too early does
+    /// no harm, and many a deadline is put off again and again.
+    fn time(&mut self, ctx: &mut Context<Self>) {
+        let Some(deadline_ms) = self.replica.deadline_ms() else { return };
+        match self.timer {
+            Some((at_ms, _)) if at_ms <= deadline_ms => return,
+            Some((_, later)) => drop(ctx.cancel_future(later)),
+            None => {}
+        }
+        // As short as a timer can be, even for what is late: everybody else has a turn before.
+        let delay = Duration::from_millis(deadline_ms.saturating_sub(self.now_ms()).max(1));
+        let timer = ctx.run_later(delay, |store, ctx| {
+            store.timer = None;
             store.replica.expire(store.now_ms());
             store.follow_up(ctx);
         });
+        self.timer = Some((deadline_ms, timer));
     }
 }
 
@@ -235,8 +243,8 @@ impl Handler<Recall> for StoreActor {
 impl Handler<LinkUp> for StoreActor {
     type Result = ();
 
-    fn handle(&mut self, LinkUp { link, flood }: LinkUp, ctx: &mut Self::Context) {
-        self.replica.link_up(&link);
+    fn handle(&mut self, LinkUp { link, vocabulary, flood }: LinkUp, ctx: &mut Self::Context) {
+        self.replica.link_up(&link, vocabulary);
         self.doorbells.insert(link, flood);
         self.follow_up(ctx);
     }
@@ -272,8 +280,9 @@ impl Handler<Take> for StoreActor {
     type Result = Vec<u8>;
 
     fn handle(&mut self, Take { link, mut chunk }: Take, ctx: &mut Self::Context) -> Vec<u8> {
-        self.replica.take(&link, &mut chunk);
+        self.replica.take(&link, self.now_ms(), &mut chunk);
         self.work(ctx);
+        self.time(ctx);
         chunk
     }
 }
@@ -322,7 +331,7 @@ mod tests {
     use actix::Addr;
     use herd_core::batch::{Batch, Pause};
     use herd_core::limits::Limits;
-    use herd_core::link::{Frame, Inbox, Span, Update};
+    use herd_core::link::{Frame, Inbox, Span, Update, Vocabulary};
     use tokio::sync::mpsc::UnboundedReceiver;
 
     fn store() -> Addr<StoreActor> {
@@ -336,7 +345,7 @@ mod tests {
     /// Brings a link up that has taken all there was; its doorbell is returned.
     async fn link(store: &Addr<StoreActor>, name: &str) -> UnboundedReceiver<Flood> {
         let (flood, bell) = recording();
-        store.send(LinkUp { link: name.into(), flood }).await.unwrap();
+        store.send(LinkUp { link: name.into(), vocabulary: Vocabulary::Trees, flood }).await.unwrap();
         while !take(store, name).await.is_empty() {}
         bell
     }
@@ -398,7 +407,7 @@ mod tests {
         assert_eq!(wilkes.recv().await, Some(Flood));
         assert_eq!(take(&store, "Wilkes").await, std::slice::from_ref(&news));
         assert_eq!(take(&store, "Hands").await, []);
-        assert!(hands.try_recv().is_ok(), "a bell may ring for what turns out to be nothing");
+        assert!(hands.try_recv().is_err());
         hear(&store, "Wilkes", news).await;
         assert_eq!(take(&store, "Hands").await, []);
     }
@@ -408,7 +417,7 @@ mod tests {
         let store = store();
         let _ = execute(&store, "IAMAT kiwi +1-2 3\nIAMAT plum +1-2 3\n").await;
         let (flood, mut bell) = recording();
-        store.send(LinkUp { link: "Hands".into(), flood }).await.unwrap();
+        store.send(LinkUp { link: "Hands".into(), vocabulary: Vocabulary::Trees, flood }).await.unwrap();
         assert!(matches!(take(&store, "Hands").await[..], [Frame::Digest { root: 1.. }]));
         assert_eq!(take(&store, "Hands").await, []);
         hear(&store, "Hands", Frame::AskRecords { spans: vec![Span::ALL] }).await;

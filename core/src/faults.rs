@@ -31,6 +31,10 @@ pub enum Fault {
     EndlessRing,
     /// Nobody compares digests but when a link begins or fell out of the ring.
     NoRegularDigests,
+    /// A link that brings what came already is not told so.
+    NoPruning,
+    /// What was announced and did not come is not asked for.
+    NoPulling,
     /// A record that replaces another leaves the digest as it was.
     DigestMissesChanges,
     /// A record that has expired is taken when it is told.

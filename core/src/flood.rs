@@ -1,11 +1,14 @@
 //! Telling the neighbours: one ring of recent updates that all links share, with a cursor for each.
 //!
 //! A link takes what it can write when it can write it. A slow neighbour therefore costs a cursor and no queue;
-//! with one that falls out of the ring digests are compared again ([`crate::healing`]).
+//! with one that falls out of the ring digests are compared again ([`crate::healing`]). A link that is not part of an
+//! update's tree ([`crate::tree`]) takes its UUID instead, and says those a little later, all at once. What was so
+//! announced stays in the ring for a while, for neighbours whom it fails to reach.
 
 use crate::faults::{self, Fault};
 use crate::limits::Limits;
-use crate::link::{Frame, Update};
+use crate::link::{Frame, Route, UUIDS_MAX, Update, Vocabulary};
+use crate::tree::{Arrival, Source, Trees, Way};
 use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
 
@@ -17,21 +20,36 @@ pub struct Flood {
     ring_length: usize,
     /// The number of the first entry in the ring; entries are numbered from 0 for ever.
     first: u64,
+    /// The number behind the last entry of which anybody was told.
+    told: u64,
     links: BTreeMap<String, Link>,
+    trees: Trees,
+    /// The way that was made last.
+    last_way: Way,
     ring_bytes: usize,
     outbox_bytes: usize,
+    announce_ms: u64,
+    recall_ms: u64,
 }
 
 /// One update in the ring.
 #[derive(Debug)]
 struct Entry {
-    /// The link it came by, which need not be told.
-    from: Option<String>,
+    /// Which link need not be told, along which tree it goes and how far it has come.
+    arrival: Arrival,
     update: Update,
+    /// True once a neighbour was told that it is here, and may ask for it.
+    is_announced: bool,
 }
 
-/// An update of this server's own does not grow beyond this, in bytes, while nobody has taken it.
+/// An update of this server's own does not grow beyond this, in bytes, while nobody was told of it.
 const GROWTH_MAX: usize = 16 * 1024;
+
+/// The most updates that a neighbour may have asked for and not been sent yet. What it asks for beyond is not sent.
+const RECALLED_MAX: usize = 4096;
+
+/// The most updates that are to be announced over one link, which takes none. Of one more the first is left to digests.
+const ANNOUNCED_MAX: usize = 16_384;
 
 /// Whether what a link took is all that was for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +64,18 @@ pub enum Taken {
 /// What one link is still to be sent.
 #[derive(Debug)]
 struct Link {
+    way: Way,
+    vocabulary: Vocabulary,
     /// The number of the next entry of the ring.
     cursor: u64,
+    /// The number behind the last entry that the link is to carry, and not just to announce.
+    due: u64,
+    /// Updates to announce.
+    uuids: VecDeque<Uuid>,
+    /// Since when there is something to announce.
+    announces_since_ms: Option<u64>,
+    /// The numbers of entries that the neighbour has asked for.
+    recalled: VecDeque<u64>,
     /// Searches and answers for this link alone.
     outbox: VecDeque<Vec<u8>>,
     outbox_length: usize,
@@ -56,32 +84,44 @@ struct Link {
 }
 
 impl Flood {
-    /// Nothing on its way, to nobody.
-    pub fn new(limits: &Limits) -> Self {
+    /// Nothing on its way from a server of a name, to nobody.
+    pub fn new(here: &str, limits: &Limits) -> Self {
         Self {
             ring: VecDeque::new(),
             ring_length: 0,
             first: 0,
+            told: 0,
             links: BTreeMap::new(),
+            trees: Trees::new(here, limits.sources_max),
+            last_way: Way::HERE,
             ring_bytes: limits.ring_bytes,
             outbox_bytes: limits.outbox_bytes,
+            announce_ms: limits.announce_ms,
+            recall_ms: limits.recall_ms,
         }
     }
 
     /// Begins to tell a neighbour what is news from now on.
-    pub fn link_up(&mut self, name: &str) {
-        let link = Link { cursor: self.end(), outbox: VecDeque::new(), outbox_length: 0, waits: false };
-        self.links.insert(name.to_owned(), link);
+    pub fn link_up(&mut self, name: &str, vocabulary: Vocabulary) {
+        self.link_down(name);
+        self.last_way.0 += 1;
+        self.told = self.end(); // What grew on would not reach this link.
+        self.links.insert(name.to_owned(), Link::new(self.last_way, vocabulary, self.end()));
     }
 
-    /// Forgets a neighbour that cannot be told, and with the last of them what there was to tell.
-    pub fn link_down(&mut self, name: &str) {
-        self.links.remove(name);
+    /// Forgets a neighbour that cannot be told, and with the last of them what there was to tell. Updates that came by
+    /// that link are to come by the others now.
+    pub fn link_down(&mut self, name: &str) -> Option<Way> {
+        let way = self.links.remove(name)?.way;
         if self.links.is_empty() {
             self.first = self.end();
             self.ring_length = 0;
             self.ring.clear();
         }
+        for source in self.trees.lose(way) {
+            self.graft_all(source, way);
+        }
+        Some(way)
     }
 
     /// True if there is anybody to tell.
@@ -94,35 +134,57 @@ impl Flood {
         self.links.keys().map(String::as_str)
     }
 
-    /// Puts record lines of this server's own on their way to every neighbour, under a fresh UUID; false if they went
-    /// into the update before them instead, because nobody has taken that yet.
-    pub fn say(&mut self, fresh: Uuid, lines: &[u8]) -> bool {
+    /// The way that the link to a neighbour is.
+    pub fn way(&self, name: &str) -> Option<Way> {
+        self.links.get(name).map(|link| link.way)
+    }
+
+    /// How an update came over a link, or began here.
+    pub fn arrival(&mut self, name: &str, route: Option<&Route>, now_ms: u64) -> Arrival {
+        let way = self.way(name).unwrap_or(Way::HERE);
+        let source = route.and_then(|route| self.trees.source(&route.source));
+        Arrival { way, source, hops: route.map_or(0, |route| route.hops), at_ms: now_ms }
+    }
+
+    /// Puts record lines of this server's own on their way to every neighbour, under a fresh UUID. Tells the number of
+    /// their entry; none if they went into the update before them, because nobody was told of that yet.
+    pub fn say(&mut self, fresh: Uuid, lines: &[u8], now_ms: u64) -> Option<u64> {
         let end = self.end();
-        let is_untaken = self.links.values().all(|link| link.cursor < end);
+        let is_untold = self.told < end;
         let has_room = self.ring_length + lines.len() <= self.ring_bytes;
-        if let Some(Entry { from: None, update }) = self.ring.back_mut()
-            && is_untaken
+        let is_own = |entry: &&mut Entry| Arrival { at_ms: 0, ..entry.arrival } == Arrival::here(0);
+        if let Some(Entry { update, .. }) = self.ring.back_mut().filter(is_own)
+            && is_untold
             && has_room
             && update.len() + lines.len() <= GROWTH_MAX
         {
             update.append(lines);
             self.ring_length += lines.len();
-            return false;
+            return None;
         }
-        self.push(None, Update::new(fresh, lines));
-        true
+        self.push(Arrival::here(now_ms), Update::new(fresh, lines))
     }
 
-    /// Puts an update on its way to every neighbour but the one it came from.
-    pub fn push(&mut self, from: Option<&str>, update: Update) {
+    /// Puts an update on its way to every neighbour but the one it came from. Tells the number of its entry.
+    pub fn push(&mut self, arrival: Arrival, update: Update) -> Option<u64> {
         if self.links.is_empty() || faults::is_on(Fault::NoFlood) {
-            return;
+            return None;
         }
-        self.ring_length += update.len();
-        self.ring.push_back(Entry { from: from.map(str::to_owned), update });
+        let number = self.end();
+        let mut entry = Entry { arrival, update, is_announced: false };
+        for link in self.links.values_mut() {
+            if link.carries(&arrival, &self.trees) {
+                link.due = number + 1;
+            } else if link.cursor == number {
+                link.pass(&mut entry);
+            }
+        }
+        self.ring_length += entry.update.len();
+        self.ring.push_back(entry);
         while self.ring_length > self.ring_bytes && !faults::is_on(Fault::EndlessRing) {
             self.drop_oldest();
         }
+        Some(number)
     }
 
     fn drop_oldest(&mut self) {
@@ -132,47 +194,135 @@ impl Flood {
         }
     }
 
-    /// Drops what every link has taken.
-    fn drop_taken(&mut self) {
-        let taken = self.links.values().map(|link| link.cursor).min().unwrap_or_default();
-        while self.first < taken && !self.ring.is_empty() && !faults::is_on(Fault::EndlessRing) {
+    /// Drops what every link has taken, and nobody is to ask for any more.
+    pub fn drop_taken(&mut self, now_ms: u64) {
+        let taken = self.taken();
+        while self.first < taken
+            && let Some(Entry { arrival, is_announced, .. }) = self.ring.front()
+            && (!is_announced || arrival.at_ms + self.recall_ms <= now_ms)
+            && !faults::is_on(Fault::EndlessRing)
+        {
             self.drop_oldest();
         }
+    }
+
+    /// The number behind the last entry that every link has taken.
+    fn taken(&self) -> u64 {
+        self.links.values().map(|link| link.cursor).min().unwrap_or_default()
     }
 
     /// Puts a frame on its way to one neighbour; false if that has no link or too much is waiting for it.
     #[must_use]
     pub fn tell(&mut self, name: &str, frame: &Frame) -> bool {
         let Some(link) = self.links.get_mut(name) else { return false };
-        let bytes = frame.to_bytes();
-        if link.outbox_length + bytes.len() > self.outbox_bytes {
-            return false;
+        link.tell(frame, self.outbox_bytes)
+    }
+
+    /// Puts a frame on its way over a link; false if that is gone or too much is waiting for it.
+    fn tell_over(&mut self, way: Way, frame: &Frame) -> bool {
+        let link = self.links.values_mut().find(|link| link.way == way);
+        link.is_some_and(|link| link.tell(frame, self.outbox_bytes))
+    }
+
+    /// Notes an update that came first over a link, and whether that was asked for it because it failed to come.
+    pub fn came(&mut self, arrival: &Arrival, is_pulled: bool) {
+        let Some(source) = arrival.source else { return };
+        if is_pulled {
+            self.trees.pulled(arrival);
+            self.graft(source, arrival.way);
         }
-        link.outbox_length += bytes.len();
-        link.outbox.push_back(bytes);
-        true
+        for way in self.trees.came(arrival) {
+            self.graft(source, way);
+        }
+    }
+
+    /// Notes an update that came again.
+    pub fn came_again(&mut self, first: &Arrival, again: &Arrival) {
+        let is_there = first.way == Way::HERE || self.links.values().any(|link| link.way == first.way);
+        if is_there && let Some((source, way)) = again.source.zip(self.trees.came_again(first, again)) {
+            let frame = Frame::Prune { source: self.trees.name(source).to_owned() };
+            let _ = self.tell_over(way, &frame); // Without room it goes on bringing updates, and is told again.
+        }
+    }
+
+    fn graft(&mut self, source: Source, way: Way) {
+        let frame = Frame::Graft { source: self.trees.name(source).to_owned() };
+        let _ = self.tell_over(way, &frame); // Without room updates fail to come, are pulled, and it is told again.
+    }
+
+    /// Grafts every link but one.
+    fn graft_all(&mut self, source: Source, but: Way) {
+        let knowing =
+            self.links.values().filter(|link| link.vocabulary == Vocabulary::Trees && link.way != but);
+        for way in knowing.map(|link| link.way).collect::<Vec<_>>() {
+            self.graft(source, way);
+        }
+    }
+
+    /// Asks for updates over links.
+    pub fn pull(&mut self, mut wanted: Vec<(Way, Uuid)>) {
+        wanted.sort_by_key(|&(way, _)| way);
+        for wanted in wanted.chunk_by(|(one, _), (other, _)| one == other) {
+            for some in wanted.chunks(UUIDS_MAX) {
+                let frame = Frame::Want { uuids: some.iter().map(|&(_, uuid)| uuid).collect() };
+                let _ = self.tell_over(some[0].0, &frame); // The next that has it is asked in a while.
+            }
+        }
+    }
+
+    /// Hears that a neighbour does not want the updates of a source.
+    pub fn hear_prune(&mut self, name: &str, source: &str) {
+        if let Some(way) = self.way(name) {
+            self.trees.hear_prune(source, way);
+        }
+    }
+
+    /// Hears that a neighbour wants the updates of a source.
+    pub fn hear_graft(&mut self, name: &str, source: &str) {
+        if let Some(way) = self.way(name)
+            && let Some(source) = self.trees.hear_graft(source, way)
+        {
+            self.graft_all(source, way);
+        }
+    }
+
+    /// Hears that a neighbour misses an update; false if it is no more in the ring.
+    #[must_use]
+    pub fn hear_want(&mut self, name: &str, number: u64) -> bool {
+        let is_here = (self.first..self.end()).contains(&number);
+        if is_here
+            && let Some(link) = self.links.get_mut(name)
+            && link.recalled.len() < RECALLED_MAX
+        {
+            link.recalled.push_back(number);
+        }
+        is_here
     }
 
     /// Appends what a link is to write next, until there are about `bytes_max` bytes.
-    pub fn take(&mut self, name: &str, bytes_max: usize, out: &mut Vec<u8>) -> Taken {
+    pub fn take(&mut self, name: &str, bytes_max: usize, now_ms: u64, out: &mut Vec<u8>) -> Taken {
         let end = self.end();
         let Some(link) = self.links.get_mut(name) else { return Taken::AllOfIt };
         let mut taken = Taken::AllOfIt;
         if link.cursor < self.first {
             let is_mended = !faults::is_on(Fault::NoResync);
             link.cursor = if is_mended { end } else { self.first };
+            self.told = end;
             taken = if is_mended { Taken::NotAll } else { Taken::AllOfIt };
         }
+        let ring = &mut Ring { entries: &mut self.ring, first: self.first, trees: &self.trees };
         link.take_outbox(bytes_max, out);
-        while link.cursor < end && out.len() < bytes_max {
-            let at = usize::try_from(link.cursor - self.first).unwrap_or(usize::MAX);
-            link.cursor += 1;
-            match self.ring.get(at) {
-                Some(entry) if entry.is_for(name) => entry.update.print(out),
-                _ => {}
-            }
+        if !link.take_recalled(ring, bytes_max, out) {
+            taken = Taken::NotAll;
         }
-        self.drop_taken();
+        if link.take_ring(ring, bytes_max, out) {
+            self.told = self.told.max(link.cursor);
+        }
+        if link.announces(now_ms, self.announce_ms) {
+            link.announce(bytes_max, out);
+            self.told = end;
+        }
+        self.drop_taken(now_ms);
         taken
     }
 
@@ -185,9 +335,14 @@ impl Flood {
 
     /// The neighbours that took everything and now have more to take, also of what others say there is; each is
     /// named once, until it takes again.
-    pub fn bells(&mut self, has_more: impl Fn(&str) -> bool) -> Vec<String> {
-        let end = self.end();
-        let rings = |link: &Link| link.cursor < end || !link.outbox.is_empty();
+    pub fn bells(&mut self, now_ms: u64, has_more: impl Fn(&str) -> bool) -> Vec<String> {
+        let (first, announce_ms) = (self.first, self.announce_ms);
+        let rings = |link: &Link| {
+            link.cursor < link.due.max(first)
+                || !link.outbox.is_empty()
+                || !link.recalled.is_empty()
+                || link.announces(now_ms, announce_ms)
+        };
         let named =
             self.links.iter_mut().filter(|(name, link)| link.waits && (rings(link) || has_more(name)));
         named
@@ -196,6 +351,21 @@ impl Flood {
                 name.clone()
             })
             .collect()
+    }
+
+    /// When the next link is to be told though nothing happens, or what was announced is to be dropped.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let waiting = self.links.values().filter(|link| link.waits);
+        let announced = waiting.filter_map(|link| Some(link.announces_since_ms? + self.announce_ms)).min();
+        let is_kept = self.taken() == self.end() && !faults::is_on(Fault::EndlessRing);
+        let newest = self.ring.back().filter(|_| is_kept);
+        let forgotten = newest.map(|entry| entry.arrival.at_ms + self.recall_ms);
+        announced.into_iter().chain(forgotten).min()
+    }
+
+    /// How many updates are to be announced over the link over which most are.
+    pub fn announcements(&self) -> usize {
+        self.links.values().map(|link| link.uuids.len()).max().unwrap_or_default()
     }
 
     /// How many bytes the ring holds.
@@ -208,20 +378,82 @@ impl Flood {
         self.links.values().map(|link| link.outbox_length).max().unwrap_or_default()
     }
 
+    /// How many servers are known with which updates begin.
+    pub fn sources(&self) -> usize {
+        self.trees.len()
+    }
+
     /// The number of the entry that comes next.
     fn end(&self) -> u64 {
         self.first + self.ring.len() as u64
     }
 }
 
-impl Entry {
-    /// True for every neighbour but the one it came from.
-    fn is_for(&self, name: &str) -> bool {
-        self.from.as_deref() != Some(name) || faults::is_on(Fault::FloodsBack)
+/// The ring while a link takes from it.
+struct Ring<'a> {
+    entries: &'a mut VecDeque<Entry>,
+    first: u64,
+    trees: &'a Trees,
+}
+
+impl Ring<'_> {
+    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+}
+
+impl Arrival {
+    /// True for every link but the one it came by.
+    fn is_for(&self, way: Way) -> bool {
+        self.way != way || faults::is_on(Fault::FloodsBack)
     }
 }
 
 impl Link {
+    fn new(way: Way, vocabulary: Vocabulary, cursor: u64) -> Self {
+        Self {
+            way,
+            vocabulary,
+            cursor,
+            due: cursor,
+            uuids: VecDeque::new(),
+            announces_since_ms: None,
+            recalled: VecDeque::new(),
+            outbox: VecDeque::new(),
+            outbox_length: 0,
+            waits: false,
+        }
+    }
+
+    fn tell(&mut self, frame: &Frame, outbox_bytes: usize) -> bool {
+        let bytes = frame.to_bytes();
+        let has_room = self.outbox_length + bytes.len() <= outbox_bytes;
+        if has_room {
+            self.outbox_length += bytes.len();
+            self.outbox.push_back(bytes);
+        }
+        has_room
+    }
+
+    /// True if an update goes over this link, and is not just announced or known at its other end.
+    fn carries(&self, arrival: &Arrival, trees: &Trees) -> bool {
+        let is_in_tree = || arrival.source.is_none_or(|source| trees.carries(source, self.way));
+        arrival.is_for(self.way) && (self.vocabulary == Vocabulary::Plain || is_in_tree())
+    }
+
+    /// Goes past an entry that this link does not carry.
+    fn pass(&mut self, entry: &mut Entry) {
+        self.cursor += 1;
+        if entry.arrival.is_for(self.way) {
+            entry.is_announced = true;
+            if self.uuids.len() >= ANNOUNCED_MAX {
+                self.uuids.pop_front();
+            }
+            self.uuids.push_back(entry.update.uuid);
+            self.announces_since_ms.get_or_insert(entry.arrival.at_ms);
+        }
+    }
+
     fn take_outbox(&mut self, bytes_max: usize, out: &mut Vec<u8>) {
         while out.len() < bytes_max
             && let Some(frame) = self.outbox.pop_front()
@@ -229,6 +461,61 @@ impl Link {
             self.outbox_length -= frame.len();
             out.extend_from_slice(&frame);
         }
+    }
+
+    /// Appends what the neighbour asked for; false if some of it fell out of the ring since.
+    fn take_recalled(&mut self, ring: &mut Ring<'_>, bytes_max: usize, out: &mut Vec<u8>) -> bool {
+        let mut is_all = true;
+        while out.len() < bytes_max
+            && let Some(number) = self.recalled.pop_front()
+        {
+            let trees = ring.trees;
+            match ring.entry(number) {
+                Some(entry) => entry.print(self.vocabulary, trees, out),
+                None => is_all = false,
+            }
+        }
+        is_all
+    }
+
+    /// Appends what is to go over this link; true if anything is.
+    fn take_ring(&mut self, ring: &mut Ring<'_>, bytes_max: usize, out: &mut Vec<u8>) -> bool {
+        let trees = ring.trees;
+        let length = out.len();
+        while out.len() < bytes_max
+            && let Some(entry) = ring.entry(self.cursor)
+        {
+            if self.carries(&entry.arrival, trees) {
+                self.cursor += 1;
+                entry.print(self.vocabulary, trees, out);
+            } else {
+                self.pass(entry);
+            }
+        }
+        out.len() > length
+    }
+
+    /// True if it is time to announce.
+    fn announces(&self, now_ms: u64, announce_ms: u64) -> bool {
+        self.announces_since_ms.is_some_and(|since_ms| now_ms >= since_ms + announce_ms)
+    }
+
+    fn announce(&mut self, bytes_max: usize, out: &mut Vec<u8>) {
+        while out.len() < bytes_max && !self.uuids.is_empty() {
+            let some = self.uuids.len().min(UUIDS_MAX);
+            Frame::Have { uuids: self.uuids.drain(..some).collect() }.print(out);
+        }
+        if self.uuids.is_empty() {
+            self.announces_since_ms = None;
+        }
+    }
+}
+
+impl Entry {
+    fn print(&self, vocabulary: Vocabulary, trees: &Trees, out: &mut Vec<u8>) {
+        let source = self.arrival.source.filter(|_| vocabulary == Vocabulary::Trees);
+        let route = source.map(|source| (trees.name(source), self.arrival.hops.saturating_add(1)));
+        self.update.print_along(route, out);
     }
 }
 
@@ -240,9 +527,9 @@ mod tests {
 
     fn flood(ring_bytes: usize, links: &[&str]) -> Flood {
         let limits = Limits { ring_bytes, outbox_bytes: 100, ..Limits::default() };
-        let mut flood = Flood::new(&limits);
+        let mut flood = Flood::new("Goloman", &limits);
         for link in links {
-            flood.link_up(link);
+            flood.link_up(link, Vocabulary::Plain);
             assert_eq!(taken(&mut flood, link), "");
         }
         flood
@@ -252,9 +539,13 @@ mod tests {
         Update::new(Uuid::from_u128(number), format!("k{number} +1-2 3 4 A\n").as_bytes())
     }
 
+    fn from(flood: &Flood, link: &str) -> Arrival {
+        Arrival { way: flood.way(link).unwrap(), ..Arrival::here(0) }
+    }
+
     fn taken(flood: &mut Flood, link: &str) -> String {
         let mut out = Vec::new();
-        let _ = flood.take(link, CHUNK, &mut out);
+        let _ = flood.take(link, CHUNK, 0, &mut out);
         flood.wait(link, out.is_empty());
         String::from_utf8(out).unwrap()
     }
@@ -262,7 +553,7 @@ mod tests {
     #[test]
     fn an_update_goes_to_every_neighbour_but_the_one_it_came_by() {
         let mut flood = flood(1000, &["a", "b", "c"]);
-        flood.push(Some("b"), update(1));
+        let _ = flood.push(from(&flood, "b"), update(1));
         assert!(taken(&mut flood, "a").ends_with("k1 +1-2 3 4 A\n"));
         assert_eq!(taken(&mut flood, "b"), "");
         assert!(taken(&mut flood, "c").ends_with("k1 +1-2 3 4 A\n"));
@@ -272,23 +563,23 @@ mod tests {
     #[test]
     fn a_neighbour_that_took_everything_is_called_once_when_there_is_more() {
         let mut flood = flood(1000, &["a"]);
-        assert!(flood.bells(|_| false).is_empty());
-        flood.push(None, update(1));
-        assert_eq!(flood.bells(|_| false), ["a"]);
-        flood.push(None, update(2));
-        assert!(flood.bells(|_| false).is_empty());
+        assert!(flood.bells(0, |_| false).is_empty());
+        let _ = flood.push(Arrival::here(0), update(1));
+        assert_eq!(flood.bells(0, |_| false), ["a"]);
+        let _ = flood.push(Arrival::here(0), update(2));
+        assert!(flood.bells(0, |_| false).is_empty());
         assert_ne!(taken(&mut flood, "a"), "");
-        assert!(flood.bells(|_| false).is_empty());
+        assert!(flood.bells(0, |_| false).is_empty());
     }
 
     #[test]
     fn what_nobody_has_taken_goes_together_under_one_uuid() {
         let mut flood = flood(1000, &["a", "b"]);
-        assert!(flood.say(Uuid::from_u128(1), b"k1 +1-2 3 4 A\n"));
-        assert!(!flood.say(Uuid::from_u128(2), b"k2 +1-2 3 4 A\n"));
+        assert!(flood.say(Uuid::from_u128(1), b"k1 +1-2 3 4 A\n", 0).is_some());
+        assert!(flood.say(Uuid::from_u128(2), b"k2 +1-2 3 4 A\n", 0).is_none());
         let both = Update::new(Uuid::from_u128(1), b"k1 +1-2 3 4 A\nk2 +1-2 3 4 A\n");
         assert_eq!(taken(&mut flood, "a").as_bytes(), Frame::Update(both).to_bytes());
-        assert!(flood.say(Uuid::from_u128(3), b"k3 +1-2 3 4 A\n"));
+        assert!(flood.say(Uuid::from_u128(3), b"k3 +1-2 3 4 A\n", 0).is_some());
         assert!(!taken(&mut flood, "a").contains("k2"));
         assert_eq!(taken(&mut flood, "b").matches('k').count(), 3);
     }
@@ -296,7 +587,7 @@ mod tests {
     #[test]
     fn what_everybody_has_taken_is_not_kept() {
         let mut flood = flood(1000, &["a", "b"]);
-        flood.push(None, update(1));
+        let _ = flood.push(Arrival::here(0), update(1));
         assert_ne!(taken(&mut flood, "a"), "");
         assert_ne!(flood.ring_length(), 0);
         assert_ne!(taken(&mut flood, "b"), "");
@@ -306,21 +597,21 @@ mod tests {
     #[test]
     fn a_neighbour_is_called_for_what_others_have_for_it() {
         let mut flood = flood(1000, &["a", "b"]);
-        assert_eq!(flood.bells(|name| name == "b"), ["b"]);
-        assert!(flood.bells(|name| name == "b").is_empty());
+        assert_eq!(flood.bells(0, |name| name == "b"), ["b"]);
+        assert!(flood.bells(0, |name| name == "b").is_empty());
     }
 
     #[test]
     fn a_neighbour_that_falls_out_of_the_ring_goes_on_at_its_end() {
         let mut flood = flood(200, &["slow"]);
         for number in 0..100 {
-            flood.push(None, update(number));
+            let _ = flood.push(Arrival::here(0), update(number));
             assert!(flood.ring_length <= 200);
         }
         let mut out = Vec::new();
-        assert_eq!(flood.take("slow", CHUNK, &mut out), Taken::NotAll);
-        flood.push(None, update(100));
-        assert_eq!(flood.take("slow", CHUNK, &mut out), Taken::AllOfIt);
+        assert_eq!(flood.take("slow", CHUNK, 0, &mut out), Taken::NotAll);
+        let _ = flood.push(Arrival::here(0), update(100));
+        assert_eq!(flood.take("slow", CHUNK, 0, &mut out), Taken::AllOfIt);
         assert_eq!(out, Frame::Update(update(100)).to_bytes());
     }
 
@@ -334,5 +625,76 @@ mod tests {
         assert!(!flood.tell("nobody", &question));
         assert_eq!(taken(&mut flood, "a").lines().count(), 2);
         assert!(flood.tell("a", &question));
+    }
+
+    /// A link to a neighbour that gets what begins here elsewhere.
+    fn pruned() -> Flood {
+        let mut flood = flood(1000, &[]);
+        flood.link_up("a", Vocabulary::Trees);
+        flood.hear_prune("a", "Goloman");
+        flood.wait("a", true);
+        flood
+    }
+
+    fn taken_at(flood: &mut Flood, now_ms: u64) -> String {
+        let mut out = Vec::new();
+        assert_eq!(flood.take("a", CHUNK, now_ms, &mut out), Taken::AllOfIt);
+        flood.wait("a", out.is_empty());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn over_a_pruned_link_updates_are_announced_all_at_once_a_little_later() {
+        let mut flood = pruned();
+        for number in 1..=2 {
+            let _ = flood.push(Arrival::here(5), update(number));
+        }
+        let due_ms = 5 + Limits::default().announce_ms;
+        assert!(flood.bells(due_ms - 1, |_| false).is_empty());
+        assert_eq!((taken_at(&mut flood, due_ms - 1), flood.deadline_ms()), (String::new(), Some(due_ms)));
+        assert_eq!(flood.bells(due_ms, |_| false), ["a"]);
+        let have = Frame::Have { uuids: vec![Uuid::from_u128(1), Uuid::from_u128(2)] };
+        assert_eq!(taken_at(&mut flood, due_ms).into_bytes(), have.to_bytes());
+        assert_eq!(taken_at(&mut flood, due_ms * 2), "");
+    }
+
+    #[test]
+    fn what_was_announced_can_be_asked_for_until_its_time_is_up() {
+        let mut flood = pruned();
+        let number = flood.push(Arrival::here(0), update(1)).unwrap();
+        let Limits { announce_ms, recall_ms, .. } = Limits::default();
+        assert!(taken_at(&mut flood, announce_ms).starts_with("HAVE "));
+        assert!(flood.hear_want("a", number));
+        assert_eq!(flood.bells(announce_ms, |_| false).len(), 0, "it is still taking");
+        assert!(taken_at(&mut flood, announce_ms).contains("Goloman 1\nk1 "));
+        assert_eq!(flood.deadline_ms(), Some(recall_ms));
+        flood.drop_taken(recall_ms);
+        assert_eq!((flood.ring_length(), flood.hear_want("a", number)), (0, false));
+        assert_eq!(flood.deadline_ms(), None);
+    }
+
+    #[test]
+    fn an_update_that_was_announced_does_not_grow() {
+        let mut flood = pruned();
+        assert!(flood.say(Uuid::from_u128(1), b"k1 +1-2 3 4 A\n", 0).is_some());
+        assert!(flood.say(Uuid::from_u128(2), b"k2 +1-2 3 4 A\n", 0).is_none());
+        assert!(taken_at(&mut flood, Limits::default().announce_ms).starts_with("HAVE "));
+        assert!(flood.say(Uuid::from_u128(3), b"k3 +1-2 3 4 A\n", 0).is_some());
+    }
+
+    #[test]
+    fn a_grafted_link_carries_updates_again() {
+        let mut flood = pruned();
+        flood.hear_graft("a", "Goloman");
+        let _ = flood.push(Arrival::here(0), update(1));
+        assert_eq!(flood.bells(0, |_| false), ["a"]);
+        assert!(taken_at(&mut flood, 0).contains("Goloman 1\nk1 "));
+    }
+
+    #[test]
+    fn a_neighbour_that_knows_no_trees_is_told_nothing_of_them() {
+        let mut flood = flood(1000, &["a"]);
+        let _ = flood.push(Arrival::here(0), update(1));
+        assert_eq!(taken_at(&mut flood, 0).into_bytes(), Frame::Update(update(1)).to_bytes());
     }
 }

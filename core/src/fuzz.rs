@@ -11,7 +11,7 @@ use crate::dialect::{Dialect, gps};
 use crate::journal::{Recovery, Summary, print_entries};
 use crate::limits::Limits;
 use crate::line::{Command, fields};
-use crate::link::{Frame, Inbox};
+use crate::link::{Frame, Inbox, Vocabulary};
 use crate::replica::Replica;
 use crate::session::Session;
 use crate::topology::{Server, Topology};
@@ -82,7 +82,7 @@ fn executed(replica: &mut Replica, mut batch: Batch, out: &mut Vec<u8>) -> Batch
 /// Whatever a neighbour says, frames print as they were read, and what is known is only ever replaced by newer.
 pub fn peer_frames(bytes: &[u8]) {
     let mut replica = Replica::new("Goloman", &Limits::default());
-    replica.link_up("Hands");
+    replica.link_up("Hands", Vocabulary::Trees);
     let mut inbox = Inbox::new(bytes.to_vec());
     while let Ok(Some(frame)) = inbox.next(1 << 16) {
         let mut again = Inbox::new(frame.to_bytes());
@@ -90,7 +90,7 @@ pub fn peer_frames(bytes: &[u8]) {
         replica.hear("Hands", frame, 0, Uuid::nil());
     }
     let mut chunk = Vec::new();
-    replica.take("Hands", &mut chunk);
+    replica.take("Hands", 0, &mut chunk);
     let mut told = Inbox::new(chunk);
     while let Some(frame) = told.next(1 << 24).expect("what is said to a neighbour is frames") {
         assert!(!matches!(frame, Frame::Bye { .. }), "nobody said goodbye");

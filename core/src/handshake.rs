@@ -7,15 +7,22 @@
 //! acceptor  WELCOME
 //! ```
 //!
+//! A server that knows frames for trees ([`crate::tree`]) puts `+trees` behind its nonce; the acceptor only does so
+//! when the dialler did. One of a version before takes it for a part of the nonce, and is sent no such frames.
+//!
 //! Either side may say `REFUSED <reason>` instead and close. A proof is the HMAC-SHA-256 (RFC 2104, FIPS 180-4), in
 //! hexadecimal, of the side's role and all that both said before, under the secret that the herd shares; it is `-`
 //! where there is no secret. Both sides prove that they know the secret, and neither proof can be used as the other
 //! or again, because each covers both nonces. The secret says who may talk; it does not hide what is said.
 
 use crate::digest;
+use crate::link::Vocabulary;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
+
+/// What follows the nonce of a server that knows frames for trees.
+const TREES: &str = "+trees";
 
 /// The version of the protocol between servers.
 pub const PROTOCOL: &str = "1";
@@ -120,20 +127,22 @@ impl Dialler {
     /// Begins; the line to send is returned.
     pub fn new(hello: &Hello, secret: Option<Secret>, nonce: Nonce) -> (Self, String) {
         let Hello { purpose, from, to } = hello;
-        let hello = format!("HERD {PROTOCOL} {} {from} {to} {nonce:032x}", purpose.word());
+        let trees = if *purpose == Purpose::Link { TREES } else { "" };
+        let hello = format!("HERD {PROTOCOL} {} {from} {to} {nonce:032x}{trees}", purpose.word());
         let line = format!("{hello}\n");
         (Self { hello, secret }, line)
     }
 
-    /// Hears the acceptor's first line, without its end; the line to send next is returned.
-    pub fn challenged(&self, line: &str) -> Result<String, Refusal> {
+    /// Hears the acceptor's first line, without its end; the line to send next is returned, and what may be said later.
+    pub fn challenged(&self, line: &str) -> Result<(String, Vocabulary), Refusal> {
         let words = words(line)?;
         let ["HERD", PROTOCOL, nonce, proof] = words[..] else {
             return Err(Refusal::new("the answer is not that of a herd server of protocol 1"));
         };
         let said = format!("{} {nonce}", self.hello);
         check(self.secret.as_ref(), "acceptor", &said, proof)?;
-        Ok(format!("PROOF {}\n", prove(self.secret.as_ref(), "dialler", &said)))
+        let proof = format!("PROOF {}\n", prove(self.secret.as_ref(), "dialler", &said));
+        Ok((proof, vocabulary(nonce)))
     }
 
     /// Hears the acceptor's second line, without its end.
@@ -150,6 +159,8 @@ impl Dialler {
 pub struct Acceptor {
     /// Who calls.
     pub hello: Hello,
+    /// What the caller may be told later.
+    pub vocabulary: Vocabulary,
     said: String,
     secret: Option<Secret>,
 }
@@ -157,10 +168,12 @@ pub struct Acceptor {
 impl Acceptor {
     /// Hears the dialler's first line, without its end; the line to send is returned.
     pub fn greeted(line: &str, secret: Option<Secret>, nonce: Nonce) -> Result<(Self, String), Refusal> {
-        let hello = parse_hello(line)?;
-        let said = format!("{line} {nonce:032x}");
-        let answer = format!("HERD {PROTOCOL} {nonce:032x} {}\n", prove(secret.as_ref(), "acceptor", &said));
-        Ok((Self { hello, said, secret }, answer))
+        let (hello, vocabulary) = parse_hello(line)?;
+        let trees = if vocabulary == Vocabulary::Trees { TREES } else { "" };
+        let nonce = format!("{nonce:032x}{trees}");
+        let said = format!("{line} {nonce}");
+        let answer = format!("HERD {PROTOCOL} {nonce} {}\n", prove(secret.as_ref(), "acceptor", &said));
+        Ok((Self { hello, vocabulary, said, secret }, answer))
     }
 
     /// Hears the dialler's second line, without its end; the line to send is returned.
@@ -174,10 +187,10 @@ impl Acceptor {
     }
 }
 
-fn parse_hello(line: &str) -> Result<Hello, Refusal> {
+fn parse_hello(line: &str) -> Result<(Hello, Vocabulary), Refusal> {
     let words = words(line)?;
-    let (purpose, from, to) = match words[..] {
-        ["HERD", PROTOCOL, purpose, from, to, _nonce] => (purpose, from, to),
+    let (purpose, from, to, nonce) = match words[..] {
+        ["HERD", PROTOCOL, purpose, from, to, nonce] => (purpose, from, to, nonce),
         ["HERD", version, ..] if version != PROTOCOL => {
             return Err(Refusal::new(format!("protocol {PROTOCOL} is spoken here, not {version:?}")));
         }
@@ -185,7 +198,12 @@ fn parse_hello(line: &str) -> Result<Hello, Refusal> {
     };
     let purpose = [Purpose::Link, Purpose::Status].into_iter().find(|known| known.word() == purpose);
     let purpose = purpose.ok_or_else(|| Refusal::new("a connection is for link or status"))?;
-    Ok(Hello { purpose, from: from.to_owned(), to: to.to_owned() })
+    Ok((Hello { purpose, from: from.to_owned(), to: to.to_owned() }, vocabulary(nonce)))
+}
+
+/// Which frames a server knows that says this nonce.
+fn vocabulary(nonce: &str) -> Vocabulary {
+    if nonce.ends_with(TREES) { Vocabulary::Trees } else { Vocabulary::Plain }
 }
 
 /// The words of a line, or what the other side has against this connection.
@@ -255,10 +273,25 @@ mod tests {
     fn shake(dialler: &str, acceptor: &str) -> Result<Hello, Refusal> {
         let (dialler, line) = Dialler::new(&hello(), secret(dialler), 1);
         let (acceptor, line) = Acceptor::greeted(line.trim_end(), secret(acceptor), 2)?;
-        let line = dialler.challenged(line.trim_end())?;
+        let (line, vocabulary) = dialler.challenged(line.trim_end())?;
         let line = acceptor.proved(line.trim_end())?;
         dialler.welcomed(line.trim_end())?;
+        assert_eq!((vocabulary, acceptor.vocabulary), (Vocabulary::Trees, Vocabulary::Trees));
         Ok(acceptor.hello)
+    }
+
+    #[test]
+    fn a_server_of_a_version_before_trees_is_told_nothing_new() {
+        let key = secret("cucumber");
+        let hello = "HERD 1 link Hands Goloman 1f";
+        let (acceptor, answer) = Acceptor::greeted(hello, key.clone(), 2).unwrap();
+        assert_eq!(acceptor.vocabulary, Vocabulary::Plain);
+        assert_eq!(answer.split(' ').nth(2), Some("00000000000000000000000000000002"));
+        let (dialler, hello) = Dialler::new(&self::hello(), key.clone(), 1);
+        // It takes any word for a nonce.
+        let said = format!("{} 2f", hello.trim_end());
+        let answer = format!("HERD 1 2f {}", prove(key.as_ref(), "acceptor", &said));
+        assert_eq!(dialler.challenged(&answer).unwrap().1, Vocabulary::Plain);
     }
 
     #[test]

@@ -47,6 +47,16 @@ pub struct Limits {
     pub seen_ms: u64,
     /// Recent updates kept for links to take, in bytes. A link that falls behind them compares digests again.
     pub ring_bytes: usize,
+    /// How long a server waits before it tells a neighbour that gets an update elsewhere that it has it too.
+    pub announce_ms: u64,
+    /// How long an update may fail to come that a neighbour has, before the neighbour is asked for it.
+    pub pull_ms: u64,
+    /// How long an update stays in the ring that neighbours may yet ask for.
+    pub recall_ms: u64,
+    /// Updates that neighbours have and that did not come yet. One more is left to digests.
+    pub missing_max: usize,
+    /// Servers whose updates go along trees of their own. Those of one more go over every link.
+    pub sources_max: usize,
     /// Questions and answers waiting for one link, in bytes. What does not fit is not sent.
     pub outbox_bytes: usize,
     /// The most that a link takes for one write.
@@ -116,6 +126,11 @@ impl Default for Limits {
             seen_max: 65_536,
             seen_ms: 60_000,
             ring_bytes: 8 * 1024 * 1024,
+            announce_ms: 50,
+            pull_ms: 100,
+            recall_ms: 2_000,
+            missing_max: 16_384,
+            sources_max: 1024,
             outbox_bytes: 1024 * 1024,
             chunk_bytes: 64 * 1024,
             frame_bytes: 16 * 1024 * 1024,

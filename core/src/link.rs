@@ -4,7 +4,12 @@
 //!
 //! ```text
 //! PING
-//! CLIENTAT <uuid> <length>       then record lines of that length: an update
+//! CLIENTAT <uuid> <length>       then record lines of that length: an update, which goes to everybody
+//! CLIENTAT <uuid> <length> <source> <hops>    the same; it goes along the tree of a source, and has come so many links
+//! HAVE <uuid> …                  these updates came or began here
+//! WANT <uuid> …                  send these, which did not come
+//! PRUNE <source>                 send me no updates of a source any more: say that you have them
+//! GRAFT <source>                 send me updates of a source again
 //! WHICHCLIENT <uuid> <client>    a search
 //! FOUND <uuid> <length>          then one record line: the answer to a search
 //! NOTFOUND <uuid>                the other answer
@@ -16,11 +21,13 @@
 //! BYE <reason>
 //! ```
 //!
+//! Trees are what [`crate::tree`] is about; a neighbour with a [`Vocabulary`] without them is sent none of those frames.
 //! Digest, sums and buckets are what [`crate::digest`] and [`crate::healing`] are about. `CLIENTAT` and `WHICHCLIENT` are the prototypes' words. A record line is what [`crate::record::Record`] prints.
 
 use crate::decimal::{parse_number, print_number};
 use crate::digest::{FAN_OUT, Node, Root, Sums};
 use crate::line::fields;
+use crate::topology::NAME_MAX;
 use memchr::{memchr, memchr_iter};
 use uuid::Uuid;
 
@@ -31,6 +38,26 @@ pub enum Frame {
     Ping,
     /// Records that are news to the sender's neighbourhood.
     Update(Update),
+    /// These updates came or began here, if anybody misses them.
+    Have {
+        /// The updates, no more than [`UUIDS_MAX`].
+        uuids: Vec<Uuid>,
+    },
+    /// These updates did not come.
+    Want {
+        /// The updates, no more than [`UUIDS_MAX`].
+        uuids: Vec<Uuid>,
+    },
+    /// Another link brings the updates of a source.
+    Prune {
+        /// The name of the server with which they begin.
+        source: String,
+    },
+    /// This link is to bring the updates of a source.
+    Graft {
+        /// The name of the server with which they begin.
+        source: String,
+    },
     /// Does anybody know this client?
     Which {
         /// The search, the same on every server it visits.
@@ -128,18 +155,47 @@ impl Span {
     }
 }
 
+/// The most updates that one frame names.
+pub const UUIDS_MAX: usize = 64;
+
+/// Which frames a neighbour knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// Those without trees: it is of another make, or of a version before them.
+    Plain,
+    /// All.
+    Trees,
+}
+
+/// Where an update began, and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The name of the server with which it began.
+    pub source: String,
+    /// Over how many links it has come.
+    pub hops: u16,
+}
+
 /// Record lines under one UUID, in the bytes that came, so that they can be passed on as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     /// The update, the same on every server it visits.
     pub uuid: Uuid,
+    /// Along which tree it came, if along any.
+    pub route: Option<Route>,
     lines: Vec<u8>,
 }
 
 impl Update {
     /// Some record lines under a UUID of their own.
     pub fn new(uuid: Uuid, lines: &[u8]) -> Self {
-        Self { uuid, lines: lines.to_vec() }
+        Self { uuid, route: None, lines: lines.to_vec() }
+    }
+
+    /// The same on a route.
+    #[must_use]
+    pub fn along(self, source: &str, hops: u16) -> Self {
+        Self { route: Some(Route { source: source.to_owned(), hops }), ..self }
     }
 
     /// Adds lines to an update that nobody has been told yet.
@@ -164,7 +220,21 @@ impl Update {
 
     /// Appends the frame as it goes over the link.
     pub fn print(&self, out: &mut Vec<u8>) {
-        print_header(b"CLIENTAT", self.uuid, self.lines.len(), out);
+        self.print_along(self.route.as_ref().map(|route| (&*route.source, route.hops)), out);
+    }
+
+    /// Appends the frame as it goes over the link, on another route than it came, if on any.
+    pub fn print_along(&self, route: Option<(&str, u16)>, out: &mut Vec<u8>) {
+        print_words(b"CLIENTAT", self.uuid, out);
+        out.push(b' ');
+        print_number(self.lines.len() as u64, out);
+        if let Some((source, hops)) = route {
+            out.push(b' ');
+            out.extend_from_slice(source.as_bytes());
+            out.push(b' ');
+            print_number(hops.into(), out);
+        }
+        out.push(b'\n');
         out.extend_from_slice(&self.lines);
     }
 }
@@ -199,8 +269,21 @@ fn print_header(word: &[u8], uuid: Uuid, length: usize, out: &mut Vec<u8>) {
 
 fn print_words(word: &[u8], uuid: Uuid, out: &mut Vec<u8>) {
     out.extend_from_slice(word);
+    print_uuid(uuid, out);
+}
+
+fn print_uuid(uuid: Uuid, out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(uuid.simple().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+}
+
+/// Appends a word, some UUIDs and a line feed.
+fn print_uuids(word: &[u8], uuids: &[Uuid], out: &mut Vec<u8>) {
+    out.extend_from_slice(word);
+    for &uuid in uuids {
+        print_uuid(uuid, out);
+    }
+    out.push(b'\n');
 }
 
 impl Frame {
@@ -209,6 +292,10 @@ impl Frame {
         match self {
             Self::Ping => out.extend_from_slice(b"PING\n"),
             Self::Update(update) => update.print(out),
+            Self::Have { uuids } => print_uuids(b"HAVE", uuids, out),
+            Self::Want { uuids } => print_uuids(b"WANT", uuids, out),
+            Self::Prune { source } => out.extend(format!("PRUNE {source}\n").bytes()),
+            Self::Graft { source } => out.extend(format!("GRAFT {source}\n").bytes()),
             Self::Which { uuid, client } => {
                 print_words(b"WHICHCLIENT", *uuid, out);
                 out.push(b' ');
@@ -326,7 +413,9 @@ fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malfo
     }
     let frame = match header {
         Header::Alone(frame) => frame,
-        Header::Update { uuid, .. } => Frame::Update(Update::new(uuid, &bytes[end + 1..length])),
+        Header::Update { uuid, route, .. } => {
+            Frame::Update(Update { route, ..Update::new(uuid, &bytes[end + 1..length]) })
+        }
         Header::Found { uuid, .. } => Frame::Found { uuid, line: bytes[end + 1..length].to_vec() },
         Header::Sums { node } => Frame::Sums { node, sums: sums(&bytes[end + 1..length]) },
         Header::Records { done, .. } => Frame::Records { done, lines: bytes[end + 1..length].to_vec() },
@@ -337,7 +426,7 @@ fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malfo
 /// The first line of a frame.
 enum Header {
     Alone(Frame),
-    Update { uuid: Uuid, length: usize },
+    Update { uuid: Uuid, length: usize, route: Option<Route> },
     Found { uuid: Uuid, length: usize },
     Sums { node: Node },
     Records { done: usize, length: usize },
@@ -351,7 +440,18 @@ impl Header {
         let mut fields = fields(line);
         let header = match fields.next()? {
             b"PING" => Self::Alone(Frame::Ping),
-            b"CLIENTAT" => Self::Update { uuid: uuid(fields.next()?)?, length: length(fields.next()?)? },
+            b"CLIENTAT" => {
+                let (uuid, length) = (uuid(fields.next()?)?, length(fields.next()?)?);
+                let route = match fields.next() {
+                    None => None,
+                    Some(name) => Some(Route { source: source(name)?, hops: hops(fields.next()?)? }),
+                };
+                Self::Update { uuid, length, route }
+            }
+            b"HAVE" => Self::Alone(Frame::Have { uuids: uuids(&mut fields)? }),
+            b"WANT" => Self::Alone(Frame::Want { uuids: uuids(&mut fields)? }),
+            b"PRUNE" => Self::Alone(Frame::Prune { source: source(fields.next()?)? }),
+            b"GRAFT" => Self::Alone(Frame::Graft { source: source(fields.next()?)? }),
             b"FOUND" => Self::Found { uuid: uuid(fields.next()?)?, length: length(fields.next()?)? },
             b"NOTFOUND" => Self::Alone(Frame::NotFound { uuid: uuid(fields.next()?)? }),
             b"WHICHCLIENT" => {
@@ -384,6 +484,20 @@ impl Header {
 
 fn uuid(text: &[u8]) -> Option<Uuid> {
     Uuid::try_parse_ascii(text).ok()
+}
+
+fn uuids<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Option<Vec<Uuid>> {
+    let uuids: Vec<Uuid> = fields.take(UUIDS_MAX + 1).map(uuid).collect::<Option<_>>()?;
+    (1..=UUIDS_MAX).contains(&uuids.len()).then_some(uuids)
+}
+
+/// The name of a server, which is no longer than a topology allows.
+fn source(text: &[u8]) -> Option<String> {
+    std::str::from_utf8(text).ok().filter(|name| name.len() <= NAME_MAX).map(str::to_owned)
+}
+
+fn hops(text: &[u8]) -> Option<u16> {
+    u16::try_from(parse_number(text)?).ok()
 }
 
 fn print_node(node: Node, out: &mut Vec<u8>) {
@@ -441,6 +555,15 @@ mod tests {
         prop_oneof![
             Just(Frame::Ping),
             (uuid.clone(), bytes.clone()).prop_map(|(uuid, lines)| Frame::Update(Update::new(uuid, &lines))),
+            (uuid.clone(), bytes.clone(), "[!-~]{1,9}", any::<u16>()).prop_map(
+                |(uuid, lines, source, hops)| {
+                    Frame::Update(Update::new(uuid, &lines).along(&source, hops))
+                }
+            ),
+            prop::collection::vec(uuid.clone(), 1..=UUIDS_MAX).prop_map(|uuids| Frame::Have { uuids }),
+            prop::collection::vec(uuid.clone(), 1..=UUIDS_MAX).prop_map(|uuids| Frame::Want { uuids }),
+            "[!-~]{1,9}".prop_map(|source| Frame::Prune { source }),
+            "[!-~]{1,9}".prop_map(|source| Frame::Graft { source }),
             (uuid.clone(), client).prop_map(|(uuid, client)| Frame::Which { uuid, client }),
             (uuid.clone(), bytes).prop_map(|(uuid, line)| Frame::Found { uuid, line }),
             uuid.prop_map(|uuid| Frame::NotFound { uuid }),
@@ -469,7 +592,9 @@ mod tests {
         let lines: Vec<&[u8]> = update.lines().collect();
         assert_eq!(lines, [b"k +1-2 3 4 A", b"l +1-2 3 4 A"]);
         let expected = b"CLIENTAT 00000000000000000000000000000abc 26\nk +1-2 3 4 A\nl +1-2 3 4 A\n";
-        assert_eq!(Frame::Update(update).to_bytes(), expected);
+        assert_eq!(Frame::Update(update.clone()).to_bytes(), expected);
+        let expected = b"CLIENTAT 00000000000000000000000000000abc 26 Hands 2\nk +1-2 3 4 A\nl +1-2 3 4 A\n";
+        assert_eq!(Frame::Update(update.along("Hands", 2)).to_bytes(), expected);
     }
 
     #[test]
@@ -481,6 +606,17 @@ mod tests {
             "CLIENTAT x 5",
             "NOTFOUND",
             "CLIENTAT 00000000000000000000000000000abc -1",
+            "CLIENTAT 00000000000000000000000000000abc 0 Hands",
+            "CLIENTAT 00000000000000000000000000000abc 0 Hands 65536",
+            "CLIENTAT 00000000000000000000000000000abc 0 Hands 1 1",
+            &format!("CLIENTAT 00000000000000000000000000000abc 0 {} 1", "x".repeat(NAME_MAX + 1)),
+            "HAVE",
+            "HAVE 1",
+            "WANT 00000000000000000000000000000abc x",
+            &format!("HAVE{}", " 00000000000000000000000000000abc".repeat(UUIDS_MAX + 1)),
+            "PRUNE",
+            "PRUNE a b",
+            "GRAFT",
             "WHICHCLIENT 00000000000000000000000000000abc",
             "WHICHCLIENT 00000000000000000000000000000abc a b",
             "DIGEST",

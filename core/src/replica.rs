@@ -14,12 +14,14 @@ use crate::flood::{Flood, Taken};
 use crate::healing::Healing;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
-use crate::link::{self, Frame, Update};
+use crate::link::{self, Frame, Update, Vocabulary};
+use crate::missing::Missing;
 use crate::rate::Rate;
 use crate::record::{Record, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
 use crate::store::{Learned, Store};
+use crate::tree::Arrival;
 use clerk::{Clerk, Heard};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -35,8 +37,9 @@ pub struct Replica {
     store: Store,
     admission: Admission,
     lifetime: Lifetime,
-    seen: Seen,
+    seen: Seen<Sighting>,
     flood: Flood,
+    missing: Missing,
     healing: Healing,
     searches: Searches,
     /// Own searches that ended and that nobody was told of yet.
@@ -51,6 +54,20 @@ pub struct Replica {
     chunk_bytes: usize,
     digest_ms: u64,
     search_rate: Rate<()>,
+}
+
+/// What is remembered of an update or a search that came by.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    arrival: Arrival,
+    /// The number of its entry in the ring, if it was ever there.
+    number: Option<u64>,
+}
+
+impl Sighting {
+    fn new(arrival: Arrival) -> Self {
+        Self { arrival, number: None }
+    }
 }
 
 /// What a replica has done since it began.
@@ -89,6 +106,10 @@ pub struct Load {
     pub outbox_bytes: usize,
     /// Seen UUIDs of both generations.
     pub seen: usize,
+    /// Updates that neighbours have and that did not come yet.
+    pub missing: usize,
+    /// Servers with which updates begin.
+    pub sources: usize,
     /// Searches under way.
     pub searches: usize,
     /// Questions about what is known here that wait for an answer, of the neighbour of which most do.
@@ -121,7 +142,8 @@ impl Replica {
             admission: Admission::new(limits),
             lifetime: Lifetime::new(limits.record_ttl_ms),
             seen: Seen::new(limits.seen_max, limits.seen_ms),
-            flood: Flood::new(limits),
+            flood: Flood::new(name, limits),
+            missing: Missing::new(limits),
             healing: Healing::new(limits),
             searches: Searches::default(),
             ended: Vec::new(),
@@ -206,8 +228,8 @@ impl Replica {
     }
 
     /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.
-    pub fn link_up(&mut self, link: &str) {
-        self.flood.link_up(link);
+    pub fn link_up(&mut self, link: &str, vocabulary: Vocabulary) {
+        self.flood.link_up(link, vocabulary);
         self.healing.link_up(link, &mut self.store);
         if !faults::is_on(Fault::NoCatchUp) {
             self.healing.offer(link, &mut self.store);
@@ -216,7 +238,9 @@ impl Replica {
 
     /// Notes that a neighbour can no longer be talked to.
     pub fn link_down(&mut self, link: &str) {
-        self.flood.link_down(link);
+        if let Some(way) = self.flood.link_down(link) {
+            self.missing.lose(way);
+        }
         self.healing.link_down(link, &mut self.store);
         let ended = self.searches.link_down(link);
         self.answer(ended);
@@ -225,14 +249,14 @@ impl Replica {
     /// Hears a frame from a neighbour.
     pub fn hear(&mut self, link: &str, frame: Frame, now_ms: u64, fresh: Uuid) {
         match frame {
-            Frame::Update(update) => {
-                if self.seen.insert(update.uuid, now_ms) {
-                    self.hear_update(link, update, now_ms, fresh);
-                }
-            }
+            Frame::Update(update) => self.hear_flooded(link, update, now_ms, fresh),
+            Frame::Have { uuids } => self.hear_announcement(link, &uuids, now_ms),
+            Frame::Want { uuids } => self.hear_want(link, &uuids),
+            Frame::Prune { source } => self.flood.hear_prune(link, &source),
+            Frame::Graft { source } => self.flood.hear_graft(link, &source),
             Frame::Which { uuid, client } => self.hear_search(link, uuid, &client, now_ms),
             Frame::Found { uuid, line } => {
-                self.hear_update(link, Update::new(fresh, &line), now_ms, fresh);
+                self.hear_told(link, Update::new(fresh, &line), now_ms);
                 self.hear_answer(link, uuid);
             }
             Frame::NotFound { uuid } => self.hear_answer(link, uuid),
@@ -244,7 +268,7 @@ impl Replica {
             Frame::AskRecords { spans } => self.healing.hear_records_question(link, &spans),
             Frame::Records { done, lines } => {
                 let refused = self.counts.refused;
-                self.hear_told(link, Update::new(fresh, &lines), now_ms, fresh);
+                self.hear_answers(link, Update::new(fresh, &lines), now_ms);
                 let had_room = self.counts.refused == refused;
                 self.healing.hear_records(link, done, had_room, &mut self.store, now_ms);
             }
@@ -260,26 +284,30 @@ impl Replica {
         if let Some(uuid) = self.searches.of_own(client) {
             return Finding::Search(uuid);
         }
-        let _ = self.seen.insert(fresh, now_ms); // A fresh UUID is new by definition.
+        self.note_begun(fresh, None, now_ms);
         if self.ask(fresh, client, Asker::Here, now_ms) { Finding::Search(fresh) } else { Finding::Over }
     }
 
-    /// Gives up the searches whose time is up.
+    /// Does what is to be done at a time: gives up searches, asks for updates that fail to come, forgets old ones.
     pub fn expire(&mut self, now_ms: u64) {
         let ended = self.searches.expire(now_ms);
         self.answer(ended);
+        let wanted = self.missing.pull(now_ms);
+        self.flood.pull(wanted);
+        self.flood.drop_taken(now_ms);
     }
 
-    /// When the next search is to be given up, if one is under way.
+    /// When there is something to be done though nothing happens, for [`Replica::expire`] or [`Replica::bells`].
     pub fn deadline_ms(&self) -> Option<u64> {
-        self.searches.deadline_ms()
+        let deadlines = [self.searches.deadline_ms(), self.missing.deadline_ms(), self.flood.deadline_ms()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Appends what a link is to write next; nothing means that [`Replica::bells`] will name it when there is more.
-    pub fn take(&mut self, link: &str, out: &mut Vec<u8>) {
+    pub fn take(&mut self, link: &str, now_ms: u64, out: &mut Vec<u8>) {
         // A flood without end leaves half of each write to the healing.
         let share = if self.healing.answers(link) { self.chunk_bytes / 2 } else { self.chunk_bytes };
-        if self.flood.take(link, share, out) == Taken::NotAll {
+        if self.flood.take(link, share, now_ms, out) == Taken::NotAll {
             self.healing.offer(link, &mut self.store);
         }
         self.healing.take(link, &mut self.store, self.chunk_bytes, out);
@@ -288,8 +316,8 @@ impl Replica {
 
     /// The links that took everything and now have more to take.
     #[must_use]
-    pub fn bells(&mut self) -> Vec<String> {
-        self.flood.bells(|link| self.healing.has_more(link))
+    pub fn bells(&mut self, now_ms: u64) -> Vec<String> {
+        self.flood.bells(now_ms, |link| self.healing.has_more(link))
     }
 
     /// Lets all neighbours compare what they know with what is known here. To be done every now and then.
@@ -385,34 +413,92 @@ impl Replica {
             ring_bytes: self.flood.ring_length(),
             outbox_bytes: self.flood.outbox_length(),
             seen: self.seen.len(),
+            missing: self.missing.len(),
+            sources: self.flood.sources(),
             searches: self.searches.len(),
             questions: self.healing.questions(),
         }
     }
 
-    /// Takes what is new of an update and passes just that on: as the bytes that came, if all of it is.
-    ///
-    /// A part of it goes on under a UUID of its own. Under that of the whole it would keep the whole, which may
-    /// come by another link, from a server that needs the rest.
-    fn hear_update(&mut self, link: &str, update: Update, now_ms: u64, fresh: Uuid) {
-        let (news, is_all_news) = self.take_news(&update);
-        if is_all_news {
-            return self.flood.push(Some(link), update);
+    /// Hears an update that goes from server to server, if it comes for the first time.
+    fn hear_flooded(&mut self, link: &str, mut update: Update, now_ms: u64, fresh: Uuid) {
+        let uuid = update.uuid;
+        let arrival = self.flood.arrival(link, update.route.take().as_ref(), now_ms);
+        if !self.seen.insert(uuid, Sighting::new(arrival), now_ms) {
+            if let Some(first) = self.seen.find(&uuid) {
+                self.flood.came_again(&first.arrival, &arrival);
+            }
+            return;
         }
-        if !news.is_empty() {
-            let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
-            self.flood.push(Some(link), Update::new(fresh, &news));
+        let asked = self.missing.came(&uuid);
+        let is_news = self.hear_update(arrival, update, now_ms, fresh);
+        // One that was no news would have changed nothing where it failed to come: its tree is not broken for that.
+        self.flood.came(&arrival, is_news && asked == Some(arrival.way));
+    }
+
+    fn hear_announcement(&mut self, link: &str, uuids: &[Uuid], now_ms: u64) {
+        let Some(way) = self.flood.way(link) else { return };
+        for &uuid in uuids {
+            if self.seen.find(&uuid).is_none() {
+                self.missing.announced(uuid, way, now_ms);
+            }
         }
     }
 
-    /// Takes what is new of what a neighbour tells on being asked. Under a fresh UUID it goes on, unless it is too much.
-    fn hear_told(&mut self, link: &str, update: Update, now_ms: u64, fresh: Uuid) {
+    /// Puts what a neighbour misses on its way; where that is no more in the ring, the neighbour is to compare.
+    fn hear_want(&mut self, link: &str, uuids: &[Uuid]) {
+        for uuid in uuids {
+            let number = self.seen.find(uuid).and_then(|sighting| sighting.number);
+            if !number.is_some_and(|number| self.flood.hear_want(link, number)) {
+                self.healing.offer(link, &mut self.store);
+            }
+        }
+    }
+
+    /// Takes what is new of an update and passes just that on: as the bytes that came, if all of it is. True if any is.
+    ///
+    /// A part of it goes on under a UUID of its own. Under that of the whole it would keep the whole, which may
+    /// come by another link, from a server that needs the rest.
+    fn hear_update(&mut self, arrival: Arrival, update: Update, now_ms: u64, fresh: Uuid) -> bool {
+        let (news, is_all_news) = self.take_news(&update);
+        if is_all_news {
+            self.pass_on(arrival, update);
+        } else if !news.is_empty() {
+            self.note_begun(fresh, None, now_ms);
+            self.pass_on(Arrival { way: arrival.way, ..Arrival::here(now_ms) }, Update::new(fresh, &news));
+        }
+        !news.is_empty()
+    }
+
+    /// Puts an update on its way, and remembers where it is in case that a neighbour asks for it.
+    fn pass_on(&mut self, arrival: Arrival, update: Update) {
+        let uuid = update.uuid;
+        let number = self.flood.push(arrival, update);
+        if let Some(sighting) = self.seen.find(&uuid) {
+            sighting.number = number;
+        }
+    }
+
+    /// Takes what is new of what a neighbour tells on being asked, under a fresh UUID. That goes on from here.
+    fn hear_told(&mut self, link: &str, update: Update, now_ms: u64) {
+        let (uuid, way) = (update.uuid, self.flood.arrival(link, None, now_ms).way);
+        self.note_begun(uuid, None, now_ms);
+        self.hear_update(Arrival { way, ..Arrival::here(now_ms) }, update, now_ms, uuid);
+    }
+
+    /// Takes what is new of records that were asked for. It goes on, unless it is too much.
+    fn hear_answers(&mut self, link: &str, update: Update, now_ms: u64) {
         if self.healing.goes_on(link, update.len()) {
-            let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
-            self.hear_update(link, update, now_ms, fresh);
+            self.hear_told(link, update, now_ms);
         } else {
             let _ = self.take_news(&update); // The other neighbours are told by comparing.
         }
+    }
+
+    /// Remembers what begins here, for when it comes round.
+    fn note_begun(&mut self, fresh: Uuid, number: Option<u64>, now_ms: u64) {
+        let sighting = Sighting { number, ..Sighting::new(Arrival::here(now_ms)) };
+        let _ = self.seen.insert(fresh, sighting, now_ms); // A fresh UUID is new by definition.
     }
 
     /// Takes what is new of an update; tells that, and whether it is the whole update.
@@ -441,8 +527,11 @@ impl Replica {
     /// Puts record lines of this server's own on their way, if there is anybody to tell.
     fn spread(&mut self, news: &[u8], now_ms: u64, fresh: Uuid) {
         self.end_searches(news);
-        if self.flood.has_links() && self.flood.say(fresh, news) {
-            let _ = self.seen.insert(fresh, now_ms); // It is remembered for when it comes round.
+        if !self.flood.has_links() {
+            return;
+        }
+        if let Some(number) = self.flood.say(fresh, news, now_ms) {
+            self.note_begun(fresh, Some(number), now_ms);
         }
     }
 
@@ -459,7 +548,8 @@ impl Replica {
 
     fn hear_search(&mut self, link: &str, uuid: Uuid, client: &[u8], now_ms: u64) {
         let asker = Asker::Link(link.to_owned());
-        let is_first = self.seen.insert(uuid, now_ms);
+        let arrival = self.flood.arrival(link, None, now_ms);
+        let is_first = self.seen.insert(uuid, Sighting::new(arrival), now_ms);
         let is_known = self.store.find(client).is_some();
         if !is_first || is_known || !self.ask(uuid, client, asker.clone(), now_ms) {
             let client = if is_first { client.to_vec() } else { Vec::new() };

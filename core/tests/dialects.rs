@@ -14,7 +14,7 @@ use herd_core::dialect::gate::consequence;
 use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::speech::{Speech, parse};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Update};
+use herd_core::link::{Frame, Inbox, Update, Vocabulary};
 use herd_core::replica::Replica;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use uuid::Uuid;
@@ -103,7 +103,8 @@ impl Ours {
         let mut replica = Replica::new(NAMES[here], limits);
         let mut bags = BTreeMap::new();
         for there in shape.neighbours(here) {
-            replica.link_up(NAMES[there]);
+            let is_ours = shape.makes[there].is_none();
+            replica.link_up(NAMES[there], if is_ours { Vocabulary::Trees } else { Vocabulary::Plain });
             if let Some(dialect) = shape.makes[there] {
                 let kin = shape.makes.iter().zip(NAMES).filter(|(make, _)| **make == Some(dialect));
                 let kin: Vec<String> = kin.map(|(_, name)| name.to_owned()).collect();
@@ -111,6 +112,15 @@ impl Ours {
             }
         }
         Self { replica, bags }
+    }
+}
+
+impl Server {
+    fn ours(&mut self) -> Option<&mut Ours> {
+        match self {
+            Self::Ours(ours) => Some(ours),
+            Self::Theirs(_) => None,
+        }
     }
 }
 
@@ -276,7 +286,7 @@ impl World {
     fn take(&mut self, here: usize, there: usize) -> bool {
         let Server::Ours(ours) = &mut self.servers[here] else { return false };
         let mut chunk = Vec::new();
-        ours.replica.take(NAMES[there], &mut chunk);
+        ours.replica.take(NAMES[there], self.now_ms, &mut chunk);
         let Some(bag) = ours.bags.get_mut(&there) else {
             let is_something = !chunk.is_empty();
             if is_something {
@@ -351,14 +361,17 @@ impl World {
         ends.into_iter().any(|(here, there)| self.take(here, there))
     }
 
-    /// Lets time pass until a letter is due.
+    /// Lets time pass until a letter is due, or something else that is to be done at a time.
     fn wait(&mut self) -> bool {
-        let bags = self.servers.iter().filter_map(|server| match server {
-            Server::Ours(ours) => Some(ours.bags.values()),
-            Server::Theirs(_) => None,
+        let mut ours: Vec<&mut Ours> = self.servers.iter_mut().filter_map(Server::ours).collect();
+        let due_ms = ours.iter().flat_map(|ours| {
+            ours.bags.values().filter_map(Mailbag::due_ms).chain(ours.replica.deadline_ms())
         });
-        let Some(due_ms) = bags.flatten().filter_map(Mailbag::due_ms).min() else { return false };
+        let Some(due_ms) = due_ms.min() else { return false };
         self.now_ms = self.now_ms.max(due_ms);
+        for ours in &mut ours {
+            ours.replica.expire(self.now_ms);
+        }
         true
     }
 

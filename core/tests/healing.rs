@@ -7,7 +7,7 @@ use herd_core::batch::{Batch, Pause};
 use herd_core::digest::Key;
 use herd_core::faults::{self, Fault};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Update};
+use herd_core::link::{Frame, Inbox, Update, Vocabulary};
 use herd_core::replica::{Counts, Replica};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -80,8 +80,8 @@ impl Herd {
 
     fn link(&mut self, here: usize, there: usize) {
         self.links.push((here, there));
-        self.replicas[here].link_up(NAMES[there]);
-        self.replicas[there].link_up(NAMES[here]);
+        self.replicas[here].link_up(NAMES[there], Vocabulary::Trees);
+        self.replicas[there].link_up(NAMES[here], Vocabulary::Trees);
     }
 
     fn unlink(&mut self) {
@@ -116,7 +116,7 @@ impl Herd {
     fn bring(&mut self, from: usize, to: usize) -> bool {
         let (mut out, now_ms) = (Vec::new(), self.now_ms);
         let began = Instant::now();
-        self.replicas[from].take(NAMES[to], &mut out);
+        self.replicas[from].take(NAMES[to], now_ms, &mut out);
         self.steps.push(began.elapsed());
         self.sent += out.len();
         let is_something = !out.is_empty();
@@ -331,11 +331,11 @@ fn a_link_that_is_lost_while_a_store_is_told_begins_anew() {
 fn a_neighbour_that_does_not_answer_keeps_no_other_from_being_asked() {
     let mut pair = Herd::new(Limits::default());
     pair.tell(0, 0..100, 1);
-    pair.replicas[1].link_up("Silent");
+    pair.replicas[1].link_up("Silent", Vocabulary::Trees);
     let fresh = pair.fresh();
     pair.replicas[1].hear("Silent", Frame::Digest { root: 5 }, 0, fresh);
     pair.replicas[1].work(0);
-    pair.replicas[1].take("Silent", &mut Vec::new());
+    pair.replicas[1].take("Silent", 0, &mut Vec::new());
     pair.link(0, 1);
     pair.talk();
     assert!(!pair.are_equal());
@@ -531,10 +531,10 @@ fn a_batch_of_a_client_is_part_of_the_digest_and_the_key_of_the_herd_too() {
         let mut replica = Replica::keyed("Goloman", &Limits::default(), key);
         let mut batch = Batch::new(b"IAMAT kiwi +1-2 3\n".to_vec(), 100);
         assert_eq!(replica.execute(&mut batch, 4, 0, Uuid::nil()), Pause::Done);
-        replica.link_up("Hands");
+        replica.link_up("Hands", Vocabulary::Trees);
         replica.work(0);
         let mut out = Vec::new();
-        replica.take("Hands", &mut out);
+        replica.take("Hands", 0, &mut out);
         out
     };
     let with_default = digest(Key::default());

@@ -7,7 +7,7 @@
 use herd_core::batch::{Batch, Pause};
 use herd_core::faults::{self, Fault};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Update};
+use herd_core::link::{Frame, Inbox, Update, Vocabulary};
 use herd_core::replica::{Finding, Replica};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -273,7 +273,7 @@ impl Herd {
             return Ok(false);
         }
         self.replicas[from].work(self.now_ms);
-        self.replicas[from].take(NAMES[to], &mut piece);
+        self.replicas[from].take(NAMES[to], self.now_ms, &mut piece);
         for frame in frames(&mut Inbox::new(piece.clone()))? {
             self.check_frame(from, to, &frame)?;
         }
@@ -332,8 +332,8 @@ impl Herd {
     fn heal(&mut self, link: usize) {
         self.cut(link);
         let (here, there) = LINKS[link];
-        self.replicas[here].link_up(NAMES[there]);
-        self.replicas[there].link_up(NAMES[here]);
+        self.replicas[here].link_up(NAMES[there], Vocabulary::Trees);
+        self.replicas[there].link_up(NAMES[here], Vocabulary::Trees);
         self.pipes.insert(link, <[Pipe; 2]>::default());
     }
 
@@ -360,6 +360,8 @@ impl Herd {
             let is_within = load.ring_bytes <= self.limits.ring_bytes
                 && load.outbox_bytes <= self.limits.outbox_bytes
                 && load.seen <= 2 * self.limits.seen_max
+                && load.missing <= self.limits.missing_max
+                && load.sources <= NAMES.len()
                 && load.searches <= self.limits.searches_max
                 && load.questions <= QUESTIONS_MAX;
             ensure(is_within, || format!("{name} is over its limits: {load:?}"))?;
@@ -385,11 +387,20 @@ impl Herd {
                 is_silent &= !(self.take(link, back)? | self.bring(link, back)?);
             }
             self.check_limits()?;
-            if is_silent && !self.replicas.iter().any(Replica::has_work) {
+            if is_silent && !self.replicas.iter().any(Replica::has_work) && !self.pass_time() {
                 return Ok(round > 0);
             }
         }
         Err("the herd never falls silent".to_owned())
+    }
+
+    /// Lets time pass until something is to be done for which nothing happens; false if there is no such thing.
+    fn pass_time(&mut self) -> bool {
+        let Some(deadline_ms) = self.replicas.iter().filter_map(Replica::deadline_ms).min() else {
+            return false;
+        };
+        self.wait(deadline_ms.saturating_sub(self.now_ms));
+        true
     }
 
     /// Heals the links that are left, and checks what must hold once nothing happens any more.
@@ -466,7 +477,7 @@ impl Herd {
             let (from, to) = ends(link, back);
             let mut piece = Vec::new();
             self.replicas[from].work(self.now_ms);
-            self.replicas[from].take(NAMES[to], &mut piece);
+            self.replicas[from].take(NAMES[to], self.now_ms, &mut piece);
             for frame in frames(&mut Inbox::new(piece))? {
                 ensure(matches!(frame, Frame::Digest { .. }), || format!("{frame:?} though all is said"))?;
                 let fresh = self.fresh(to);
@@ -480,7 +491,7 @@ impl Herd {
         let counts: Vec<_> = self.replicas.iter().map(Replica::counts).collect();
         ensure(!self.settle()?, || "somebody speaks though all is said".to_owned())?;
         for (replica, counts) in self.replicas.iter_mut().zip(counts) {
-            ensure(replica.bells().is_empty(), || "somebody is called for nothing".to_owned())?;
+            ensure(replica.bells(self.now_ms).is_empty(), || "somebody is called for nothing".to_owned())?;
             ensure(replica.load().searches == 0, || "a search has not ended".to_owned())?;
             ensure(replica.counts() == counts && counts.malformed == 0, || format!("{counts:?}"))?;
         }
@@ -609,8 +620,8 @@ proptest! {
 #[test]
 fn a_part_of_an_update_goes_on_under_a_uuid_of_its_own() {
     let mut replica = Replica::new("Hands", &Limits::default());
-    replica.link_up("Goloman");
-    replica.link_up("Wilkes");
+    replica.link_up("Goloman", Vocabulary::Trees);
+    replica.link_up("Wilkes", Vocabulary::Trees);
     let (known, whole) = (Uuid::from_u128(1), Uuid::from_u128(2));
     for (uuid, lines) in
         [(known, "a +1+1 1 0 Goloman\n"), (whole, "a +1+1 1 0 Goloman\nb +1+1 1 0 Goloman\n")]
@@ -620,8 +631,8 @@ fn a_part_of_an_update_goes_on_under_a_uuid_of_its_own() {
     }
     let mut taken = Vec::new();
     replica.work(0);
-    replica.take("Wilkes", &mut taken);
-    let part = Frame::Update(Update::new(Uuid::from_u128(3), b"b +1+1 1 0 Goloman\n"));
+    replica.take("Wilkes", 0, &mut taken);
+    let part = Frame::Update(Update::new(Uuid::from_u128(3), b"b +1+1 1 0 Goloman\n").along("Hands", 1));
     assert!(frames(&mut Inbox::new(taken)).unwrap().contains(&part));
 }
 

@@ -2,7 +2,7 @@
 
 use herd_core::batch::Pause;
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Update};
+use herd_core::link::{Frame, Update, Vocabulary};
 use herd_core::replica::{Finding, Replica};
 use herd_core::session::Session;
 use uuid::Uuid;
@@ -96,7 +96,7 @@ fn a_neighbours_clients_come_as_fast_as_they_will() {
 #[test]
 fn so_many_searches_begin_in_a_second_and_one_more_finds_nothing() {
     let mut replica = goloman(&Limits { searches_per_s: 2, ..Limits::default() });
-    replica.link_up("Hands");
+    replica.link_up("Hands", Vocabulary::Trees);
     let mut find = |client: &str, now_ms: u64| {
         replica.find(client.as_bytes(), now_ms, Uuid::from_u128(u128::from(client.as_bytes()[0])))
     };
@@ -109,8 +109,8 @@ fn so_many_searches_begin_in_a_second_and_one_more_finds_nothing() {
 #[test]
 fn so_many_searches_are_under_way_and_one_more_finds_nothing_until_one_has_ended() {
     let mut replica = goloman(&Limits { searches_max: 2, ..Limits::default() });
-    replica.link_up("Hands");
-    replica.link_up("Wilkes");
+    replica.link_up("Hands", Vocabulary::Trees);
+    replica.link_up("Wilkes", Vocabulary::Trees);
     let uuid = |client: &str| Uuid::from_u128(u128::from(client.as_bytes()[0]));
     let find = |replica: &mut Replica, client: &str| replica.find(client.as_bytes(), 0, uuid(client));
     assert!(matches!(find(&mut replica, "a"), Finding::Search(_)));
@@ -180,7 +180,7 @@ fn a_record_lives_to_the_end_of_the_epoch_that_is_a_lifetime_later() {
 fn what_has_expired_is_refused_from_neighbours_and_disk_and_not_passed_on() {
     let mut replica = mortal(&[]);
     replica.keep_applied();
-    replica.link_up("Wilkes");
+    replica.link_up("Wilkes", Vocabulary::Trees);
     replica.set_clock(NOON_S + 17 * S);
     let lines = format!("old +1-2 5 {} Hands\nyoung +1-2 5 {} Hands\n", NOON_S + S - 1, NOON_S + S);
     tell(&mut replica, 1, &lines);
@@ -192,7 +192,7 @@ fn what_has_expired_is_refused_from_neighbours_and_disk_and_not_passed_on() {
         replica.applied().map(|lines| String::from_utf8_lossy(lines).into_owned()).unwrap_or_default();
     assert_eq!(applied.lines().count(), 1, "{applied}");
     let mut out = Vec::new();
-    replica.take("Wilkes", &mut out);
+    replica.take("Wilkes", 0, &mut out);
     let said = String::from_utf8_lossy(&out);
     assert!(said.contains("young ") && !said.contains("old "), "{said}");
 }
@@ -200,7 +200,7 @@ fn what_has_expired_is_refused_from_neighbours_and_disk_and_not_passed_on() {
 #[test]
 fn a_client_whose_record_has_expired_is_as_one_that_never_was() {
     let mut replica = mortal(&[("kiwi", NOON_S)]);
-    replica.link_up("Hands");
+    replica.link_up("Hands", Vocabulary::Trees);
     replica.set_clock(NOON_S + 17 * S);
     let Finding::Search(uuid) = replica.find(b"kiwi", 0, Uuid::from_u128(7)) else {
         panic!("it is not searched for")

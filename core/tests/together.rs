@@ -2,7 +2,7 @@
 
 use herd_core::batch::{Batch, Order, Pause};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox};
+use herd_core::link::{Frame, Inbox, Vocabulary};
 use herd_core::replica::Replica;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -69,7 +69,7 @@ proptest! {
 /// The lengths of the updates that a new neighbour of a replica would take, after some batches.
 fn updates(orders: &mut [Order]) -> Vec<usize> {
     let mut replica = goloman();
-    replica.link_up("Hands");
+    replica.link_up("Hands", Vocabulary::Trees);
     let mut last = 0;
     replica.execute_all(orders, 0, || {
         last += 1;
@@ -78,7 +78,7 @@ fn updates(orders: &mut [Order]) -> Vec<usize> {
     let mut updates = Vec::new();
     loop {
         let mut chunk = Vec::new();
-        replica.take("Hands", &mut chunk);
+        replica.take("Hands", 0, &mut chunk);
         if chunk.is_empty() {
             return updates;
         }

@@ -231,7 +231,7 @@ impl Gate {
             }
         }
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let is_new = told.spelling.uuid.is_none_or(|uuid| self.seen.borrow_mut().insert(uuid, now_ms));
+        let is_new = told.spelling.uuid.is_none_or(|uuid| self.seen.borrow_mut().insert(uuid, (), now_ms));
         acknowledgement(told.dialect, is_new).unwrap_or_default().to_vec()
     }
 

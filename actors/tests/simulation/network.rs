@@ -160,6 +160,10 @@ impl Ear {
             Frame::Ping => return self.trace.hit("a heartbeat was sent"),
             Frame::Update(update) if update.lines().count() > 1 => "many records went in one frame",
             Frame::Update(_) => "an update was sent",
+            Frame::Have { .. } => "updates were announced",
+            Frame::Want { .. } => "an update was pulled",
+            Frame::Prune { .. } => "a link was pruned",
+            Frame::Graft { .. } => "a link was grafted",
             Frame::Which { uuid, .. } => {
                 self.trace.asked(&self.here, &self.there, *uuid);
                 "a search was passed on"

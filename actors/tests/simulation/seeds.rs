@@ -401,7 +401,7 @@ const RARE: [&str; 1] = ["a handshake was refused"];
 
 /// What must happen at least once in a run: a fault that is never drawn, or an answer that is never given, is not
 /// tested.
-const PROBES: [&str; 38] = [
+const PROBES: [&str; 42] = [
     "a client broke off",
     "a client found nobody",
     "a client left out the last newline",
@@ -416,6 +416,8 @@ const PROBES: [&str; 38] = [
     "a connection was slow",
     "a heartbeat was sent",
     "a link began",
+    "a link was grafted",
+    "a link was pruned",
     "a neighbour was stuck",
     "a record from the future stayed",
     "a search found its client",
@@ -430,6 +432,7 @@ const PROBES: [&str; 38] = [
     "a server was stopped",
     "a stale record was told",
     "a write waited for a neighbour",
+    "an update was pulled",
     "an update was sent",
     "many records went in one frame",
     "records were asked for",
@@ -439,6 +442,7 @@ const PROBES: [&str; 38] = [
     "the herd was split",
     "there were two links for a moment",
     "two servers were cut off from each other",
+    "updates were announced",
     "what is known was compared",
 ];
 

@@ -162,6 +162,8 @@ impl Trace {
         let is_within = load.ring_bytes <= limits.ring_bytes
             && load.outbox_bytes <= limits.outbox_bytes
             && load.seen <= 2 * limits.seen_max
+            && load.missing <= limits.missing_max
+            && load.sources <= limits.sources_max
             && load.searches <= limits.searches_max;
         self.ensure(is_within, || format!("{name} is over its limits: {load:?}"));
     }

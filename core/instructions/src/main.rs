@@ -8,7 +8,7 @@ use herd_core::batch::Batch;
 use herd_core::journal::print_entries;
 use herd_core::limits::Limits;
 use herd_core::line::Command;
-use herd_core::link::{Frame, Update};
+use herd_core::link::{Frame, Update, Vocabulary};
 use herd_core::record::Record;
 use herd_core::replica::Replica;
 use std::fmt::Write;
@@ -62,7 +62,7 @@ fn go(at: usize, groups: usize) -> ExitCode {
     let group = |at: usize| (at * GROUP..(at + 1) * GROUP).map(line).collect::<String>();
     let inputs: Vec<String> = (0..2 * OPERATIONS / GROUP).map(group).collect();
     let mut replica = Replica::new("Goloman", &Limits::default());
-    replica.link_up("Hands");
+    replica.link_up("Hands", Vocabulary::Trees);
     replica.keep_applied();
     for input in inputs.iter().take(groups) {
         go(&mut replica, input);

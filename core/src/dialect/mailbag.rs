@@ -196,7 +196,7 @@ impl Mailbag {
         }
         let mut salts =
             (0..self.corrections_max).map(|times| (times, derived(&[heard, &times.to_be_bytes()])));
-        let Some((times, salt)) = salts.find(|&(_, salt)| self.answered.insert(salt, now_ms)) else {
+        let Some((times, salt)) = salts.find(|&(_, salt)| self.answered.insert(salt, (), now_ms)) else {
             return false;
         };
         if let Some(belief) = self.belief(line) {
