@@ -42,8 +42,8 @@ fn main() -> ExitCode {
         Options::Echo { address } => echo::serve(&address).map_err(Failure::from),
         Options::Bare { name, address } => bare::serve(&name, &address).map_err(Failure::from),
         Options::Relay { address, next } => relay::serve(&address, next.as_deref()).map_err(Failure::from),
-        Options::Naive { name, clients, peers, dials } => {
-            naive::serve(naive::Settings { name, clients, peers, dials }).map_err(Failure::from)
+        Options::Naive { name, clients, peers, links, dials } => {
+            naive::serve(naive::Settings { name, clients, peers, links, dials }).map_err(Failure::from)
         }
     };
     match done {

@@ -44,6 +44,8 @@ pub enum Options {
         clients: String,
         /// Where neighbours reach it, as host:port
         peers: String,
+        /// How many links it has, dialled by either end
+        links: usize,
         /// The neighbours it dials, as host:port
         dials: Vec<String>,
     },

@@ -21,6 +21,9 @@ pub struct Settings {
     pub clients: String,
     /// Where its neighbours reach it.
     pub peers: String,
+    /// How many links it has. It lets no clients in before it has them all: what it floods over a link that is not there
+    /// yet is lost for ever.
+    pub links: usize,
     /// The neighbours that this server dials: each link is dialled from one end.
     pub dials: Vec<String>,
 }
@@ -40,19 +43,23 @@ type Store = mpsc::UnboundedSender<Said>;
 /// Serves until the process is ended.
 pub fn serve(settings: Settings) -> io::Result<()> {
     super::run(async move {
-        let clients = TcpListener::bind(&settings.clients).await?;
         let peers = TcpListener::bind(&settings.peers).await?;
         let (store, heard) = mpsc::unbounded_channel();
         tokio::task::spawn_local(keep(settings.name, heard));
         for neighbour in settings.dials {
             tokio::task::spawn_local(dial(neighbour, store.clone()));
         }
+        while NEXT_LINK.get() < settings.links {
+            tokio::select! {
+                accepted = peers.accept() => link(accepted?.0, &store)?,
+                // Dialling goes on meanwhile, and may make the last link.
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        let clients = TcpListener::bind(&settings.clients).await?;
         loop {
             // How a connection ends is its own affair: the bench reports what it misses.
-            tokio::select! {
-                accepted = clients.accept() => { tokio::task::spawn_local(session(accepted?.0, store.clone())); }
-                accepted = peers.accept() => { link(accepted?.0, &store)?; }
-            }
+            tokio::task::spawn_local(session(clients.accept().await?.0, store.clone()));
         }
     })
 }

@@ -133,14 +133,17 @@ fn naive(bench: &Bench) -> io::Result<System> {
     let mut processes: Vec<Process> = Vec::new();
     for (at, name) in servers.iter().enumerate() {
         let mut command = Command::new(&bench.own);
-        command.args(["naive", name, &addresses[at * 2], &addresses[at * 2 + 1]]);
+        let own = links.iter().filter(|(from, to)| from == name || to == name).count().to_string();
+        command.args(["naive", name, &addresses[at * 2], &addresses[at * 2 + 1], &own]);
         command.args(links.iter().filter(|(from, _)| from == name).map(|(_, to)| peers_of(to)));
         let directory = bench.directory("naive")?;
         processes.push(Process::start(name, &mut command, bench.cores, &directory)?);
     }
     let deadline = Instant::now() + Duration::from_secs(10);
-    herd::await_address(&addresses[0], &mut processes, deadline)?;
     let clients: Vec<&str> = addresses.iter().step_by(2).map(String::as_str).collect();
+    for address in &clients {
+        herd::await_address(address, &mut processes, deadline)?;
+    }
     ask::mark(&clients)?;
     Ok(System::of_processes("naive herd", "Goloman", addresses[0].clone(), processes))
 }
