@@ -352,11 +352,12 @@ impl Handler<Near> for Places {
 async fn serve(at: usize, server: Server, plan: Plan, trace: Trace, stop: Rc<Notify>) -> turmoil::Result {
     let incarnation = trace.revive(at);
     let seams = seams(at, &server, incarnation, &plan, &trace);
+    let clock = Arc::clone(&seams.clock);
     let node = Node::start(settings(&server, &plan), Places.start().recipient(), seams).await?;
     trace.happened(&format!("{} is up", server.name));
     trace.notes().servers[at].is_up = true;
     while tokio::time::timeout(LOOK, stop.notified()).await.is_err() {
-        trace.looked_at(at, &node.dump().await, node.census().await, &plan.limits);
+        trace.looked_at(at, &node.dump().await, node.census().await, &plan.limits, clock());
     }
     let began = Instant::now();
     node.stop().await;

@@ -111,6 +111,40 @@ fn a_server_that_the_others_know_joins_while_they_run() {
     herd.assert_sound();
 }
 
+#[test]
+fn what_has_expired_is_raised_by_nobody_though_clocks_differ_and_servers_come_back() {
+    let brisk = Limits { heartbeat_ms: 200, silent_ms: 1_500, redial_max_ms: 1_000, ..Limits::default() };
+    let limits = Limits { record_ttl_ms: Some(64_000), digest_ms: 1_000, ..brisk };
+    let mut herd = Herd::new(Plan { limits, ..Plan::default() });
+    herd.set_clock(0, 45_000);
+    assert!(herd.until(5_000, Herd::is_linked), "the herd never linked");
+    herd.tell(1, "kiwi", "+1+1");
+    assert!(herd.until(1_000, |herd| herd.all_know("kiwi")));
+    // Goloman forgets it while the others know it for 40 more seconds, in which they compare and Goloman begins anew.
+    assert!(herd.until(25_000, |herd| !herd.knows(0, "kiwi")));
+    herd.run_ms(3_000);
+    assert!(!herd.knows(0, "kiwi"));
+    herd.crash(0);
+    herd.run_ms(3_000);
+    herd.start(0);
+    assert!(herd.until(HEALED_MS, Herd::is_linked));
+    herd.run_ms(2_000);
+    assert!(!herd.knows(0, "kiwi") && (1..5).all(|at| herd.knows(at, "kiwi")));
+    assert!(
+        herd.ask(0, "WHATSAT kiwi 10 5\n").starts_with("? "),
+        "it asks others, and refuses what they found"
+    );
+    let does_nobody = |herd: &Herd| (0..5).all(|at| !herd.knows(at, "kiwi"));
+    assert!(herd.until(50_000, does_nobody));
+    for _ in 0..50 {
+        herd.run_ms(100);
+        assert!(does_nobody(&herd));
+    }
+    herd.tell(2, "kiwi", "+2+2");
+    assert!(herd.until(1_000, |herd| herd.all_know("kiwi")));
+    herd.assert_sound();
+}
+
 fn stranger(neighbour: &'static str) -> Server {
     Server { name: "Campbell", neighbours: vec![neighbour], ..Server::default() }
 }

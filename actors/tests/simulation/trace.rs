@@ -141,8 +141,9 @@ impl Trace {
         self.happened(&format!("{here} has {more:+} link to {there}"));
     }
 
-    /// Looks at what a server knows: no record of one life of a server may go backwards, and no limit be passed.
-    pub fn looked_at(&self, server: usize, dump: &[Box<[u8]>], census: Census, limits: &Limits) {
+    /// Looks at what a server knows: no record of one life of a server may go backwards before its time is up by the
+    /// server's clock, and no limit be passed.
+    pub fn looked_at(&self, server: usize, dump: &[Box<[u8]>], census: Census, limits: &Limits, clock: u64) {
         let lines = dump.iter().filter_map(|line| Record::of_line(std::str::from_utf8(line).ok()?));
         let known: BTreeMap<String, Record> = lines.map(|record| (record.client.clone(), record)).collect();
         let load = census.load;
@@ -155,7 +156,11 @@ impl Trace {
         notes.servers[server].census = census;
         drop(notes);
         self.ensure(known.len() == dump.len(), || format!("{name} knows what is no record"));
+        let lifetime = limits.record_ttl_ms.map_or(i128::MAX, |ms| i128::from(ms) * 1_000_000);
         for (client, record) in before {
+            if i128::from(clock) - record.received >= lifetime {
+                continue;
+            }
             let is_kept = known.get(&client).is_some_and(|now| now.cmp_age(&record).is_ge());
             self.ensure(is_kept, || format!("{name} went back from {record:?} to {:?}", known.get(&client)));
         }
