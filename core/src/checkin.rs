@@ -63,12 +63,18 @@ impl<'a> CheckIn<'a> {
     pub fn read(fields: &mut Fields<'a>) -> Option<Self> {
         fields.skip_white_space();
         let whole = fields.rest();
-        let client = fields.next()?;
+        let client = fields.take()?;
         let location = fields.read(Location::scan)?;
         let time = fields.read(Time::scan)?;
         let said = Self { client, location, time, text: None };
         let text = &whole[..whole.len() - fields.rest().len()];
         Some(Self { text: said.is_written_as(text).then_some(text), ..said })
+    }
+
+    /// True if it was read from what [`CheckIn::print`] appends.
+    #[inline]
+    pub(crate) fn is_written_plainly(&self) -> bool {
+        self.text.is_some()
     }
 
     /// Appends the three with one space between them.

@@ -13,8 +13,9 @@ use memchr::memchr;
 /// Appends entries for some record lines, each of which ends with a line feed.
 pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
     for record in link::lines(lines) {
-        out.extend_from_slice(&hex(crc32c::crc32c(record)));
-        out.push(b' ');
+        let mut start = [b' '; CHECKSUM + 1];
+        start[..CHECKSUM].copy_from_slice(&hex(crc32c::crc32c(record)));
+        out.extend_from_slice(&start);
         out.extend_from_slice(record);
         out.push(b'\n');
     }
@@ -111,11 +112,15 @@ fn salvage(line: &[u8], each: &mut impl FnMut(&[u8])) -> u64 {
 const CHECKSUM: usize = 8;
 
 fn hex(checksum: u32) -> [u8; CHECKSUM] {
-    let mut digits = *b"00000000";
-    for (at, digit) in digits.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(checksum >> (28 - 4 * at) & 15) as usize];
-    }
-    digits
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The eight digits are moved apart until each is alone in its byte, halves first.
+    let halves = u64::from(checksum);
+    let quarters = (halves | (halves << 16)) & 0x0000_ffff_0000_ffff;
+    let bytes = (quarters | (quarters << 8)) & 0x00ff_00ff_00ff_00ff;
+    let digits = (bytes | (bytes << 4)) & (EACH * 0x0f);
+    // Those over 9, which 6 more carry over 15, are letters.
+    let letters = ((digits + EACH * 6) >> 4) & EACH;
+    (digits + EACH * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -149,6 +154,9 @@ mod tests {
 
     #[test]
     fn an_entry_is_a_checksum_and_a_record_line() {
+        for checksum in [0, 1, 0x0123_4567, 0x89ab_cdef, 0xa0f9_9f0a, u32::MAX] {
+            assert_eq!(hex(checksum), format!("{checksum:08x}").as_bytes());
+        }
         // The check value of CRC-32C in RFC 3720, appendix B.4, for 32 bytes of zeros is aa36918a, least byte first.
         assert_eq!(hex(crc32c::crc32c(&[0; 32])), *b"8a9136aa");
         assert_eq!(file(&[b"123456789".to_vec()]), b"e3069283 123456789\n");

@@ -93,6 +93,14 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
+    /// The bytes up to the next white space, if there is none before them.
+    #[inline]
+    pub fn take(&mut self) -> Option<&'a [u8]> {
+        let (field, rest) = self.rest.split_at(field_length(self.rest));
+        self.rest = rest;
+        (!field.is_empty()).then_some(field)
+    }
+
     /// True if there is none any more.
     #[inline]
     pub fn is_over(&mut self) -> bool {
@@ -119,9 +127,7 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         self.skip_white_space();
-        let (field, rest) = self.rest.split_at(field_length(self.rest));
-        self.rest = rest;
-        (!field.is_empty()).then_some(field)
+        self.take()
     }
 }
 
@@ -152,7 +158,7 @@ fn first_up_to_space(word: u64) -> Option<usize> {
 }
 
 fn is_white_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
+    byte <= b' ' && matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
 /// Appends the answer to a line that means nothing: `? ` and an exact copy.

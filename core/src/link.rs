@@ -28,7 +28,7 @@ use crate::decimal::{parse_number, print_number};
 use crate::digest::{FAN_OUT, Node, Root, Sums};
 use crate::line::fields;
 use crate::topology::NAME_MAX;
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 use uuid::Uuid;
 
 /// One thing said over a link.
@@ -241,13 +241,22 @@ impl Update {
 
 /// Splits record lines at their ends.
 pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    let lines = memchr_iter(b'\n', bytes).chain([bytes.len()]).map(move |end| {
-        let line = &bytes[start..end];
-        start = end + 1;
-        line
+    let mut rest = Some(bytes);
+    let lines = std::iter::from_fn(move || {
+        let (line, behind) = split_line(rest?);
+        rest = behind;
+        Some(line)
     });
     lines.filter(|line| !line.is_empty())
+}
+
+/// The first line of some bytes, without its end, and what is behind that.
+#[inline]
+fn split_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr(b'\n', bytes) {
+        Some(end) => (&bytes[..end], Some(&bytes[end + 1..])),
+        None => (bytes, None),
+    }
 }
 
 /// The longest header line: a search for the longest client ID that a line of `line_max` bytes can carry.

@@ -44,6 +44,27 @@ impl<'a> Record<'a> {
         print_receipt(self.received, self.server, out);
     }
 
+    /// The same with the line at hand that it was read from, which mostly need only be copied.
+    pub(crate) fn print_again(&self, line: &[u8], out: &mut Vec<u8>) {
+        if self.is_written_as(line) {
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        } else {
+            self.print(out);
+        }
+    }
+
+    /// True for the line that [`Record::print`] appends, of all that the record can be read from: one byte between two
+    /// fields is all that there is room for, and it is a space.
+    fn is_written_as(&self, line: &[u8]) -> bool {
+        let first = self.said.length();
+        let second = line.len().checked_sub(self.server.len() + 1);
+        self.said.is_written_plainly()
+            && self.line_bytes() == line.len() as u64 + 1
+            && line.get(first) == Some(&b' ')
+            && second.and_then(|second| line.get(second)) == Some(&b' ')
+    }
+
     /// How long the line is that [`Record::print`] appends, with its line feed.
     pub fn line_bytes(&self) -> u64 {
         line_bytes(self.said.length(), self.received, self.server)
@@ -223,10 +244,30 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic_and_print_back(line: Vec<u8>) {
             if let Some(record) = Record::parse(&line) {
-                let mut printed = Vec::new();
+                let (mut printed, mut copied) = (Vec::new(), Vec::new());
                 record.print(&mut printed);
+                record.print_again(&line, &mut copied);
+                prop_assert_eq!(&printed, &copied);
                 prop_assert_eq!(Record::parse(&printed[..printed.len() - 1]), Some(record));
             }
+        }
+
+        #[test]
+        fn a_record_is_copied_only_from_what_would_be_printed(
+            record in close_records(),
+            spaces in prop::collection::vec(prop::sample::select(vec![" ", " ", " ", "\t", "  "]), 4),
+            (start, end) in ("[ 0]?", " ?"),
+        ) {
+            let words: Vec<&str> = record.split(' ').collect();
+            let line = format!(
+                "{}{}{}{}{}{}{start}{}{}{}{end}",
+                words[0], spaces[0], words[1], spaces[1], words[2], spaces[2], words[3], spaces[3], words[4]
+            );
+            let record = Record::parse(line.as_bytes()).unwrap();
+            let (mut printed, mut copied) = (Vec::new(), Vec::new());
+            record.print(&mut printed);
+            record.print_again(line.as_bytes(), &mut copied);
+            prop_assert_eq!(copied, printed);
         }
 
         #[test]

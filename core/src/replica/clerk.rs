@@ -132,18 +132,19 @@ impl Clerk<'_> {
     pub fn hear<'l>(&mut self, mut lines: impl Iterator<Item = &'l [u8]>) -> bool {
         let mut is_all_news = true;
         loop {
-            let mut records: [Option<Record<'_>>; GROUP] = [None; GROUP];
+            let mut told: [(&[u8], Option<Record<'_>>); GROUP] = [(&[], None); GROUP];
             let mut count = 0;
-            for (record, line) in records.iter_mut().zip(&mut lines) {
-                *record = Record::parse(line);
+            for (told, line) in told.iter_mut().zip(&mut lines) {
+                let record = Record::parse(line);
+                *told = (line, record);
                 self.counts.malformed += u64::from(record.is_none());
                 count += 1;
             }
             let clients =
-                records.each_ref().map(|record| record.map_or(&[][..], |record| record.said.client));
+                told.each_ref().map(|(_, record)| record.map_or(&[][..], |record| record.said.client));
             let hints = self.store.hints(clients, count);
-            for (record, hint) in records[..count].iter().zip(hints) {
-                is_all_news &= record.is_some_and(|record| self.learn(hint, &record));
+            for ((line, record), hint) in told[..count].iter().zip(hints) {
+                is_all_news &= record.is_some_and(|record| self.learn(hint, line, &record));
             }
             if count < GROUP {
                 return is_all_news;
@@ -151,12 +152,12 @@ impl Clerk<'_> {
         }
     }
 
-    /// Takes a record that a neighbour told; true if it is news.
-    fn learn(&mut self, hint: Hint, record: &Record<'_>) -> bool {
+    /// Takes a record that a neighbour told in a line; true if it is news.
+    fn learn(&mut self, hint: Hint, line: &[u8], record: &Record<'_>) -> bool {
         let learned = self.store.learn_at(hint, record, |store| self.admission.has_room(store));
         self.counts.note(learned);
         if learned == Learned::News {
-            record.print(self.news);
+            record.print_again(line, self.news);
         }
         learned == Learned::News
     }
