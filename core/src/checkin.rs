@@ -63,7 +63,12 @@ impl<'a> CheckIn<'a> {
     pub fn read(fields: &mut Fields<'a>) -> Option<Self> {
         fields.skip_white_space();
         let whole = fields.rest();
-        let client = fields.take()?;
+        Self::read_behind(fields.word()?, whole, fields)
+    }
+
+    /// The same where the client is read already, with which the whole begins.
+    #[inline]
+    pub fn read_behind(client: &'a [u8], whole: &'a [u8], fields: &mut Fields<'a>) -> Option<Self> {
         let location = fields.read(Location::scan)?;
         let time = fields.read(Time::scan)?;
         let said = Self { client, location, time, text: None };

@@ -35,21 +35,72 @@ impl<'a> Command<'a> {
     /// Reads a line without its end. Every line is something.
     #[inline]
     pub fn parse(line: &'a [u8]) -> Self {
+        Opening::read(line).command()
+    }
+}
+
+/// How a line begins: as much as tells whose record is wanted, which can be fetched while the rest is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opening<'a> {
+    word: Word,
+    /// The client that it is about, of a line that may turn out to be a command; or else nothing.
+    pub client: &'a [u8],
+    /// Everything from the client on.
+    operands: &'a [u8],
+}
+
+/// The first word of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Word {
+    #[default]
+    Nothing,
+    Iamat,
+    Whatsat,
+    Other,
+}
+
+impl<'a> Opening<'a> {
+    /// Reads the first two words of a line.
+    #[inline]
+    pub fn read(line: &'a [u8]) -> Self {
         let mut fields = fields(line);
-        let Some(word) = fields.next() else { return Self::Blank };
+        let word = match fields.next() {
+            Some(b"IAMAT") => Word::Iamat,
+            Some(b"WHATSAT") => Word::Whatsat,
+            Some(_) => return Self::invalid(),
+            None => return Self::default(),
+        };
+        fields.skip_white_space();
+        let operands = fields.rest();
+        let client = fields.word().unwrap_or_default();
+        Self { word, client, operands }
+    }
+
+    /// That of a line which is no command.
+    pub fn invalid() -> Self {
+        Self { word: Word::Other, ..Self::default() }
+    }
+
+    /// Reads the rest of the line.
+    #[inline]
+    pub fn command(self) -> Command<'a> {
+        let Self { word, client, operands } = self;
+        let mut fields = fields(&operands[client.len()..]);
         match word {
-            b"IAMAT" => match CheckIn::read(&mut fields) {
-                Some(said) if fields.is_over() => Self::Iamat(said),
-                _ => Self::Invalid,
+            Word::Iamat => match CheckIn::read_behind(client, operands, &mut fields) {
+                Some(said) if fields.is_over() => Command::Iamat(said),
+                _ => Command::Invalid,
             },
-            b"WHATSAT" => whatsat(&mut fields).filter(|_| fields.is_over()).unwrap_or(Self::Invalid),
-            _ => Self::Invalid,
+            Word::Whatsat => {
+                whatsat(client, &mut fields).filter(|_| fields.is_over()).unwrap_or(Command::Invalid)
+            }
+            Word::Other => Command::Invalid,
+            Word::Nothing => Command::Blank,
         }
     }
 }
 
-fn whatsat<'a>(fields: &mut Fields<'a>) -> Option<Command<'a>> {
-    let client = fields.next()?;
+fn whatsat<'a>(client: &'a [u8], fields: &mut Fields<'a>) -> Option<Command<'a>> {
     let radius_km = radius(fields.next()?)?;
     let bound = parse_number(fields.next()?).filter(|&bound| bound <= BOUND_MAX)?;
     Some(Command::Whatsat { client, radius_km, bound: usize::try_from(bound).ok()? })
@@ -95,7 +146,7 @@ impl<'a> Fields<'a> {
 
     /// The bytes up to the next white space, if there is none before them.
     #[inline]
-    pub fn take(&mut self) -> Option<&'a [u8]> {
+    pub fn word(&mut self) -> Option<&'a [u8]> {
         let (field, rest) = self.rest.split_at(field_length(self.rest));
         self.rest = rest;
         (!field.is_empty()).then_some(field)
@@ -127,7 +178,7 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         self.skip_white_space();
-        self.take()
+        self.word()
     }
 }
 

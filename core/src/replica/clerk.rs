@@ -3,9 +3,8 @@
 use super::Counts;
 use crate::admission::Admission;
 use crate::batch::{Answers, GROUP, Line, Step};
-use crate::checkin::CheckIn;
 use crate::decimal::Nanos;
-use crate::line::{Command, print_invalid};
+use crate::line::{Command, Opening, print_invalid};
 use crate::places::Query;
 use crate::record::Record;
 use crate::store::{Hint, Learned, Store};
@@ -60,14 +59,14 @@ impl Clerk<'_> {
         searched: bool,
         answers: &mut Answers,
     ) -> (usize, Step) {
-        let mut commands = [Command::Blank; N];
+        let mut openings = [Opening::default(); N];
         let count = lines.len().min(N);
-        for (command, line) in commands.iter_mut().zip(lines) {
-            *command = if line.is_whole { Command::parse(line.text) } else { Command::Invalid };
+        for (opening, line) in openings.iter_mut().zip(lines) {
+            *opening = if line.is_whole { Opening::read(line.text) } else { Opening::invalid() };
         }
-        let hints = self.store.hints(commands.each_ref().map(client), count);
-        for (at, command) in commands[..count].iter().enumerate() {
-            let step = match *command {
+        let hints = self.store.hints(openings.each_ref().map(|opening| opening.client), count);
+        for (at, opening) in openings[..count].iter().enumerate() {
+            let step = match opening.command() {
                 Command::Iamat(said) => {
                     let record = Record { said, received: heard.received, server: self.server };
                     if self.take(hints[at], &record, heard) {
@@ -160,13 +159,5 @@ impl Clerk<'_> {
             record.print_again(line, self.news);
         }
         learned == Learned::News
-    }
-}
-
-/// The client whose record a command needs.
-fn client<'a>(command: &Command<'a>) -> &'a [u8] {
-    match *command {
-        Command::Iamat(CheckIn { client, .. }) | Command::Whatsat { client, .. } => client,
-        Command::Blank | Command::Invalid => &[],
     }
 }
