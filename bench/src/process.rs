@@ -91,6 +91,12 @@ impl Process {
         cpu(self.id())
     }
 
+    /// CPU time of its first thread alone.
+    pub fn first_thread(&self) -> io::Result<Duration> {
+        let id = self.id();
+        Ok(ran_and_waited(&fs::read_to_string(format!("/proc/{id}/task/{id}/schedstat"))?).0)
+    }
+
     /// Resident bytes.
     pub fn resident(&self) -> io::Result<u64> {
         resident(self.id())
@@ -147,10 +153,15 @@ pub fn resident(id: u32) -> io::Result<u64> {
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("no VmRSS in /proc/{id}/status")))
 }
 
-/// How long this process ran, and how long it waited for a core though it could have run, after `/proc/self/schedstat`.
-pub fn ran_and_waited() -> (Duration, Duration) {
-    let text = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let mut times = text.split_whitespace().map(|digits| Duration::from_nanos(digits.parse().unwrap_or(0)));
+/// How long this process ran, and how long it waited for a core though it could have run.
+pub fn own_ran_and_waited() -> (Duration, Duration) {
+    ran_and_waited(&fs::read_to_string("/proc/self/schedstat").unwrap_or_default())
+}
+
+/// The same for whatever a `schedstat` of `/proc` is about.
+fn ran_and_waited(schedstat: &str) -> (Duration, Duration) {
+    let mut times =
+        schedstat.split_whitespace().map(|digits| Duration::from_nanos(digits.parse().unwrap_or(0)));
     (times.next().unwrap_or_default(), times.next().unwrap_or_default())
 }
 

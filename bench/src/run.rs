@@ -68,7 +68,7 @@ const QUIET: f64 = 0.05;
 
 /// The part of its time during which the generator could have run and had to wait for others on its core.
 fn waited() -> f64 {
-    let (ran, waited) = process::ran_and_waited();
+    let (ran, waited) = process::own_ran_and_waited();
     waited.as_secs_f64() / (ran + waited).as_secs_f64().max(f64::MIN_POSITIVE)
 }
 

@@ -66,12 +66,19 @@ pub struct Measure {
     pub tally: Tally,
     /// User and system CPU time of all the system's processes.
     pub cpu: Duration,
+    /// How much of that the first thread of each took: in a herd the one that has the memory and the log.
+    pub first_threads: Duration,
 }
 
 impl Measure {
     /// CPU microseconds per command: the same as CPU seconds per million commands.
     pub fn cost_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.tally.commands as f64
+    }
+
+    /// The same for the first threads alone.
+    pub fn first_threads_us(&self) -> f64 {
+        self.first_threads.as_secs_f64() * 1e6 / self.tally.commands as f64
     }
 }
 
@@ -218,9 +225,14 @@ impl System {
 
     /// Does something under load and reads the CPU clocks before and after.
     pub fn measure(&self, run: impl FnOnce() -> Result<Tally, Failure>) -> Result<Measure, Failure> {
-        let before = self.cpu()?;
+        let before = (self.cpu()?, self.first_threads()?);
         let tally = run()?;
-        Ok(Measure { tally, cpu: self.cpu()?.saturating_sub(before) })
+        let cpu = self.cpu()?.saturating_sub(before.0);
+        Ok(Measure { tally, cpu, first_threads: self.first_threads()?.saturating_sub(before.1) })
+    }
+
+    fn first_threads(&self) -> io::Result<Duration> {
+        self.processes.iter().map(Process::first_thread).sum()
     }
 
     /// Waits until the processes have nothing left to do.

@@ -5,7 +5,7 @@ use crate::herd::ALONE;
 use crate::load::Failure;
 use crate::redis::Verb;
 use crate::report::{Bound, Finding};
-use crate::system::{Bench, CLIENTS};
+use crate::system::{Bench, CLIENTS, Measure};
 
 /// Row 15.
 pub fn durability(bench: &Bench) -> Result<Vec<Finding>, Failure> {
@@ -38,9 +38,27 @@ fn synced(bench: &Bench) -> Result<Finding, Failure> {
     Ok(rates.ratio(15, what, "sync", "SET", Bound::AtLeast(2.0)))
 }
 
-/// Row 16.
-#[expect(clippy::unnecessary_wraps, reason = "all rows have one signature")]
-pub fn more_cores(_: &Bench) -> Result<Vec<Finding>, Failure> {
-    let why = "a generator and several workers need more than two cores: not measured here";
-    Ok(vec![Finding::skipped(16, "more cores", why)])
+/// Row 16: with a core for the generator and one for the server no thread more brings anything. How much stays on the thread
+/// that all others need says what more cores would bring.
+pub fn more_cores(bench: &Bench) -> Result<Vec<Finding>, Failure> {
+    if !bench.herd.knows("--workers") {
+        return Ok(vec![Finding::skipped(16, "more cores", "this herd has no --workers")]);
+    }
+    let mut systems = vec![bench.herd_alone()?, bench.herd_with("workers", ALONE, &["--workers", "2"])?];
+    cost::fill(&mut systems, CLIENTS)?;
+    let measures = closed(bench, &systems, 1000, 1)?;
+    let of = |system: usize, figure: fn(&Measure) -> f64| measures[system].iter().map(figure).collect();
+    let costs = vec![
+        ("one thread", of(0, Measure::cost_us)),
+        ("all threads", of(1, Measure::cost_us)),
+        ("store's thread", of(1, Measure::first_threads_us)),
+    ];
+    let costs = Comparison { unit: "µs", systems: costs };
+    let load = "one command at a time, 1,000 connections";
+    let most = format!("{load}: how many times as much `--workers` could do with cores enough");
+    let dearer = format!("{load}, `--workers 2`: cost of all threads on one core, against one thread");
+    Ok(vec![
+        costs.ratio(16, &most, "one thread", "store's thread", Bound::AtLeast(1.0)),
+        costs.ratio(16, &dearer, "all threads", "one thread", Bound::None),
+    ])
 }
