@@ -31,6 +31,12 @@ pub const ALONE: Layout = Layout { servers: &["Goloman"], links: &[] };
 /// Two neighbours.
 pub const PAIR: Layout = Layout { servers: &["Goloman", "Hands"], links: &[("Goloman", "Hands")] };
 
+/// Three in a row.
+pub const CHAIN: Layout = Layout {
+    servers: &["Goloman", "Holiday", "Welsh"],
+    links: &[("Goloman", "Holiday"), ("Holiday", "Welsh")],
+};
+
 /// The default herd.
 pub const FIVE: Layout = Layout {
     servers: &["Goloman", "Hands", "Holiday", "Welsh", "Wilkes"],

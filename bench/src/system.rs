@@ -187,6 +187,11 @@ impl System {
         self.herd.as_ref()
     }
 
+    /// The addresses for clients of a herd's servers, in the order of the layout; none of a system that is no herd.
+    pub fn addresses(&self) -> Vec<&str> {
+        self.herd().map(Herd::addresses).unwrap_or_default()
+    }
+
     /// Connects the generator, whose commands are of any of the clients.
     pub fn load(&self, connections: usize) -> Result<Load, Failure> {
         self.connect(connections, Crowd::new(self.clients, Order::AtRandom))

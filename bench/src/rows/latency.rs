@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Comparison, cost, in_turns, people};
 use crate::ask::{self, Asker};
-use crate::herd::{FIVE, free_addresses};
+use crate::herd::{CHAIN, FIVE, free_addresses};
 use crate::load::{Failure, Until};
 use crate::process::Process;
 use crate::redis::Verb;
@@ -52,23 +52,37 @@ struct Chain {
     answers: bool,
 }
 
-/// Row 7.
+/// Row 7: in the default herd, where each update takes work of five servers on the one core that they have, and in three in
+/// a row, who do what relays do.
 pub fn two_hops(bench: &Bench) -> Result<Vec<Finding>, Failure> {
-    let system = bench.herd_with("herd", FIVE, &[])?;
-    let addresses = system.herd().map(|herd| herd.addresses()).unwrap_or_default();
+    let (five, three) = (bench.herd_with("herd", FIVE, &[])?, bench.herd_with("chain", CHAIN, &[])?);
     let (relays, first, last) = relays(bench)?;
     let chain = |near: &str, far: &str, answers| -> io::Result<Chain> {
         Ok(Chain { near: Asker::connect(near)?, far: Asker::connect(far)?, answers })
     };
-    // Welsh is the fourth of the default herd, two hops from Goloman.
-    let mut chains = [chain(addresses[0], addresses[3], true)?, chain(&first, &last, false)?];
+    let (five_at, three_at) = (five.addresses(), three.addresses());
+    // Welsh is the fourth of the default herd and the third of the row, two hops from Goloman.
+    let mut chains = [
+        chain(five_at[0], five_at[3], true)?,
+        chain(three_at[0], three_at[2], true)?,
+        chain(&first, &last, false)?,
+    ];
     let updates = if bench.lasting.as_millis() < 1000 { 200 } else { 1000 };
-    let medians = in_turns(bench.runs, 2, |system| Ok(chains[system].median_us(updates)?))?;
+    let medians = in_turns(bench.runs, chains.len(), |system| Ok(chains[system].median_us(updates)?))?;
     drop(relays);
-    let systems = vec![("herd", medians[0].clone()), ("relays", medians[1].clone())];
+    let systems = ["herd", "chain of three", "relays"].into_iter().zip(medians).collect();
     let latencies = Comparison { unit: "µs", systems };
     let what = "two flood hops, told to Goloman until seen at Welsh, p50 against raw relays";
-    Ok(vec![latencies.ratio(7, what, "herd", "relays", Bound::AtMost(1.4))])
+    Ok(vec![
+        latencies.ratio(7, what, "herd", "relays", Bound::AtMost(1.4)),
+        latencies.ratio(
+            7,
+            "the same in a herd of three in a row, as the relays are",
+            "chain of three",
+            "relays",
+            Bound::AtMost(1.4),
+        ),
+    ])
 }
 
 /// Three relays in a row, and the addresses of the first and the last.
