@@ -40,7 +40,9 @@ fn main() -> ExitCode {
         Options::Run(run) => run::run(&run),
         Options::Drive(how) => drive(&how),
         Options::Echo { address } => echo::serve(&address).map_err(Failure::from),
-        Options::Bare { name, address } => bare::serve(&name, &address).map_err(Failure::from),
+        Options::Bare { name, address, directory } => {
+            bare::serve(&name, &address, &directory).map_err(Failure::from)
+        }
         Options::Relay { address, next } => relay::serve(&address, next.as_deref()).map_err(Failure::from),
         Options::Naive { name, clients, peers, links, dials } => {
             naive::serve(naive::Settings { name, clients, peers, links, dials }).map_err(Failure::from)

@@ -28,6 +28,8 @@ pub enum Options {
         name: String,
         /// Where to listen, as host:port
         address: String,
+        /// Where to keep its log
+        directory: PathBuf,
     },
     /// (started by `run`) Passes lines on
     Relay {

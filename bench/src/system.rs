@@ -108,7 +108,7 @@ impl Bench {
     pub fn bare(&self) -> io::Result<System> {
         let address = free_address()?;
         let mut command = Command::new(&self.own);
-        command.args(["bare", "Goloman", &address]);
+        command.args(["bare", "Goloman", &address]).arg(self.directory("bare")?);
         self.start("bare loop", Protocol::Iamat("Goloman"), address, command)
     }
 

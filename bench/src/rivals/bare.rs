@@ -1,13 +1,19 @@
 //! The rules of herd without any actor: a bare epoll loop over the same memory, to see what the actors cost.
 //!
-//! It answers IAMAT with the same code of `herd_core`; it has no links, no places, no log and no limits on time.
+//! It answers IAMAT with the same code of `herd_core` and writes the same log, which is synced ten times a second; it has
+//! no links, no places, no snapshots and no limits on time.
 
 use std::collections::HashMap;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use herd_core::batch::{Batch, Pause};
+use herd_core::journal::print_entries;
 use herd_core::limits::Limits;
 use herd_core::replica::Replica;
 use herd_core::session::Session;
@@ -20,14 +26,16 @@ const DOOR: u64 = 0;
 /// Bytes read at once: enough for 128 lines.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Serves until the process is ended.
-pub fn serve(name: &str, address: &str) -> io::Result<()> {
+/// Serves until the process is ended, and keeps its log in a directory.
+pub fn serve(name: &str, address: &str, directory: &Path) -> io::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, DOOR))?;
     let limits = Limits::default();
     let mut memory = Memory { replica: Replica::new(name, &limits), fresh: 0 };
+    memory.replica.keep_applied();
+    let mut log = Log::begin(directory, limits.log_bytes_min)?;
     let mut talks: HashMap<u64, Talk> = HashMap::new();
     let mut accepted = DOOR;
     let mut buffer = vec![0; READ_BYTES];
@@ -52,6 +60,10 @@ pub fn serve(name: &str, address: &str) -> io::Result<()> {
             }
         };
         turn(&mut |talk| talk.hear(&mut memory, &mut buffer));
+        if let Some(applied) = memory.replica.applied() {
+            log.append(applied)?;
+            applied.clear();
+        }
         turn(&mut Talk::answer);
     }
 }
@@ -78,6 +90,53 @@ impl Memory {
                 Pause::Places => batch.wanted().iter().for_each(|_| batch.add_places(b"{}")),
             }
         }
+    }
+}
+
+/// The log, begun anew when it is as long as one of herd's may be.
+struct Log {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    length_max: u64,
+    entries: Vec<u8>,
+    /// Takes the file that is to be synced from now on.
+    syncing: Sender<File>,
+}
+
+/// How often the log is synced.
+const SYNC_EVERY: Duration = Duration::from_millis(100);
+
+impl Log {
+    fn begin(directory: &Path, length_max: u64) -> io::Result<Self> {
+        let path = directory.join("log");
+        let file = File::create(&path)?;
+        let (syncing, next) = mpsc::channel();
+        let mut synced = file.try_clone()?;
+        thread::spawn(move || {
+            loop {
+                match next.recv_timeout(SYNC_EVERY) {
+                    Ok(file) => synced = file,
+                    Err(mpsc::RecvTimeoutError::Timeout) => synced.sync_data()?,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return Ok::<(), io::Error>(()),
+                }
+            }
+        });
+        Ok(Self { path, file, length: 0, length_max, entries: Vec::new(), syncing })
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.length > self.length_max {
+            fs::remove_file(&self.path)?;
+            self.file = File::create(&self.path)?;
+            self.length = 0;
+            // Without the thread nothing would be synced, and the comparison would be false.
+            self.syncing.send(self.file.try_clone()?).map_err(io::Error::other)?;
+        }
+        self.entries.clear();
+        print_entries(lines, &mut self.entries);
+        self.length += self.entries.len() as u64;
+        self.file.write_all(&self.entries)
     }
 }
 

@@ -75,24 +75,17 @@ pub fn one_at_a_time(bench: &Bench) -> Result<Vec<Finding>, Failure> {
 
 /// Row 14.
 pub fn actor_tax(bench: &Bench) -> Result<Vec<Finding>, Failure> {
-    let mut systems =
-        vec![bench.herd_alone()?, bench.herd_with(FORGETFUL, ALONE, &["--memory-only"])?, bench.bare()?];
+    let mut systems = vec![bench.herd_alone()?, bench.bare()?];
     fill(&mut systems, CLIENTS)?;
     let mut findings = Vec::new();
     for depth in [16, DEEP] {
         let costs = closed_costs(bench, &systems, 16, depth)?;
-        let what = format!("actor tax: 16×{depth}, cost against a bare epoll loop over the same store");
+        let what =
+            format!("actor tax: 16×{depth}, cost against a bare epoll loop over the same store and log");
         findings.push(dearer(14, &what, &costs, "bare loop", 1.15));
-        let what = format!(
-            "the same without a log, which the bare loop has not either: 16×{depth}, `--memory-only`"
-        );
-        findings.push(costs.ratio(14, &what, FORGETFUL, "bare loop", Bound::None));
     }
     Ok(findings)
 }
-
-/// The herd that keeps no log.
-const FORGETFUL: &str = "memory only";
 
 /// A Redis for SET and one for GEOADD, where there is any.
 pub fn redises(bench: &Bench) -> Result<Vec<System>, Failure> {
