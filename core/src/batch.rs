@@ -1,7 +1,7 @@
 //! The commands of one read from a client on their way through the store, and their answers on the way back.
 
 use crate::decimal::Nanos;
-use crate::line::fields;
+use crate::fields::fields;
 use crate::places::Query;
 use memchr::memchr;
 use std::collections::VecDeque;

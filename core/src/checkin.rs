@@ -1,7 +1,7 @@
 //! What a client says of itself: who it is, where, and when. These are the operands of an IAMAT.
 
 use crate::decimal::{Decimal, Digits};
-use crate::line::Fields;
+use crate::fields::Fields;
 use crate::location::Location;
 
 /// A client's own time: POSIX seconds in the bytes it sent.
@@ -121,7 +121,7 @@ impl PartialEq for CheckIn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::fields;
+    use crate::fields::fields;
     use proptest::prelude::*;
 
     /// What there is to read, by a reader as plain as can be: it knows numbers to 12 digits.

@@ -8,9 +8,10 @@
 use crate::batch::{Batch, Pause};
 use crate::dialect::speech::{Letter, Speech, Verdict, parse};
 use crate::dialect::{Dialect, gps};
+use crate::fields::fields;
 use crate::journal::{Recovery, Summary, print_entries};
 use crate::limits::Limits;
-use crate::line::{Command, fields};
+use crate::line::Command;
 use crate::link::{Frame, Inbox, Vocabulary};
 use crate::replica::Replica;
 use crate::session::Session;

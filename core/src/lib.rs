@@ -10,6 +10,7 @@ pub mod decimal;
 pub mod dialect;
 pub mod digest;
 pub mod faults;
+pub mod fields;
 pub mod flood;
 pub mod fuzz;
 pub mod handshake;

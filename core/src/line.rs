@@ -4,6 +4,7 @@
 
 use crate::checkin::CheckIn;
 use crate::decimal::{Decimal, parse_number};
+use crate::fields::{Fields, fields};
 
 /// The largest radius of a search for places, in kilometres: what the assignment allows. In digits, as it is compared.
 pub const RADIUS_MAX_KM: &str = "50";
@@ -115,103 +116,6 @@ fn radius(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Splits a line into fields.
-pub fn fields(line: &[u8]) -> Fields<'_> {
-    Fields { rest: line }
-}
-
-/// The fields of a line that have not been read.
-///
-/// They are parted by runs of white space: space, tab, line feed, vertical tab, form feed, carriage return.
-#[derive(Clone, Debug)]
-pub struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    /// The next field as something of which the end is known only once it is read: `scan` tells what is behind it.
-    #[inline]
-    pub fn read<T>(&mut self, scan: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>) -> Option<T> {
-        self.skip_white_space();
-        let (value, rest) = scan(self.rest)?;
-        self.rest = rest;
-        rest.first().is_none_or(|&byte| is_white_space(byte)).then_some(value)
-    }
-
-    /// What is behind the field that was read last.
-    #[inline]
-    pub fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-
-    /// The bytes up to the next white space, if there is none before them.
-    #[inline]
-    pub fn word(&mut self) -> Option<&'a [u8]> {
-        let (field, rest) = self.rest.split_at(field_length(self.rest));
-        self.rest = rest;
-        (!field.is_empty()).then_some(field)
-    }
-
-    /// True if there is none any more.
-    #[inline]
-    pub fn is_over(&mut self) -> bool {
-        self.skip_white_space();
-        self.rest.is_empty()
-    }
-
-    /// Goes to where the next field begins.
-    #[inline]
-    pub fn skip_white_space(&mut self) {
-        let mut rest = self.rest;
-        while let Some((&byte, behind)) = rest.split_first()
-            && is_white_space(byte)
-        {
-            rest = behind;
-        }
-        self.rest = rest;
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        self.skip_white_space();
-        self.word()
-    }
-}
-
-/// How many bytes come before the first white space.
-#[inline]
-fn field_length(text: &[u8]) -> usize {
-    let mut rest = text;
-    while let Some((eight, behind)) = rest.split_first_chunk() {
-        let Some(low) = first_up_to_space(u64::from_le_bytes(*eight)) else {
-            rest = behind;
-            continue;
-        };
-        if is_white_space(eight[low]) {
-            return text.len() - rest.len() + low;
-        }
-        rest = &rest[low + 1..];
-    }
-    let length = rest.iter().position(|&byte| is_white_space(byte)).unwrap_or(rest.len());
-    text.len() - rest.len() + length
-}
-
-/// Which of eight bytes, the first of which is the lowest, is the first that is no greater than a space.
-fn first_up_to_space(word: u64) -> Option<usize> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    // A byte's high bit comes up where subtracting 33 borrows. Bytes above it may be wrong, but not those below.
-    let low = word.wrapping_sub(EACH * 0x21) & !word & (EACH * 0x80);
-    (low != 0).then_some((low.trailing_zeros() / 8) as usize)
-}
-
-fn is_white_space(byte: u8) -> bool {
-    byte <= b' ' && matches!(byte, b' ' | b'\t'..=b'\r')
-}
-
 /// Appends the answer to a line that means nothing: `? ` and an exact copy.
 pub fn print_invalid(line: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"? ");
@@ -294,15 +198,6 @@ mod tests {
         #[test]
         fn any_bytes_are_some_command(line: Vec<u8>) {
             let _ = Command::parse(&line);
-        }
-
-        #[test]
-        fn fields_are_what_is_between_white_space(
-            line in prop::collection::vec(prop::sample::select(b" \t\n\r\x0b\x0c\0\x08\x0e!ak\x80\xa0\xff".to_vec()), 0..40),
-        ) {
-            let expected: Vec<&[u8]> =
-                line.split(|&byte| is_white_space(byte)).filter(|field| !field.is_empty()).collect();
-            prop_assert_eq!(fields(&line).collect::<Vec<_>>(), expected);
         }
 
         #[test]

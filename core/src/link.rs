@@ -26,7 +26,7 @@
 
 use crate::decimal::{parse_number, print_number};
 use crate::digest::{FAN_OUT, Node, Root, Sums};
-use crate::line::fields;
+use crate::fields::fields;
 use crate::topology::NAME_MAX;
 use memchr::memchr;
 use uuid::Uuid;

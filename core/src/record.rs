@@ -6,7 +6,7 @@ use crate::decimal::{
     print_skew,
 };
 use crate::faults::{self, Fault};
-use crate::line::fields;
+use crate::fields::fields;
 use std::cmp::Ordering;
 
 /// How far a client's clock may be ahead of the receiving server's before its time is not believed, in seconds.

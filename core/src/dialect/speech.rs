@@ -3,7 +3,7 @@
 use super::Dialect;
 use super::figure::{Figure, receipt};
 use crate::decimal::{Nanos, print_number, print_seconds, print_skew};
-use crate::line::fields;
+use crate::fields::fields;
 use crate::record::Record;
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
