@@ -1,10 +1,11 @@
 //! How the store keeps what it knows on disk: appends, syncs that nobody has to wait for twice, and snapshots.
 
 use super::StoreActor;
-use super::turn::Answer;
 use crate::disk::Appendable;
 use crate::journal::{Durability, Journal, Mark, Snapshot};
+use crate::messages::Executed;
 use crate::net::{Abort, Step};
+use actix::dev::OneshotSender;
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use herd_core::store::Slot;
 use log::info;
@@ -68,6 +69,17 @@ impl Keeper {
                 answer.give();
             }
         }
+    }
+}
+
+/// A batch on its way back, and to whom.
+pub(super) struct Answer(pub OneshotSender<Executed>, pub Executed);
+
+impl Answer {
+    /// Gives a session its batch back.
+    pub fn give(self) {
+        let Self(session, executed) = self;
+        let _ = session.send(executed); // The session may have hung up meanwhile.
     }
 }
 
@@ -255,7 +267,7 @@ impl Handler<Copy> for StoreActor {
 mod tests {
     use super::*;
     use crate::journal::Keep;
-    use crate::messages::{Execute, Executed, Flush};
+    use crate::messages::{Execute, Flush};
     use crate::testing::{MemoryDisk, NOON, counting, running};
     use actix::{Actor, Addr};
     use herd_core::batch::Batch;

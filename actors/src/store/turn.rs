@@ -5,7 +5,7 @@
 //! the batches of all sessions that have read something are enlisted first and executed as soon as there are no more.
 
 use super::StoreActor;
-use super::keeper::Kept;
+use super::keeper::{Answer, Kept};
 use crate::messages::{Execute, Executed};
 use actix::Context;
 use actix::dev::{MessageResponse, OneshotSender};
@@ -88,16 +88,5 @@ impl StoreActor {
             // No answer is the right one, as the server has ended.
             Kept::Never => drop(answers),
         }
-    }
-}
-
-/// A batch on its way back, and to whom.
-pub(super) struct Answer(OneshotSender<Executed>, Executed);
-
-impl Answer {
-    /// Gives a session its batch back.
-    pub fn give(self) {
-        let Self(session, executed) = self;
-        let _ = session.send(executed); // The session may have hung up meanwhile.
     }
 }
