@@ -1,7 +1,7 @@
 //! What this program shows at the doors of servers: the secret of the herd, and a certificate where TLS is wanted.
 
 use crate::failure::Failure;
-use crate::options;
+use crate::secrets;
 use herd_actors::door::Credentials;
 use herd_actors::tls::{Tls, Unusable};
 use herd_core::topology::Server;
@@ -13,14 +13,14 @@ const ASKER: &str = "status";
 /// What a server of this name shows.
 pub fn of_server(name: &str, peer_tls: Option<&Path>) -> Result<Credentials, Failure> {
     let tls = directory(peer_tls)?.map(|dir| Tls::of_server(dir, name)).transpose();
-    Ok(Credentials { secret: options::secret()?, tls: tls.map_err(unusable)? })
+    Ok(Credentials { secret: secrets::of_the_herd()?, tls: tls.map_err(unusable)? })
 }
 
 /// What `herd status` and `herd up` show, which are no servers: a certificate of their own if the directory holds one,
 /// or that of the first of the servers whose certificate it holds.
 pub fn of_asker(servers: &[Server], peer_tls: Option<&Path>) -> Result<Credentials, Failure> {
     let tls = directory(peer_tls)?.map(|dir| Tls::of_caller(dir, asker(dir, servers))).transpose();
-    Ok(Credentials { secret: options::secret()?, tls: tls.map_err(unusable)? })
+    Ok(Credentials { secret: secrets::of_the_herd()?, tls: tls.map_err(unusable)? })
 }
 
 fn asker<'a>(dir: &Path, servers: &'a [Server]) -> &'a str {

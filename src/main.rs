@@ -1,5 +1,6 @@
 //! The front door of `herd`: reads the command line, runs the command, and turns its end into an exit code.
 
+mod arguments;
 mod check;
 mod credentials;
 mod failure;
@@ -8,6 +9,7 @@ mod logging;
 mod options;
 mod panics;
 mod places;
+mod secrets;
 mod send;
 mod serve;
 mod signals;

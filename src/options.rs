@@ -3,13 +3,13 @@
 //! A flag wins over the environment, that over the topology file's `settings`, that over the default.
 //! Secrets come from the environment only: a flag would show them to everybody who may list processes.
 
+use crate::arguments::give;
 use crate::failure::{Failure, reason};
 use crate::places;
 use herd_actors::journal::Durability;
-use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
 use serde::de::{Deserialize, Deserializer, Error as _};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -370,43 +370,6 @@ where
 
 fn nothing(limit: &str) -> Failure {
     Failure::Usage(format!("{limit} is 0, which lets nothing through; write at least 1"))
-}
-
-/// Adds a flag with its value: as two words if the value begins with `=`, which clap would take off, otherwise as
-/// one, so that a value that begins with a dash is still a value.
-pub fn give(arguments: &mut Vec<OsString>, name: &str, value: Option<&impl AsRef<OsStr>>) {
-    let Some(value) = value.map(AsRef::as_ref) else { return };
-    let mut flag = OsString::from(format!("--{}", name.replace('_', "-")));
-    if value.as_encoded_bytes().starts_with(b"=") {
-        arguments.extend([flag, value.to_owned()]);
-    } else {
-        flag.push("=");
-        flag.push(value);
-        arguments.push(flag);
-    }
-}
-
-/// Reads what the servers of the herd share, from the environment.
-pub fn secret() -> Result<Option<Secret>, Failure> {
-    Ok(hidden("HERD_SECRET")?.and_then(|bytes| Secret::new(&bytes)))
-}
-
-/// Reads the key for places, from the environment.
-pub fn places_key() -> Result<Option<String>, Failure> {
-    hidden("GOOGLE_PLACES_API_KEY")?
-        .map(String::from_utf8)
-        .transpose()
-        .map_err(|_| Failure::Usage("GOOGLE_PLACES_API_KEY is no text; copy the key once more".to_owned()))
-}
-
-/// Reads a variable that no output may show. Set to nothing is refused: it looks safe and is not.
-fn hidden(variable: &str) -> Result<Option<Vec<u8>>, Failure> {
-    match std::env::var_os(variable).map(OsString::into_encoded_bytes) {
-        Some(bytes) if bytes.is_empty() => {
-            Err(Failure::Usage(format!("{variable} is set to nothing; give it a value or unset it")))
-        }
-        value => Ok(value),
-    }
 }
 
 /// What was asked for ends before any command: help, the version, or wrong usage.

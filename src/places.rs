@@ -2,8 +2,9 @@
 
 pub mod import;
 
+use crate::arguments::give;
 use crate::failure::{Failure, reason};
-use crate::options::{give, places_key};
+use crate::secrets;
 use herd_actors::places::Settings;
 use herd_core::places::{Chain, Key, Limits, Provider};
 use serde::Deserialize;
@@ -182,7 +183,7 @@ impl Flags {
     }
 
     fn key(&self) -> Result<Option<Key>, Failure> {
-        if let Some(key) = places_key()? {
+        if let Some(key) = secrets::places_key()? {
             return key_of("GOOGLE_PLACES_API_KEY", &key).map(Some);
         }
         let Some(path) = &self.key_file else { return Ok(None) };
