@@ -1,24 +1,14 @@
 //! A herd of real servers on a simulated network, and whatever is done to it.
 
-use crate::dice::Dice;
-use crate::network::Simulated;
+use crate::disk::{Drive, LATENCY_MS};
 use crate::phones::{Job, Phones};
+use crate::server::{Life, Orders, Server};
 use crate::trace::{self, Trace};
-use actix::{Actor, Context, Handler};
-use herd_actors::door::Credentials;
-use herd_actors::messages::Near;
-use herd_actors::net::Seams;
-use herd_actors::node::{Neighbour, Node, Settings};
-use herd_actors::panics::Panicked;
-use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// The herd of topology.json.
 pub const NAMES: [&str; 5] = ["Goloman", "Hands", "Holiday", "Welsh", "Wilkes"];
@@ -37,9 +27,6 @@ pub const EPOCH: u64 = 1_520_023_934_000_000_000;
 /// full buffer is to lose it. What a server may have on its way to another is bounded by `window`.
 const TCP_CAPACITY: usize = 4096;
 
-/// How often each server is looked at.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// What a herd is like.
 #[derive(Clone)]
 pub struct Plan {
@@ -51,21 +38,21 @@ pub struct Plan {
     pub tick_ms: u64,
     /// How many bytes one direction of a connection between servers holds before a write waits.
     pub window: usize,
+    /// The same for a connection with a client.
+    pub client_window: usize,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { seed: 1, limits: Limits::default(), latency_ms: 20, tick_ms: 1, window: 64 * 1024 }
+        Self {
+            seed: 1,
+            limits: Limits::default(),
+            latency_ms: 20,
+            tick_ms: 1,
+            window: 64 * 1024,
+            client_window: 2_000,
+        }
     }
-}
-
-/// What one server is like.
-#[derive(Clone, Default)]
-pub struct Server {
-    pub name: &'static str,
-    pub neighbours: Vec<&'static str>,
-    pub open: bool,
-    pub secret: &'static str,
 }
 
 /// Servers, clients, and the network between them.
@@ -74,11 +61,32 @@ pub struct Herd {
     pub plan: Plan,
     pub trace: Trace,
     pub servers: Vec<Server>,
-    /// How each server is told to stop.
-    stops: Vec<Rc<Notify>>,
+    /// How each server is told what to do.
+    orders: Vec<Rc<Orders>>,
+    /// The disk of each server.
+    pub drives: Vec<Drive>,
+    /// What is wrong between two servers.
+    troubles: BTreeMap<(usize, usize), Trouble>,
+    /// The servers that never reach each other again.
+    parted: BTreeSet<(usize, usize)>,
     phones: Phones,
     /// Panics on this thread before this herd.
     panics: u32,
+}
+
+/// What is wrong between two servers.
+#[derive(Clone, Copy)]
+enum Trouble {
+    /// Nothing gets from one to the other, nor back.
+    Cut,
+    /// Nothing gets from this one to that one.
+    OneWay(usize, usize),
+    /// Everything waits.
+    Held,
+}
+
+fn pair(a: usize, b: usize) -> (usize, usize) {
+    (a.min(b), a.max(b))
 }
 
 /// A server of the default herd.
@@ -109,8 +117,18 @@ impl Herd {
             .build();
         let trace = Trace::new();
         let panics = trace::panics();
-        let mut herd =
-            Self { sim, plan, trace, servers: vec![], stops: vec![], phones: Phones::default(), panics };
+        let mut herd = Self {
+            sim,
+            plan,
+            trace,
+            servers: vec![],
+            orders: vec![],
+            drives: vec![],
+            troubles: BTreeMap::new(),
+            parted: BTreeSet::new(),
+            phones: Phones::default(),
+            panics,
+        };
         let phones = herd.phones.clone();
         herd.sim.host(PHONES, move || phones.clone().serve());
         for server in servers {
@@ -121,16 +139,22 @@ impl Herd {
 
     /// Starts one more server.
     pub fn add(&mut self, server: Server) {
-        let at = self.trace.begin(server.name);
-        let stop = Rc::new(Notify::new());
-        let (plan, trace) = (self.plan.clone(), self.trace.clone());
-        let (told, settled) = (Rc::clone(&stop), server.clone());
-        self.sim.host(server.name, move || {
-            serve(at, settled.clone(), plan.clone(), trace.clone(), Rc::clone(&told))
-        });
+        let at = self.trace.begin(server.name, server.durability);
+        let drive = Drive::new(server.name, self.plan.seed ^ (at as u64 + 1) << 40, self.trace.clone());
+        let orders = Rc::new(Orders::default());
+        let life = Life {
+            at,
+            server: server.clone(),
+            plan: self.plan.clone(),
+            trace: self.trace.clone(),
+            drive: drive.clone(),
+            orders: Rc::clone(&orders),
+        };
+        self.sim.host(server.name, move || life.clone().live());
         self.sim.set_link_latency(PHONES, server.name, Duration::from_millis(1));
         self.servers.push(server);
-        self.stops.push(stop);
+        self.drives.push(drive);
+        self.orders.push(orders);
     }
 
     /// Lets time pass.
@@ -155,10 +179,34 @@ impl Herd {
         if let Err(error) = self.sim.step() {
             self.trace.broke(format!("the simulation ended: {error}"));
         }
+        self.trace.notes().now = self.sim.elapsed();
+        for server in 0..self.servers.len() {
+            self.bury(server);
+        }
         let panics = trace::panics();
         if panics != self.panics {
             self.panics = panics;
             self.trace.broke("somebody panicked".to_owned());
+        }
+    }
+
+    /// Clears up after a server that has ended by itself.
+    fn bury(&mut self, server: usize) {
+        let has_ended = std::mem::take(&mut self.trace.notes().servers[server].has_ended);
+        if has_ended {
+            // Nobody knows what a disk holds that has failed.
+            let has_failed = self.drives[server].has_failed();
+            self.end(server, has_failed);
+        }
+    }
+
+    /// Ends a server's process, and loses what its disk does not have if the power is lost.
+    fn end(&mut self, server: usize, is_power_lost: bool) {
+        self.drives[server].detach();
+        self.trace.ended(server, is_power_lost);
+        self.sim.crash(self.servers[server].name);
+        if is_power_lost {
+            self.drives[server].lose_power();
         }
     }
 
@@ -191,10 +239,26 @@ impl Herd {
         self.trace.ensure(told, || format!("{client} was answered {answer:?}"));
     }
 
+    /// Kills a server's process.
     pub fn crash(&mut self, server: usize) {
         self.trace.happened(&format!("{} crashes", self.servers[server].name));
-        self.trace.notes().servers[server].is_up = false;
-        self.sim.crash(self.servers[server].name);
+        self.end(server, false);
+    }
+
+    /// Cuts a server's power: nobody hears that it is gone, and what was not synced is at the mercy of the dice.
+    pub fn cut_power(&mut self, server: usize) {
+        self.trace.happened(&format!("{} has no power", self.servers[server].name));
+        let name = self.servers[server].name;
+        let others: Vec<&str> =
+            self.servers.iter().map(|server| server.name).filter(|other| *other != name).collect();
+        for other in others.iter().copied().chain([PHONES]) {
+            self.sim.partition(name, other);
+        }
+        self.end(server, true);
+        self.sim.release(name, PHONES);
+        for other in (0..self.servers.len()).filter(|&other| other != server) {
+            self.set_trouble(pair(server, other));
+        }
     }
 
     pub fn start(&mut self, server: usize) {
@@ -205,7 +269,42 @@ impl Herd {
     /// Tells a server to stop as SIGTERM does.
     pub fn stop(&mut self, server: usize) {
         self.trace.notes().servers[server].is_leaving = true;
-        self.stops[server].notify_one();
+        self.orders[server].stop.notify_one();
+    }
+
+    /// Lets a server's process sleep for a while: for itself, all that time passes at once.
+    pub fn oversleep(&mut self, server: usize, ms: u64) {
+        self.orders[server].oversleep_ms.set(ms);
+        self.trace.happened(&format!("{} oversleeps {ms} ms", self.servers[server].name));
+    }
+
+    /// Lets a server hear nobody and be heard by nobody, as if its process stood still.
+    pub fn freeze(&mut self, server: usize) {
+        for other in (0..self.servers.len()).filter(|&other| other != server) {
+            self.hold(server, other);
+        }
+        self.sim.hold(self.servers[server].name, PHONES);
+        self.trace.hinder(server, true);
+    }
+
+    /// Undoes that.
+    pub fn thaw(&mut self, server: usize) {
+        for other in (0..self.servers.len()).filter(|&other| other != server) {
+            self.heal(server, other);
+        }
+        self.sim.release(self.servers[server].name, PHONES);
+        self.trace.hinder(server, false);
+    }
+
+    /// Lets a server's disk take its time, or be as fast as it was.
+    pub fn set_disk_latency(&mut self, server: usize, ms: Option<u64>) {
+        self.drives[server].set_latency(ms.unwrap_or(LATENCY_MS));
+        self.trace.hinder(server, ms.is_some());
+    }
+
+    /// True if a server neither runs nor is about to.
+    pub fn is_gone(&mut self, server: usize) -> bool {
+        !self.sim.is_host_running(self.servers[server].name)
     }
 
     pub fn is_up(&self, server: usize) -> bool {
@@ -214,22 +313,56 @@ impl Herd {
 
     /// Nothing gets from one server to another, nor back.
     pub fn cut(&mut self, a: usize, b: usize) {
-        self.sim.partition(self.servers[a].name, self.servers[b].name);
+        self.trouble(a, b, Trouble::Cut);
     }
 
     /// Nothing gets from one server to another.
     pub fn cut_one_way(&mut self, from: usize, to: usize) {
-        self.sim.partition_oneway(self.servers[from].name, self.servers[to].name);
+        self.trouble(from, to, Trouble::OneWay(from, to));
     }
 
     /// Everything between two servers waits.
     pub fn hold(&mut self, a: usize, b: usize) {
-        self.sim.hold(self.servers[a].name, self.servers[b].name);
+        self.trouble(a, b, Trouble::Held);
     }
 
-    /// Two servers can reach each other again; what waited arrives now.
+    /// Two servers can reach each other again, if they are not parted; what waited arrives now.
     pub fn heal(&mut self, a: usize, b: usize) {
-        self.sim.release(self.servers[a].name, self.servers[b].name);
+        if !self.parted.contains(&pair(a, b)) {
+            self.troubles.remove(&pair(a, b));
+            self.set_trouble(pair(a, b));
+        }
+    }
+
+    /// Nothing gets from one server to another for ever, and nothing back but where it is one way.
+    pub fn part(&mut self, from: usize, to: usize, is_one_way: bool) {
+        if is_one_way {
+            self.cut_one_way(from, to);
+        } else {
+            self.cut(from, to);
+        }
+        self.parted.insert(pair(from, to));
+    }
+
+    fn trouble(&mut self, a: usize, b: usize, trouble: Trouble) {
+        if !self.parted.contains(&pair(a, b)) {
+            self.troubles.insert(pair(a, b), trouble);
+            self.set_trouble(pair(a, b));
+        }
+    }
+
+    /// Has the network be between two servers as it is said to be.
+    fn set_trouble(&mut self, (a, b): (usize, usize)) {
+        let name = |server: usize| self.servers[server].name;
+        match self.troubles.get(&(a, b)) {
+            None => self.sim.release(name(a), name(b)),
+            Some(Trouble::Cut) => self.sim.partition(name(a), name(b)),
+            Some(Trouble::Held) => self.sim.hold(name(a), name(b)),
+            Some(Trouble::OneWay(from, to)) => {
+                self.sim.release(name(a), name(b));
+                self.sim.partition_oneway(name(*from), name(*to));
+            }
+        }
     }
 
     pub fn set_latency(&mut self, a: usize, b: usize, ms: u64) {
@@ -261,18 +394,39 @@ impl Herd {
     /// Starts who is down.
     pub fn start_all(&mut self) {
         for server in 0..self.servers.len() {
-            if !self.is_up(server) {
+            if self.is_gone(server) {
                 self.start(server);
             }
         }
     }
 
-    /// True if all servers that are up know the same, as far as was looked.
+    /// The servers by who can reach whom, through others too, when nothing is wrong but what stays wrong for ever.
+    pub fn sides(&self) -> Vec<Vec<usize>> {
+        let mut sides: Vec<Vec<usize>> = Vec::new();
+        for server in 0..self.servers.len() {
+            let is_near = |side: &Vec<usize>| side.iter().any(|&other| self.are_neighbours(server, other));
+            let (near, far): (Vec<_>, Vec<_>) = sides.into_iter().partition(is_near);
+            sides = far;
+            sides.push(near.into_iter().flatten().chain([server]).collect());
+        }
+        sides
+    }
+
+    /// True if two servers are to have a link, and can.
+    fn are_neighbours(&self, a: usize, b: usize) -> bool {
+        let (one, other) = (&self.servers[a], &self.servers[b]);
+        let is_wanted = one.neighbours.contains(&other.name) || other.neighbours.contains(&one.name);
+        is_wanted && !self.parted.contains(&pair(a, b))
+    }
+
+    /// True if all servers that are up know the same as those that they can reach, as far as was looked.
     pub fn is_equal(&self) -> bool {
         let notes = self.trace.notes();
-        let mut up = notes.servers.iter().filter(|server| server.is_up);
-        let Some(first) = up.next() else { return true };
-        up.all(|server| server.known == first.known)
+        self.sides().into_iter().all(|side| {
+            let mut up = side.into_iter().map(|server| &notes.servers[server]).filter(|server| server.is_up);
+            let Some(first) = up.next() else { return true };
+            up.all(|server| server.known == first.known)
+        })
     }
 
     /// What is not known alike by all servers that are up, and by whom it is known.
@@ -308,14 +462,10 @@ impl Herd {
         think && one(&a.name, &b.name) && one(&b.name, &a.name)
     }
 
-    /// True if every server is up, and every pair of neighbours has one link.
+    /// True if every server is up, and every pair of neighbours that can reach each other has one link.
     pub fn is_linked(&self) -> bool {
-        let is_wanted = |a: usize, b: usize| {
-            let (a, b) = (&self.servers[a], &self.servers[b]);
-            a.neighbours.contains(&b.name) || b.neighbours.contains(&a.name)
-        };
         let are_up = (0..self.servers.len()).all(|server| self.is_up(server));
-        are_up && self.pairs().into_iter().all(|(a, b)| !is_wanted(a, b) || self.are_linked(a, b))
+        are_up && self.pairs().into_iter().all(|(a, b)| !self.are_neighbours(a, b) || self.are_linked(a, b))
     }
 
     /// True if anything was violated.
@@ -327,85 +477,5 @@ impl Herd {
     pub fn assert_sound(&self) {
         let broken = self.trace.notes().broken.clone();
         assert!(broken.is_empty(), "{broken:#?}");
-    }
-}
-
-/// Stands for the places: every answer is the same.
-struct Places;
-
-/// What they answer.
-pub const PLACES: &str = r#"{"html_attributions":[],"results":[],"status":"ZERO_RESULTS"}"#;
-
-impl Actor for Places {
-    type Context = Context<Self>;
-}
-
-impl Handler<Near> for Places {
-    type Result = Result<Vec<Vec<u8>>, Panicked>;
-
-    fn handle(&mut self, _: Near, _: &mut Self::Context) -> Self::Result {
-        Ok(vec![PLACES.into()])
-    }
-}
-
-/// One life of a server, from its start to its stop.
-async fn serve(at: usize, server: Server, plan: Plan, trace: Trace, stop: Rc<Notify>) -> turmoil::Result {
-    let incarnation = trace.revive(at);
-    let seams = seams(at, &server, incarnation, &plan, &trace);
-    let clock = Arc::clone(&seams.clock);
-    let node = Node::start(settings(&server, &plan), Places.start().recipient(), seams).await?;
-    trace.happened(&format!("{} is up", server.name));
-    trace.notes().servers[at].is_up = true;
-    while tokio::time::timeout(LOOK, stop.notified()).await.is_err() {
-        trace.looked_at(at, &node.dump().await, node.census().await, &plan.limits, clock());
-    }
-    let began = Instant::now();
-    node.stop().await;
-    trace.notes().servers[at].is_up = false;
-    trace.hit("a server was stopped");
-    let took = began.elapsed();
-    let is_late = took > Duration::from_millis(plan.limits.stop_ms);
-    trace.ensure(!is_late, || format!("{} took {took:?} to stop", server.name));
-    Ok(())
-}
-
-fn settings(server: &Server, plan: &Plan) -> Settings {
-    let neighbour =
-        |name: &&str| Neighbour { name: (*name).to_owned(), peers: format!("{name}:{PEERS_PORT}") };
-    Settings {
-        name: server.name.to_owned(),
-        clients: format!("0.0.0.0:{CLIENTS_PORT}"),
-        peers: format!("0.0.0.0:{PEERS_PORT}"),
-        neighbours: server.neighbours.iter().map(neighbour).collect(),
-        strangers: Vec::new(),
-        open: server.open,
-        credentials: Credentials { secret: Secret::new(server.secret.as_bytes()), tls: None },
-        limits: plan.limits.clone(),
-        keep: None,
-    }
-}
-
-fn seams(at: usize, server: &Server, incarnation: u32, plan: &Plan, trace: &Trace) -> Seams {
-    let network = Simulated {
-        here: server.name.to_owned(),
-        window: plan.window,
-        peers_port: PEERS_PORT,
-        trace: trace.clone(),
-    };
-    let dice = Dice::new(plan.seed ^ ((at as u64) << 32) ^ (u64::from(incarnation) << 48));
-    let (aborted, name) = (trace.clone(), server.name);
-    let abort = move |reason: &str| aborted.broke(format!("{name} cannot go on: {reason}"));
-    let trace = trace.clone();
-    let clock = move || {
-        let right = Duration::from_nanos(EPOCH) + turmoil::sim_elapsed().unwrap_or_default();
-        let right = u64::try_from(right.as_nanos()).unwrap_or(u64::MAX);
-        right.saturating_add_signed(trace.notes().servers[at].ahead)
-    };
-    Seams {
-        network: Arc::new(network),
-        clock: Arc::new(clock),
-        dice: Arc::new(move || dice.throw_128()),
-        abort: Arc::new(abort),
-        panics: Arc::default(),
     }
 }

@@ -1,4 +1,4 @@
-//! The real actors, unmodified, on a simulated network, clock and dice.
+//! The real actors, unmodified, on a simulated network, disk, clock and dice.
 //!
 //! Hours pass in seconds here, and the same seed always brings the same hours: `scenarios` are stories that were
 //! written down, `seeds` are stories that were drawn. A seed that fails prints the command that replays it. Set
@@ -9,10 +9,13 @@
 //! panics as well, in any build, so that a plain `cargo test` tests the same as CI does (see `trace`).
 
 mod dice;
+mod disk;
 mod herd;
 mod network;
 mod phones;
+mod pledges;
 mod records;
 mod scenarios;
 mod seeds;
+mod server;
 mod trace;

@@ -17,6 +17,8 @@ pub struct Simulated {
     pub peers_port: u16,
     /// How many bytes one direction of a connection between servers holds before a write waits.
     pub window: usize,
+    /// The same for a connection with a client.
+    pub client_window: usize,
     pub trace: Trace,
 }
 
@@ -24,22 +26,24 @@ impl Network for Simulated {
     fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>> {
         Box::pin(async move {
             let listener = TcpListener::bind(address).await?;
-            let ear = (listener.local_addr()?.port() == self.peers_port).then(|| self.ear());
-            Ok(Box::new(Door { listener, ear }) as Box<dyn Incoming>)
+            let is_for_peers = listener.local_addr()?.port() == self.peers_port;
+            let ear = is_for_peers.then(|| self.ear());
+            let window = if is_for_peers { self.window } else { self.client_window };
+            Ok(Box::new(Door { listener, ear, window, trace: self.trace.clone() }) as Box<dyn Incoming>)
         })
     }
 
     fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
-            Ok(Box::new(Wire::new(stream, Some(self.ear()))?) as Socket)
+            Ok(Box::new(Wire::new(stream, Some(self.ear()), self.window, &self.trace)?) as Socket)
         })
     }
 }
 
 impl Simulated {
     fn ear(&self) -> Ear {
-        Ear { here: self.here.clone(), window: self.window, trace: self.trace.clone(), ..Ear::default() }
+        Ear { here: self.here.clone(), trace: self.trace.clone(), ..Ear::default() }
     }
 }
 
@@ -47,13 +51,16 @@ struct Door {
     listener: TcpListener,
     /// What each connection is given, if any.
     ear: Option<Ear>,
+    window: usize,
+    trace: Trace,
 }
 
 impl Incoming for Door {
     fn accept(&mut self) -> Step<'_, (Socket, SocketAddr)> {
         Box::pin(async {
             let (stream, from) = self.listener.accept().await?;
-            Ok((Box::new(Wire::new(stream, self.ear.clone())?) as Socket, from))
+            let wire = Wire::new(stream, self.ear.clone(), self.window, &self.trace)?;
+            Ok((Box::new(wire) as Socket, from))
         })
     }
 
@@ -67,7 +74,6 @@ impl Incoming for Door {
 struct Ear {
     here: String,
     trace: Trace,
-    window: usize,
     /// The other server, once a hello has named it.
     there: String,
     /// What was said so far of the handshake, and of a frame that is not complete.
@@ -182,38 +188,48 @@ impl Ear {
     }
 }
 
+/// Connects a client to a server.
+pub async fn dial(server: &str, port: u16, window: usize, trace: &Trace) -> io::Result<Wire> {
+    Wire::new(TcpStream::connect((server, port)).await?, None, window, trace)
+}
+
 /// One end of a connection.
-struct Wire {
+pub struct Wire {
     stream: TcpStream,
     ear: Option<Ear>,
     /// From here to there.
     ends: (SocketAddr, SocketAddr),
+    window: usize,
+    trace: Trace,
 }
 
 impl Wire {
-    fn new(stream: TcpStream, ear: Option<Ear>) -> io::Result<Self> {
+    fn new(stream: TcpStream, ear: Option<Ear>, window: usize, trace: &Trace) -> io::Result<Self> {
         let ends = (stream.local_addr()?, stream.peer_addr()?);
-        Ok(Self { stream, ear, ends })
+        Ok(Self { stream, ear, ends, window, trace: trace.clone() })
     }
 
-    /// Waits while more is on its way than the connection holds.
-    fn poll_window(&self, ctx: &Context<'_>) -> Poll<()> {
-        let Some(ear) = &self.ear else { return Poll::Ready(()) };
-        let mut notes = ear.trace.notes();
+    /// Waits while more is on its way than the connection holds; tells for how much there is room.
+    fn poll_window(&self, ctx: &Context<'_>) -> Poll<usize> {
+        let mut notes = self.trace.notes();
         let flight = notes.flights.entry(self.ends).or_default();
-        if flight.bytes < ear.window {
-            return Poll::Ready(());
+        let room = if flight.is_gone { usize::MAX } else { self.window.saturating_sub(flight.bytes) };
+        if room > 0 {
+            return Poll::Ready(room);
         }
         flight.writer = Some(ctx.waker().clone());
-        notes.probes.insert("a write waited for a neighbour");
+        notes.probes.insert(if self.ear.is_some() {
+            "a write waited for a neighbour"
+        } else {
+            "a write waited for a client"
+        });
         Poll::Pending
     }
 
     /// Notes that some bytes arrived, which makes room for others.
     fn arrived(&self, length: usize) {
-        let Some(ear) = &self.ear else { return };
         let (here, there) = self.ends;
-        if let Some(flight) = ear.trace.notes().flights.get_mut(&(there, here)) {
+        if let Some(flight) = self.trace.notes().flights.get_mut(&(there, here)) {
             flight.bytes = flight.bytes.saturating_sub(length);
             flight.writer.take().into_iter().for_each(Waker::wake);
         }
@@ -222,8 +238,18 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        let Some(ear) = &self.ear else { return };
-        ear.trace.notes().flights.remove(&self.ends);
+        let (here, there) = self.ends;
+        let mut notes = self.trace.notes();
+        notes.flights.remove(&(here, there));
+        let Some(ear) = &self.ear else {
+            // Who writes to a client that is gone, or for one to a server that is, finds out by writing.
+            if let Some(flight) = notes.flights.get_mut(&(there, here)) {
+                flight.is_gone = true;
+                flight.writer.take().into_iter().for_each(Waker::wake);
+            }
+            return;
+        };
+        drop(notes);
         if ear.is_counted {
             ear.trace.linked(&ear.here, &ear.there, -1);
         }
@@ -248,12 +274,14 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_window(ctx));
+        let room = ready!(self.poll_window(ctx));
+        let bytes = &bytes[..bytes.len().min(room)];
         let polled = Pin::new(&mut self.stream).poll_write(ctx, bytes);
-        let ends = self.ends;
-        if let (Poll::Ready(Ok(written)), Some(ear)) = (&polled, &mut self.ear) {
-            ear.trace.notes().flights.entry(ends).or_default().bytes += written;
-            ear.say(&bytes[..*written]);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.trace.notes().flights.entry(self.ends).or_default().bytes += written;
+            if let Some(ear) = &mut self.ear {
+                ear.say(&bytes[..*written]);
+            }
         }
         polled
     }

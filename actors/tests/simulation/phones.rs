@@ -1,21 +1,25 @@
 //! The clients: what they say to servers, how they say it, and whether they are answered as they must be.
 
 use crate::dice::Dice;
-use crate::herd::{CLIENTS_PORT, EPOCH, PLACES};
+use crate::herd::{CLIENTS_PORT, EPOCH, Plan};
+use crate::network::{Wire, dial};
 use crate::records::{Record, seconds};
-use crate::trace::Trace;
+use crate::server::PLACES;
+use crate::trace::{Server, Trace};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf, ReadHalf, WriteHalf,
+};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use turmoil::net::TcpStream;
-use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Something that a client does.
 pub type Job = Pin<Box<dyn Future<Output = ()>>>;
@@ -69,6 +73,10 @@ enum Command {
     Invalid {
         line: String,
     },
+    /// What is left of a line that was cut off: a command or not, it ends with the input.
+    Torn {
+        line: String,
+    },
     /// Nothing comes back.
     Blank,
 }
@@ -78,7 +86,7 @@ impl Command {
         match self {
             Self::Iamat { client, location, time } => format!("IAMAT {client} {location} {time}"),
             Self::Whatsat { client } => format!("WHATSAT {client} 10 5"),
-            Self::Invalid { line } => line.clone(),
+            Self::Invalid { line } | Self::Torn { line } => line.clone(),
             Self::Blank => " \t".to_owned(),
         }
     }
@@ -91,11 +99,26 @@ pub struct Conversation {
     commands: Vec<Command>,
     /// The commands as they are sent: pieces, and how long each is waited after.
     pieces: Vec<(Vec<u8>, u64)>,
-    /// True if the client is gone before it has its answers.
-    breaks_off: bool,
+    reading: Reading,
+    /// How many bytes the client sends that the server has not read.
+    window: usize,
     trace: Trace,
     /// How long an answer may take.
     patience: Duration,
+    /// How long a server waits for a client that reads nothing.
+    stall: Duration,
+}
+
+/// How a client takes its answers.
+#[derive(Clone, Copy, PartialEq)]
+enum Reading {
+    AtOnce,
+    /// A few bytes at a time.
+    InSips,
+    /// It reads nothing until the server must have given it up.
+    TooLate,
+    /// It is gone before it has its answers.
+    Never,
 }
 
 /// How many clients there are.
@@ -103,73 +126,105 @@ const CLIENTS: u64 = 12;
 
 impl Conversation {
     /// Draws a conversation that begins at a time, in milliseconds since the simulation began.
-    pub fn draw(
-        dice: &Dice,
-        server: (usize, &'static str),
-        now_ms: u64,
-        search_ms: u64,
-        trace: &Trace,
-    ) -> Self {
-        let count = if dice.is(10) { dice.between(20, 60) } else { dice.between(1, 6) };
-        let mut commands: Vec<Command> = (0..count).map(|_| draw_command(dice, now_ms)).collect();
-        if dice.is(20) {
-            commands.extend(commands.clone()); // All of it once more.
-            trace.hit("a client repeated itself");
-        }
+    pub fn draw(dice: &Dice, server: (usize, &'static str), now_ms: u64, plan: &Plan, trace: &Trace) -> Self {
+        let reading = match dice.below(100) {
+            0..10 => Reading::Never,
+            10..20 => Reading::InSips,
+            20..22 => Reading::TooLate,
+            _ => Reading::AtOnce,
+        };
+        let mut commands = draw_commands(dice, now_ms, reading, trace);
         let end = if dice.is(30) { "\r\n" } else { "\n" };
         let mut bytes: Vec<u8> =
             commands.iter().flat_map(|command| (command.line() + end).into_bytes()).collect();
         if dice.is(20) {
             bytes.truncate(bytes.len() - end.len()); // The end of the input ends the last line.
             trace.hit("a client left out the last newline");
+        } else if reading != Reading::TooLate && dice.is(10) {
+            bytes.truncate(dice.index(bytes.len()));
+            if bytes.ends_with(b"\r") {
+                bytes.pop(); // Not the end of a line, and so a part of what comes back.
+            }
+            commands = what_is_left(&bytes, &commands);
+            trace.hit("a client was cut off");
         }
         let pieces = split(dice, bytes, trace);
-        let slack = pieces.iter().map(|(_, pause_ms)| pause_ms).sum::<u64>() + SLACK_MS;
-        let patience = Duration::from_millis(search_ms + slack);
-        let breaks_off = dice.is(10);
-        Self {
-            server: server.0,
-            name: server.1,
-            commands,
-            pieces,
-            breaks_off,
-            trace: trace.clone(),
-            patience,
-        }
+        let pauses_ms: u64 = pieces.iter().map(|(_, pause_ms)| pause_ms).sum();
+        let sips_ms = if reading == Reading::InSips { SIPS_MS } else { 0 };
+        let patience = Duration::from_millis(plan.limits.search_ms + pauses_ms + sips_ms + SLACK_MS);
+        let stall = Duration::from_millis(plan.limits.write_stall_ms);
+        let (server, name) = server;
+        let (window, trace) = (plan.client_window, trace.clone());
+        Self { server, name, commands, pieces, reading, window, trace, patience, stall }
     }
 
     /// Holds the conversation, and notes what is wrong with the answers.
     pub async fn hold(self) {
-        let incarnation = self.trace.notes().servers[self.server].incarnation;
-        let Ok(Ok(socket)) = timeout(self.patience, TcpStream::connect((self.name, CLIENTS_PORT))).await
-        else {
+        let then = self.trace.notes().servers[self.server].clone();
+        let dialling = dial(self.name, CLIENTS_PORT, self.window, &self.trace);
+        let Ok(Ok(socket)) = timeout(self.patience, dialling).await else {
             return self.trace.hit("a client found nobody");
         };
         for command in &self.commands {
             self.note(command);
         }
-        let (from, to) = socket.into_split();
-        if self.breaks_off {
-            let _ = self.say(to).await; // It is gone whatever became of this.
-            return self.trace.hit("a client broke off");
+        let (from, to) = tokio::io::split(socket);
+        match self.reading {
+            Reading::Never => {
+                let _ = timeout(self.patience, self.say(to)).await; // It is gone whatever became of this.
+                self.trace.hit("a client broke off");
+            }
+            Reading::TooLate => self.hear_too_late(from, to, &then).await,
+            Reading::AtOnce => self.hear_all(Box::new(from), to, &then).await,
+            Reading::InSips => {
+                self.trace.hit("a client read in sips");
+                self.hear_all(Box::new(Sips::new(from)), to, &then).await;
+            }
         }
-        let (_, heard) = tokio::join!(self.say(to), self.hear(from, incarnation));
+    }
+
+    async fn hear_all(&self, from: Mouth, to: WriteHalf<Wire>, then: &Server) {
+        let (_, heard) = tokio::join!(self.say(to), self.hear(from, then));
         if let Err(error) = heard {
-            let server = self.trace.notes().servers[self.server].clone();
-            let is_excused = !server.is_up || server.is_leaving || server.incarnation != incarnation;
-            self.trace.ensure(is_excused, || format!("{} closed: {error}", self.name));
+            self.trace.ensure(self.is_excused(then), || format!("{} closed: {error}", self.name));
             self.trace.hit("a client lost its server");
         }
     }
 
-    /// Notes what is about to be said, as it may be heard even if it is never answered.
-    fn note(&self, command: &Command) {
-        if let Command::Iamat { client, location, time } = command {
-            self.trace.notes().said.insert(format!("{client} {location} {time} {}", self.name));
-        }
+    /// Reads only when the server must have hung up. What it said before is right nevertheless.
+    async fn hear_too_late(&self, from: ReadHalf<Wire>, to: WriteHalf<Wire>, then: &Server) {
+        let late = 2 * self.stall + Duration::from_millis(SLACK_MS);
+        let saying = timeout(late, self.say(to)); // A server that owes answers reads nothing more.
+        let _ = tokio::join!(saying, sleep(late));
+        let heard = self.hear(Box::new(from), then).await;
+        let is_given_up = heard.is_err() || self.is_excused(then);
+        self.trace
+            .ensure(is_given_up, || format!("{} did not give up a client that read nothing", self.name));
+        self.trace.hit("a client did not read");
     }
 
-    async fn say(&self, mut to: OwnedWriteHalf) -> io::Result<()> {
+    /// True if the server may have ended since, or was slowed down.
+    fn is_excused(&self, then: &Server) -> bool {
+        let notes = self.trace.notes();
+        let now = &notes.servers[self.server];
+        let is_hindered = now.hindered > 0 || now.hindrances != then.hindrances;
+        !now.is_up || now.is_leaving || now.incarnation != then.incarnation || is_hindered
+    }
+
+    /// Notes what is about to be said, as it may be heard even if it is never answered.
+    fn note(&self, command: &Command) {
+        let said = match command {
+            Command::Iamat { client, location, time } => format!("{client} {location} {time} {}", self.name),
+            Command::Torn { line } => match *line.split_whitespace().collect::<Vec<_>>() {
+                ["IAMAT", client, location, time] => format!("{client} {location} {time} {}", self.name),
+                _ => return,
+            },
+            _ => return,
+        };
+        self.trace.notes().said.insert(said);
+    }
+
+    async fn say(&self, mut to: WriteHalf<Wire>) -> io::Result<()> {
         for (piece, pause_ms) in &self.pieces {
             to.write_all(piece).await?;
             sleep(Duration::from_millis(*pause_ms)).await;
@@ -178,17 +233,19 @@ impl Conversation {
     }
 
     /// Hears one answer to each command, in order, and then the end.
-    async fn hear(&self, from: OwnedReadHalf, incarnation: u32) -> io::Result<()> {
+    async fn hear(&self, from: Mouth, then: &Server) -> io::Result<()> {
         let mut answers = Answers { from: BufReader::new(from), patience: self.patience };
         let mut newest = BTreeMap::new();
         for command in &self.commands {
             let began = Instant::now();
             match command {
                 Command::Blank => continue,
+                Command::Torn { line } if line.trim().is_empty() => continue,
                 Command::Invalid { line } => self.expect(&answers.line().await?, &format!("? {line}")),
+                Command::Torn { line } => self.check_torn(line, &answers.line().await?, then, &mut newest),
                 Command::Iamat { client, location, time } => {
                     let answer = answers.line().await?;
-                    self.check_receipt(&answer, &[client, location, time], incarnation, &mut newest);
+                    self.check_receipt(&answer, &[client, location, time], then, &mut newest);
                 }
                 Command::Whatsat { client } => {
                     let answer = answers.line().await?;
@@ -199,12 +256,22 @@ impl Conversation {
                 }
             }
             let took = began.elapsed();
-            self.trace
-                .ensure(took <= self.patience, || format!("{} took {took:?} for {command:?}", self.name));
+            let is_in_time = took <= self.patience || self.is_excused(then);
+            self.trace.ensure(is_in_time, || format!("{} took {took:?} for {command:?}", self.name));
         }
         let rest = answers.rest().await?;
         self.expect(&rest, "");
         Ok(())
+    }
+
+    /// Checks the answer to what was left of a line: it may be a whole command again, with a shorter time.
+    fn check_torn(&self, line: &str, answer: &str, then: &Server, newest: &mut BTreeMap<String, Record>) {
+        match *line.split_whitespace().collect::<Vec<_>>() {
+            ["IAMAT", client, location, time] if answer.starts_with("AT ") => {
+                self.check_receipt(answer, &[client, location, time], then, newest);
+            }
+            _ => self.expect(answer, &format!("? {line}")),
+        }
     }
 
     fn expect(&self, answer: &str, expected: &str) {
@@ -217,7 +284,7 @@ impl Conversation {
         &self,
         answer: &str,
         said: &[&str; 3],
-        incarnation: u32,
+        then: &Server,
         newest: &mut BTreeMap<String, Record>,
     ) {
         let record = Record::of_answer(answer).filter(|record| {
@@ -233,7 +300,7 @@ impl Conversation {
         if record.cmp_age(best).is_gt() {
             *best = record.clone();
         }
-        self.trace.notes().acknowledged.push((self.server, incarnation, record));
+        self.trace.acknowledged(self.server, then, record);
     }
 
     /// Checks the first line of the answer to a WHATSAT; true if places follow.
@@ -259,24 +326,60 @@ impl Conversation {
     }
 }
 
-/// How long an answer may take that has to wait for nothing: some steps of the simulation.
+/// How long an answer may take that has to wait for nothing but a disk: some steps of the simulation.
 const SLACK_MS: u64 = 200;
+
+/// How long it may take to read all answers in sips.
+const SIPS_MS: u64 = 3_000;
+
+/// However a client reads.
+type Mouth = Box<dyn AsyncRead + Unpin>;
+
+/// Reads a little at a time.
+struct Sips {
+    from: ReadHalf<Wire>,
+    pause: Pin<Box<Sleep>>,
+}
+
+impl Sips {
+    const SIZE: usize = 64;
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    fn new(from: ReadHalf<Wire>) -> Self {
+        Self { from, pause: Box::pin(sleep(Self::PAUSE)) }
+    }
+}
+
+impl AsyncRead for Sips {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.pause.as_mut().poll(ctx));
+        let mut sip = [0; Self::SIZE];
+        let mut sip = ReadBuf::new(&mut sip[..Self::SIZE.min(buffer.remaining())]);
+        ready!(Pin::new(&mut self.from).poll_read(ctx, &mut sip))?;
+        buffer.put_slice(sip.filled());
+        self.pause = Box::pin(sleep(Self::PAUSE));
+        Poll::Ready(Ok(()))
+    }
+}
 
 /// What a server answers, line by line.
 struct Answers {
-    from: BufReader<OwnedReadHalf>,
+    from: BufReader<Mouth>,
     patience: Duration,
 }
 
 impl Answers {
     async fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
-        let length = timeout(self.patience * 2, self.from.read_until(b'\n', &mut line)).await??;
-        if length == 0 {
+        timeout(self.patience * 2, self.from.read_until(b'\n', &mut line)).await??;
+        if line.pop() != Some(b'\n') {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let line = String::from_utf8_lossy(&line).into_owned();
-        Ok(line.strip_suffix('\n').unwrap_or(&line).to_owned())
+        Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
     async fn rest(&mut self) -> io::Result<String> {
@@ -286,19 +389,54 @@ impl Answers {
     }
 }
 
+/// Draws what a client says. One that reads too late says enough to be owed more than a connection holds.
+fn draw_commands(dice: &Dice, now_ms: u64, reading: Reading, trace: &Trace) -> Vec<Command> {
+    if reading == Reading::TooLate {
+        return (0..100).map(|_| draw_iamat(dice, now_ms)).collect();
+    }
+    let count = if dice.is(10) { dice.between(20, 60) } else { dice.between(1, 6) };
+    let mut commands: Vec<Command> = (0..count).map(|_| draw_command(dice, now_ms)).collect();
+    if dice.is(20) {
+        commands.extend(commands.clone()); // All of it once more.
+        trace.hit("a client repeated itself");
+    }
+    if dice.is(20) {
+        for at in (1..commands.len()).rev() {
+            commands.swap(at, dice.index(at + 1));
+        }
+        trace.hit("a client changed the order");
+    }
+    commands
+}
+
+/// The commands that were not cut off, and what is left of one that was.
+fn what_is_left(bytes: &[u8], commands: &[Command]) -> Vec<Command> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let line = lines.pop().unwrap_or_default().to_owned();
+    let whole = lines.len();
+    let torn = match commands.get(whole) {
+        Some(command) if command.line() == line => command.clone(),
+        _ => Command::Torn { line },
+    };
+    commands[..whole].iter().cloned().chain([torn]).collect()
+}
+
 fn draw_command(dice: &Dice, now_ms: u64) -> Command {
     let client = format!("phone{}", dice.below(CLIENTS));
     match dice.below(100) {
-        0..70 => {
-            let location =
-                *dice.pick(&["+34.068930-118.445127", "+34.06893-118.445127", "+0+0", "-0-0", "+5.0-7.5"]);
-            Command::Iamat { client, location: location.to_owned(), time: draw_time(dice, now_ms) }
-        }
+        0..70 => draw_iamat(dice, now_ms),
         70..84 => Command::Whatsat { client },
         84..90 => Command::Whatsat { client: format!("nobody{}", dice.below(3)) },
         90..97 => Command::Invalid { line: (*dice.pick(&INVALID)).to_owned() },
         _ => Command::Blank,
     }
+}
+
+fn draw_iamat(dice: &Dice, now_ms: u64) -> Command {
+    let location = *dice.pick(&["+34.068930-118.445127", "+34.06893-118.445127", "+0+0", "-0-0", "+5.0-7.5"]);
+    let client = format!("phone{}", dice.below(CLIENTS));
+    Command::Iamat { client, location: location.to_owned(), time: draw_time(dice, now_ms) }
 }
 
 /// Lines that are no command; a server's words are none either.

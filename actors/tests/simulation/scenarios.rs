@@ -1,8 +1,9 @@
 //! Stories that were written down: each is something that happens to a herd.
 
 use crate::dice::Dice;
-use crate::herd::{Herd, NAMES, Plan, Server, server};
+use crate::herd::{Herd, NAMES, Plan, server};
 use crate::phones::Conversation;
+use crate::server::Server;
 use herd_core::limits::Limits;
 
 /// A herd whose links are all up.
@@ -234,7 +235,7 @@ fn clients_that_are_slow_or_split_or_pipeline_get_their_answers_in_order() {
     let dice = Dice::new(7);
     for number in 0..200 {
         let server = number % 5;
-        let talk = Conversation::draw(&dice, (server, NAMES[server]), herd.now_ms(), 500, &herd.trace);
+        let talk = Conversation::draw(&dice, (server, NAMES[server]), herd.now_ms(), &herd.plan, &herd.trace);
         herd.send(Box::pin(talk.hold()));
         herd.run_ms(dice.below(50));
     }

@@ -1,6 +1,8 @@
 //! What happened in a simulation, what must not have happened, and what did happen at least once.
 
+use crate::pledges::{Memory, Pledges};
 use crate::records::Record;
+use herd_actors::journal::Durability;
 use herd_actors::messages::Census;
 use herd_core::limits::Limits;
 use std::cell::Cell;
@@ -9,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::task::Waker;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Everything that is noted about one simulation. Shared by its hosts, which take turns on one thread.
@@ -19,14 +22,15 @@ pub struct Trace(Arc<Mutex<Notes>>);
 pub struct Notes {
     /// Grows with everything that happened, in order.
     hash: DefaultHasher,
+    /// The simulated time, as of the last step.
+    pub now: Duration,
     /// Frames said over links, but for heartbeats.
     pub frames: u64,
     /// Who asked whom in which search: server, its incarnation, neighbour.
     asked: BTreeSet<(String, u32, String, Uuid)>,
     /// What a client said to a server, whether or not it was heard.
     pub said: BTreeSet<String>,
-    /// The records that a server acknowledged, and in which incarnation.
-    pub acknowledged: Vec<(usize, u32, Record)>,
+    pub acknowledged: Vec<Acknowledged>,
     pub servers: Vec<Server>,
     /// Connections that a server has to another since their handshake.
     pub links: BTreeMap<(String, String), i32>,
@@ -40,6 +44,16 @@ pub struct Notes {
     pub probes: BTreeSet<&'static str>,
 }
 
+/// A record that a server has told a client it took.
+#[derive(Clone, Debug)]
+pub struct Acknowledged {
+    pub server: usize,
+    pub at_ms: u64,
+    pub record: Record,
+    /// True if it may be lost all the same.
+    pub is_excused: bool,
+}
+
 /// What is on its way in one direction of a connection.
 #[derive(Default)]
 pub struct Flight {
@@ -47,6 +61,8 @@ pub struct Flight {
     pub bytes: usize,
     /// Who waits for some of them to be read.
     pub writer: Option<Waker>,
+    /// True once nobody will read them.
+    pub is_gone: bool,
 }
 
 /// One server, as it was when it was last looked at.
@@ -58,11 +74,33 @@ pub struct Server {
     pub is_up: bool,
     /// True once it was told to stop.
     pub is_leaving: bool,
+    /// True once it ends by itself: it stopped, or could not go on.
+    pub has_ended: bool,
+    /// What it is slowed by now.
+    pub hindered: u32,
+    /// How often it was slowed by something, and when that changed last.
+    pub hindrances: u32,
+    pub hindered_ms: u64,
+    /// How often it has lost its power.
+    pub losses: u32,
+    /// The records that damages of its disk may have cost.
+    damaged: Vec<Record>,
     /// Its record lines by client.
-    pub known: BTreeMap<String, Record>,
+    pub known: Memory,
+    /// How often it was looked at in this life.
+    looks: u64,
+    pub pledges: Pledges,
     pub census: Census,
     /// How far its clock is ahead of the right time, in nanoseconds.
     pub ahead: i64,
+}
+
+impl Server {
+    /// True if a record may have been lost by a damage of the disk.
+    fn has_damaged(&self, record: &Record) -> bool {
+        let is_it = |cost: &Record| cost.client == record.client && record.cmp_age(cost).is_le();
+        self.damaged.iter().any(is_it)
+    }
 }
 
 impl Trace {
@@ -72,19 +110,88 @@ impl Trace {
     }
 
     /// Notes that there is one more server; its number is returned.
-    pub fn begin(&self, name: &str) -> usize {
+    pub fn begin(&self, name: &str, durability: Option<Durability>) -> usize {
         let mut notes = self.notes();
-        notes.servers.push(Server { name: name.to_owned(), ..Server::default() });
+        let pledges = Pledges::new(durability);
+        notes.servers.push(Server { name: name.to_owned(), pledges, ..Server::default() });
         notes.servers.len() - 1
     }
 
-    /// Notes that a server begins with an empty memory; the number of this life is returned.
+    /// Notes that a server begins; the number of this life is returned.
     pub fn revive(&self, server: usize) -> u32 {
         let server = &mut self.notes().servers[server];
         server.incarnation += 1;
         server.is_leaving = false;
+        server.has_ended = false;
+        server.looks = 0;
         server.known.clear();
         server.incarnation
+    }
+
+    /// Notes that something slows a server down, or no longer does: nobody looks at the time then.
+    pub fn hinder(&self, server: usize, is_hindered: bool) {
+        let mut notes = self.notes();
+        let now_ms = millis(notes.now);
+        let server = &mut notes.servers[server];
+        server.hindrances += 1;
+        server.hindered_ms = now_ms;
+        server.hindered = if is_hindered { server.hindered + 1 } else { server.hindered.saturating_sub(1) };
+        let what = format!("{} is hindered by {}", server.name, server.hindered);
+        drop(notes);
+        self.happened(&what);
+    }
+
+    /// Notes that a client heard that a server took its record. It may have been said by a life before the present one.
+    pub fn acknowledged(&self, server: usize, then: &Server, record: Record) {
+        let mut notes = self.notes();
+        let now = &mut notes.servers[server];
+        let is_of_before = now.incarnation != then.incarnation || !now.is_up;
+        let is_lost = now.losses != then.losses && now.pledges.durability != Some(Durability::Sync);
+        let is_excused =
+            if now.pledges.durability.is_none() { is_of_before } else { is_lost || now.has_damaged(&record) };
+        let at_ms = now_ms();
+        if !is_excused && (now.looks == 0 || !is_of_before) {
+            now.pledges.note(&record, true, at_ms);
+        }
+        let what = format!("{} has acknowledged {record:?}, excused: {is_excused}", then.name);
+        notes.acknowledged.push(Acknowledged { server, at_ms, record, is_excused });
+        drop(notes);
+        self.happened(&what);
+    }
+
+    /// Notes that a server's process is gone, and perhaps the power with it.
+    pub fn ended(&self, server: usize, is_power_lost: bool) {
+        let mut notes = self.notes();
+        let Notes { servers, acknowledged, .. } = &mut *notes;
+        let gone = &mut servers[server];
+        gone.is_up = false;
+        gone.pledges.end();
+        let mut must_have_survived = if gone.pledges.durability.is_none() { 0 } else { u64::MAX };
+        if is_power_lost {
+            gone.losses += 1;
+            must_have_survived = gone.pledges.lose_power();
+        }
+        for record in acknowledged.iter_mut().filter(|record| record.server == server) {
+            record.is_excused |= record.at_ms > must_have_survived;
+        }
+    }
+
+    /// Notes that a server has stopped as it should, and made sure of all that it knows.
+    pub fn settled(&self, server: usize) {
+        self.notes().servers[server].pledges.settle(now_ms());
+    }
+
+    /// Notes that a server's disk was damaged, which may have cost some records.
+    pub fn damaged(&self, server: usize, costs: &[Record]) {
+        let mut notes = self.notes();
+        let Notes { servers, acknowledged, .. } = &mut *notes;
+        servers[server].damaged.extend_from_slice(costs);
+        for cost in costs {
+            servers[server].pledges.excuse(cost);
+        }
+        for told in acknowledged.iter_mut().filter(|told| told.server == server) {
+            told.is_excused |= servers[server].has_damaged(&told.record);
+        }
     }
 
     /// Nobody panics while holding it, and if somebody did, the simulation has failed anyway.
@@ -97,8 +204,10 @@ impl Trace {
     }
 
     pub fn happened(&self, what: &str) {
-        let at = turmoil::sim_elapsed().unwrap_or_default();
-        (at.as_nanos(), what).hash(&mut self.notes().hash);
+        let mut notes = self.notes();
+        let at = turmoil::sim_elapsed().unwrap_or(notes.now);
+        (at.as_nanos(), what).hash(&mut notes.hash);
+        drop(notes);
         if is_shown() {
             println!("{:>9.3} {what}", at.as_secs_f64());
         }
@@ -145,16 +254,32 @@ impl Trace {
     /// server's clock, and no limit be passed.
     pub fn looked_at(&self, server: usize, dump: &[Box<[u8]>], census: Census, limits: &Limits, clock: u64) {
         let lines = dump.iter().filter_map(|line| Record::of_line(std::str::from_utf8(line).ok()?));
-        let known: BTreeMap<String, Record> = lines.map(|record| (record.client.clone(), record)).collect();
+        let known: Memory = lines.map(|record| (record.client.clone(), record)).collect();
         let load = census.load;
         let mut notes = self.notes();
-        let before = std::mem::replace(&mut notes.servers[server].known, known.clone());
-        let name = notes.servers[server].name.clone();
         if census.counts.stale > 0 {
             notes.probes.insert("a stale record was told");
         }
-        notes.servers[server].census = census;
+        let seen = &mut notes.servers[server];
+        let name = seen.name.clone();
+        let before = std::mem::replace(&mut seen.known, known.clone());
+        seen.looks += 1;
+        let is_first = seen.looks == 1;
+        let missed = if is_first { seen.pledges.missed(&known) } else { Vec::new() };
+        for record in known.values().filter(|record| before.get(&record.client) != Some(record)) {
+            seen.pledges.note(record, false, now_ms());
+        }
+        if is_first {
+            seen.pledges.settle(now_ms());
+        } else if seen.hindered == 0 && seen.hindered_ms + HINDERED_MS < now_ms() {
+            seen.pledges.age(now_ms());
+        }
+        seen.census = census;
+        if is_first && !known.is_empty() {
+            notes.probes.insert("a server remembered");
+        }
         drop(notes);
+        self.ensure(missed.is_empty(), || format!("{name} has forgotten {missed:?}, and knows {known:?}"));
         self.ensure(known.len() == dump.len(), || format!("{name} knows what is no record"));
         let lifetime = limits.record_ttl_ms.map_or(i128::MAX, |ms| i128::from(ms) * 1_000_000);
         for (client, record) in before {
@@ -169,9 +294,25 @@ impl Trace {
             && load.seen <= 2 * limits.seen_max
             && load.missing <= limits.missing_max
             && load.sources <= limits.sources_max
-            && load.searches <= limits.searches_max;
+            && load.searches <= limits.searches_max
+            && load.questions <= QUESTIONS_MAX;
         self.ensure(is_within, || format!("{name} is over its limits: {load:?}"));
     }
+}
+
+/// Questions about what is known that one neighbour may have waiting: 16 for sums, 1024 for buckets, on either side.
+const QUESTIONS_MAX: usize = 2 * (16 + 1024);
+
+/// How long what a slow disk has begun may go on when it is slow no more: two syncs.
+const HINDERED_MS: u64 = 1_500;
+
+/// The simulated time, in milliseconds.
+fn now_ms() -> u64 {
+    millis(turmoil::sim_elapsed().unwrap_or_default())
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether somebody wants to see all that happens.
