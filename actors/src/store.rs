@@ -15,7 +15,10 @@ use crate::messages::{
 };
 use crate::net::{Abort, Clock, Dice};
 use crate::panics::OnPanic;
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture, SpawnHandle};
+use actix::{
+    Actor, ActorContext, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture,
+    SpawnHandle,
+};
 use herd_core::replica::{Finding, Replica};
 use keeper::Keeper;
 use log::{debug, warn};
@@ -159,6 +162,9 @@ impl StoreActor {
     /// Sees to it that what is to be done at a time is done, and not much before: a timer that runs out too early does
     /// no harm, and many a deadline is put off again and again.
     fn time(&mut self, ctx: &mut Context<Self>) {
+        if !ctx.state().alive() {
+            return; // Its disk has just failed. Actix would never be done with a future that is cancelled now.
+        }
         let Some(deadline_ms) = self.replica.deadline_ms() else { return };
         match self.timer {
             Some((at_ms, _)) if at_ms <= deadline_ms => return,

@@ -267,15 +267,17 @@ impl Handler<Copy> for StoreActor {
 mod tests {
     use super::*;
     use crate::journal::Keep;
-    use crate::messages::{Execute, Flush};
-    use crate::testing::{MemoryDisk, NOON, counting, running};
+    use crate::messages::{Count, Execute, Find, Flush, Hear, LinkUp};
+    use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
     use herd_core::batch::Batch;
     use herd_core::limits::Limits;
+    use herd_core::link::{Frame, Update, Vocabulary};
     use herd_core::replica::Replica;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::time::timeout;
+    use uuid::Uuid;
 
     /// So long is a log before it is long.
     const LOG_BYTES_MIN: u64 = 1024 * 1024;
@@ -406,6 +408,22 @@ mod tests {
             assert_eq!(bench.check_in("kiwi", 2).await, None);
             assert!(bench.has_ended.load(Ordering::Relaxed));
         }
+    }
+
+    /// A timer that was cancelled in the turn in which the store was terminated once kept Actix busy for ever.
+    #[actix::test]
+    async fn a_disk_that_fails_while_a_timer_is_put_forward_keeps_nobody_busy() {
+        let bench = bench(Durability::Write).await;
+        let (flood, _bell) = recording();
+        let vocabulary = Vocabulary::Trees;
+        bench.store.send(LinkUp { link: "Hands".into(), vocabulary, flood }).await.unwrap();
+        bench.store.do_send(Find { client: b"plum"[..].into() }); // It is given up later than an update is asked for.
+        bench.disk.break_down();
+        let update = Update::new(Uuid::from_u128(1), b"kiwi +1-2 3 1520023935182837383 Hands\n");
+        let frames = vec![Frame::Update(update), Frame::Have { uuids: vec![Uuid::from_u128(2)] }];
+        bench.store.send(Hear { link: "Hands".into(), frames }).await.unwrap();
+        assert!(bench.has_ended.load(Ordering::Relaxed));
+        assert!(bench.store.send(Count).await.is_err(), "nobody is there");
     }
 
     #[actix::test]
