@@ -36,7 +36,7 @@ use uuid::Uuid;
 #[rtype(result = "Executed")]
 pub struct Execute {
     /// The lines, some of which may be done.
-    pub batch: Batch,
+    pub batch: Box<Batch>,
     /// When they were read.
     pub received: Nanos,
 }
@@ -45,7 +45,7 @@ pub struct Execute {
 #[derive(Debug, MessageResponse)]
 pub struct Executed {
     /// The batch, with the answers to the lines that are done.
-    pub batch: Batch,
+    pub batch: Box<Batch>,
     /// Why it is back.
     pub pause: Pause,
 }

@@ -238,7 +238,7 @@ impl Talk {
     }
 
     /// Has a batch executed and writes its answers, in their order.
-    async fn answer(&mut self, mut batch: Batch, received: Nanos) -> Result<(), End> {
+    async fn answer(&mut self, mut batch: Box<Batch>, received: Nanos) -> Result<(), End> {
         trace_lines(&self.client, '>', batch.input());
         loop {
             let executed = self.desk.execute.send(Execute { batch, received }).await?;

@@ -363,7 +363,7 @@ mod tests {
     }
 
     async fn execute(store: &Addr<StoreActor>, lines: &str) -> (String, Pause) {
-        let batch = Batch::new(lines.into(), 1000);
+        let batch = Box::new(Batch::new(lines.into(), 1000));
         let Executed { batch, pause } = store.send(Execute { batch, received: NOON }).await.unwrap();
         (String::from_utf8(batch.output).unwrap(), pause)
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 /// Whole lines of one client, and the answers to those that are done.
 ///
 /// A batch travels as one message, so that a pipelining client costs one message per read and not one per line;
-/// it comes back with its buffers, so that a line allocates nothing.
+/// it comes back with its buffers, so that a line allocates nothing. It travels in a box, because it changes hands often.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Lines with their ends; only the last may lack one.
@@ -71,7 +71,7 @@ pub enum Pause {
 #[derive(Debug)]
 pub struct Order {
     /// The lines, some of which may be done.
-    pub batch: Batch,
+    pub batch: Box<Batch>,
     /// When they were heard.
     pub received: Nanos,
     /// Why their execution stopped.

@@ -16,20 +16,13 @@ pub struct Session {
     line_max: usize,
     from: Option<IpAddr>,
     /// A batch that is done, for its buffers.
-    spare: Batch,
+    spare: Option<Box<Batch>>,
 }
 
 impl Session {
     /// A conversation in which nothing has been said.
     pub fn new(line_max: usize) -> Self {
-        Self {
-            pending: Vec::new(),
-            scanned: 0,
-            skipping: false,
-            line_max,
-            from: None,
-            spare: Batch::default(),
-        }
+        Self { pending: Vec::new(), scanned: 0, skipping: false, line_max, from: None, spare: None }
     }
 
     /// Says from where the client talks, for what is limited by address.
@@ -44,7 +37,7 @@ impl Session {
     }
 
     /// All lines that are complete, or a line that is over the limit already.
-    pub fn batch(&mut self) -> Option<Batch> {
+    pub fn batch(&mut self) -> Option<Box<Batch>> {
         if self.skipping {
             self.skip();
         }
@@ -62,18 +55,18 @@ impl Session {
     }
 
     /// What was read of a last line whose end never came: the end of the input ends it.
-    pub fn finish(&mut self) -> Option<Batch> {
+    pub fn finish(&mut self) -> Option<Box<Batch>> {
         (!self.pending.is_empty() && !self.skipping).then(|| self.cut(self.pending.len()))
     }
 
     /// Takes a batch back that is done, so that the next one need not allocate.
-    pub fn reuse(&mut self, batch: Batch) {
-        self.spare = batch;
+    pub fn reuse(&mut self, batch: Box<Batch>) {
+        self.spare = Some(batch);
     }
 
     /// Makes a batch of the first bytes; the others stay.
-    fn cut(&mut self, length: usize) -> Batch {
-        let mut batch = std::mem::take(&mut self.spare);
+    fn cut(&mut self, length: usize) -> Box<Batch> {
+        let mut batch = self.spare.take().unwrap_or_default();
         let length = length.min(self.pending.len());
         batch.refill(&mut self.pending, length, self.line_max);
         batch.from = self.from;
@@ -107,7 +100,7 @@ mod tests {
     fn echoes(reads: &[&[u8]], line_max: usize) -> Vec<u8> {
         let mut session = Session::new(line_max);
         let mut out = Vec::new();
-        let mut echo = |session: &mut Session, mut batch: Batch| {
+        let mut echo = |session: &mut Session, mut batch: Box<Batch>| {
             let pause = batch.run(|lines, _, answers| {
                 for line in lines {
                     print_invalid(line.text, &mut answers.text);

@@ -52,11 +52,11 @@ fn together(inputs: &[String]) -> Outcome {
     let mut replica = goloman();
     let mut orders: Vec<Order> = inputs.iter().map(|input| order(input)).collect();
     replica.execute_all(&mut orders, 0, Uuid::nil);
-    outcome(replica, orders.into_iter().map(|order| (order.batch, order.pause)).collect())
+    outcome(replica, orders.into_iter().map(|order| (*order.batch, order.pause)).collect())
 }
 
 fn order(input: &str) -> Order {
-    Order { batch: Batch::new(input.into(), LINE_MAX), received: NOON, pause: Pause::Done }
+    Order { batch: Box::new(Batch::new(input.into(), LINE_MAX)), received: NOON, pause: Pause::Done }
 }
 
 proptest! {

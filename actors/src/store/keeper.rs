@@ -308,7 +308,7 @@ mod tests {
     impl Bench {
         /// Has a check-in executed; nothing if it is not answered in a second.
         async fn check_in(&self, client: &str, time: u32) -> Option<usize> {
-            let batch = Batch::new(format!("IAMAT {client} +1-2 {time}\n").into(), 100_000);
+            let batch = Box::new(Batch::new(format!("IAMAT {client} +1-2 {time}\n").into(), 100_000));
             let answer = self.store.send(Execute { batch, received: NOON });
             match timeout(Duration::from_secs(1), answer).await {
                 Ok(Ok(Executed { batch, .. })) => Some(batch.output.len()),
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(bench.check_in("kiwi", 1).await, None);
         let before = bench.disk.syncs();
         let late = [2, 3, 4].map(|time| {
-            let batch = Batch::new(format!("IAMAT kiwi +1-2 {time}\n").into(), 1000);
+            let batch = Box::new(Batch::new(format!("IAMAT kiwi +1-2 {time}\n").into(), 1000));
             actix_rt::spawn(bench.store.send(Execute { batch, received: NOON }))
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -373,7 +373,7 @@ mod tests {
         let bench = bench(Durability::Write).await;
         let before = bench.disk.appends();
         let ready = [1, 2, 3, 4, 5].map(|time| {
-            let batch = Batch::new(format!("IAMAT kiwi +1-2 {time}\n").into(), 1000);
+            let batch = Box::new(Batch::new(format!("IAMAT kiwi +1-2 {time}\n").into(), 1000));
             bench.store.send(Execute { batch, received: NOON })
         });
         for answer in ready {
