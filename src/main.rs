@@ -1,6 +1,7 @@
 //! The front door of `herd`: reads the command line, runs the command, and turns its end into an exit code.
 
 mod arguments;
+mod bench;
 mod check;
 mod credentials;
 mod failure;
@@ -45,6 +46,7 @@ async fn run(options: Options) -> Result<(), Failure> {
         Command::Up(up) => up::run(warned(file()?), up).await,
         Command::Serve(serve) => serve::run(file()?, serve).await,
         Command::Send(send) => send::run(&file()?, send).await,
+        Command::Bench(bench) => bench::run(file, bench).await,
         Command::Status(status) => status::run(&file()?, &status).await,
         Command::Check(check) => check::run(&warned(topology::read(check.file.as_ref().unwrap_or(&path))?)),
         Command::Places(places::Command::Import(import)) => places::import::run(import),

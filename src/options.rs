@@ -32,6 +32,7 @@ EXAMPLES:
     herd send Goloman 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997'
     herd send Welsh 'WHATSAT kiwi.cs.ucla.edu 10 5'
     herd serve Goloman               run one server in the foreground
+    herd bench Goloman               load a running server and tell its rate and latencies
     herd check topologies/hill.json  validate a topology and draw it
     herd places import US.txt -o us.index   make an index of places of your own
 
@@ -84,6 +85,19 @@ EXAMPLES:
     herd send Hands                  type commands, one a line; Ctrl-D ends
     herd send Hands < commands.txt")]
     Send(Send),
+    /// Load a running server, verify every answer, and tell rate and latencies
+    #[structopt(after_help = "\
+EXAMPLES:
+    herd bench                       the first server of topology.json, for 10 seconds
+    herd bench Hands -c 64 -d 16     64 connections, 16 commands in flight on each
+    herd bench Hands -c 64 -r 20000  20000 commands a second, whatever the server does: latencies count from when
+                                     a command was due
+    herd bench 10.0.0.7:11645 -s 60 --json
+
+Its commands are IAMAT of clients called herd-bench-0, herd-bench-1 and so on. The whole herd knows them afterwards, until
+they expire (--record-ttl-ms) or for ever. Ctrl-C ends it early and prints what was measured. The exit code is 1 if an
+answer was wrong, missing or never asked for.")]
+    Bench(Bench),
     /// Ask every server how it is
     #[structopt(after_help = "\
 EXAMPLES:
@@ -137,6 +151,32 @@ pub struct Send {
     /// Commands, each a line in quotes; without any, lines are read from standard input
     #[structopt(value_name = "COMMAND", parse(from_os_str))]
     pub commands: Vec<OsString>,
+}
+
+/// What `herd bench` is asked.
+#[derive(Debug, StructOpt)]
+pub struct Bench {
+    /// The server, by its name in the topology or as host:port [default: the first of the topology]
+    #[structopt(value_name = "NAME|HOST:PORT")]
+    pub server: Option<String>,
+    /// Connections
+    #[structopt(short = "c", long, value_name = "N", default_value = "16")]
+    pub connections: usize,
+    /// Commands in flight on each connection: so many are sent at once, and the next when all are answered
+    #[structopt(short = "d", long, value_name = "N", default_value = "1")]
+    pub depth: usize,
+    /// Send so many commands a second over all connections instead; keeps a core busy
+    #[structopt(short = "r", long, value_name = "N", conflicts_with = "depth")]
+    pub rate: Option<f64>,
+    /// How long
+    #[structopt(short = "s", long, value_name = "S", default_value = "10")]
+    pub seconds: f64,
+    /// Clients that report, one after the other
+    #[structopt(long, value_name = "N", default_value = "10000")]
+    pub clients: u64,
+    /// Print JSON for programs
+    #[structopt(long)]
+    pub json: bool,
 }
 
 /// What `herd status` is asked.
@@ -483,7 +523,8 @@ mod tests {
 
     #[test]
     fn help_has_examples_everywhere_and_hides_what_is_for_the_launcher() {
-        let commands: [&[&str]; 6] = [&[], &["up"], &["serve"], &["send"], &["status"], &["check"]];
+        let commands: [&[&str]; 7] =
+            [&[], &["up"], &["serve"], &["send"], &["bench"], &["status"], &["check"]];
         for command in commands {
             let text = help(&[command, &["--help"]].concat());
             assert!(text.contains("EXAMPLES:"), "{text}");

@@ -39,13 +39,22 @@ pub async fn run(file: &File, send: Send) -> Result<(), Failure> {
 }
 
 async fn connect(server: &Server) -> Result<TcpStream, Failure> {
-    let why = match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&server.clients)).await {
-        Ok(Ok(socket)) => return Ok(socket),
-        Ok(Err(error)) => reason(&error),
-        Err(_) => format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
-    };
     let Server { name, clients, .. } = server;
-    Err(Failure::Undone(format!("cannot reach {name} at {clients}: {why}; start it with herd serve {name}")))
+    reach(clients).await.map_err(|why| Failure::Undone(unreachable(name, clients, &why)))
+}
+
+/// Connects to an address for clients, or says why that cannot be done.
+pub async fn reach(address: &str) -> Result<TcpStream, String> {
+    match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+        Ok(Ok(socket)) => Ok(socket),
+        Ok(Err(error)) => Err(reason(&error)),
+        Err(_) => Err(format!("no answer within {} s", CONNECT_LIMIT.as_secs())),
+    }
+}
+
+/// Says that a server of the topology cannot be reached, and what to do.
+pub fn unreachable(name: &str, address: &str, why: &str) -> String {
+    format!("cannot reach {name} at {address}: {why}; start it with herd serve {name}")
 }
 
 /// Judges how a conversation ended, by what was heard and what was said.

@@ -11,11 +11,12 @@ use std::process::Stdio;
 #[test]
 fn help_goes_to_standard_output_and_succeeds() {
     let scratch = Scratch::new();
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 7] = [
         &["--help"],
         &["up", "--help"],
         &["serve", "-h"],
         &["send", "-h"],
+        &["bench", "-h"],
         &["status", "-h"],
         &["check", "-h"],
     ];
@@ -38,7 +39,7 @@ fn the_version_is_told() {
 fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
     let scratch = Scratch::new();
     scratch.chain(&["A", "B"]);
-    let cases: [&[&str]; 8] = [
+    let cases: [&[&str]; 14] = [
         &["serve"],
         &["nonsense"],
         &["status", "--yaml"],
@@ -47,6 +48,12 @@ fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
         &["up", "C"],
         &["serve", "C"],
         &["send", "C", "IAMAT"],
+        &["bench", "C"],
+        &["bench", "A", "--depth", "0"],
+        &["bench", "A", "--connections", "0"],
+        &["bench", "A", "--seconds", "NaN"],
+        &["bench", "A", "--rate", "0"],
+        &["bench", "A", "--rate", "5", "--depth", "2"],
     ];
     for case in cases {
         let output = scratch.run(case);
@@ -240,6 +247,19 @@ fn sending_to_a_server_that_is_down_says_how_to_start_it() {
         format!("herd: cannot reach A at {}: connection refused; start it with herd serve A\n", clients[0]);
     assert_eq!(err(&output), expected);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn measuring_a_server_that_is_down_says_so() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["A"]);
+    let named = scratch.run(&["bench"]);
+    let expected =
+        format!("herd: cannot reach A at {}: connection refused; start it with herd serve A\n", clients[0]);
+    assert_eq!((err(&named), out(&named)), (expected, String::new()));
+    let addressed = scratch.run(&["bench", &clients[0]]);
+    assert!(err(&addressed).starts_with(&format!("herd: cannot reach {}: connection refused", clients[0])));
+    assert_eq!((named.status.code(), addressed.status.code()), (Some(1), Some(1)));
 }
 
 #[test]

@@ -1,0 +1,206 @@
+//! `herd bench`: loads one running server, verifies every answer, and tells rate and latencies.
+//!
+//! The project's own bench, `make bench`, is another thing: it compares a herd with others, and starts what it measures.
+
+mod load;
+mod tally;
+
+use self::load::Load;
+use self::tally::Tally;
+use crate::failure::Failure;
+use crate::options::Bench;
+use crate::send;
+use crate::signals::Signals;
+use crate::table::Table;
+use crate::terminal;
+use crate::topology::File;
+use herd_core::topology::Server;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::io::IsTerminal;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+/// How long answers to what was sent in time are waited for at the end.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often the progress is shown.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// The most connections: more would need more ports than there are.
+const CONNECTIONS_MAX: usize = 20_000;
+
+/// Loads the server until the time is up, or until a signal.
+pub async fn run(file: impl Fn() -> Result<File, Failure>, bench: Bench) -> Result<(), Failure> {
+    check(&bench)?;
+    let target = Target::of(bench.server.as_deref(), file)?;
+    let tally = Rc::new(RefCell::new(Tally::new(target.name.clone())));
+    let mut load = Load::new(Rc::clone(&tally), bench.clients);
+    for _ in 0..bench.connections {
+        load.add(target.connect().await?);
+    }
+    let mut signals = Signals::new()?;
+    let began = Instant::now();
+    let end = began + Duration::from_secs_f64(bench.seconds);
+    let is_shown = std::io::stderr().is_terminal();
+    tokio::select! {
+        () = load.run(bench.depth, bench.rate, began, end) => {}
+        () = sleep_until(end + ANSWER_LIMIT) => tally.borrow_mut().give_up(),
+        _ = signals.next() => {}
+        () = show_progress(&tally, began), if is_shown => {}
+    }
+    if is_shown {
+        terminal::warn("\n");
+    }
+    let tally = tally.borrow();
+    let took = began
+        .elapsed()
+        .min(Duration::from_secs_f64(bench.seconds).max(tally.last.saturating_duration_since(began)));
+    terminal::show(&if bench.json {
+        as_json(&target, &bench, &tally, took)
+    } else {
+        as_table(&target, &tally, took)
+    })?;
+    tally.verdict().map_or(Ok(()), |trouble| Err(Failure::Undone(trouble)))
+}
+
+/// Refuses what cannot be measured.
+fn check(bench: &Bench) -> Result<(), Failure> {
+    let nothing =
+        |flag: &str| Err(Failure::Usage(format!("{flag} is 0, which measures nothing; write at least 1")));
+    if bench.connections == 0 || bench.connections > CONNECTIONS_MAX {
+        return Err(Failure::Usage(format!("--connections: write 1 to {CONNECTIONS_MAX}")));
+    }
+    if bench.depth == 0 {
+        return nothing("--depth");
+    }
+    if bench.clients == 0 {
+        return nothing("--clients");
+    }
+    if !(bench.seconds > 0.0 && bench.seconds <= SECONDS_MAX) {
+        return Err(Failure::Usage("--seconds: write more than 0, and a day, 86400, at most".to_owned()));
+    }
+    if bench.rate.is_some_and(|rate| !(rate > 0.0 && rate <= RATE_MAX)) {
+        return Err(Failure::Usage(
+            "--rate: write more than 0 commands per second, and 10000000 at most".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+const SECONDS_MAX: f64 = 86_400.0;
+
+const RATE_MAX: f64 = 1e7;
+
+/// Who is loaded.
+struct Target {
+    /// Its name, if that is known before it answers.
+    name: Option<String>,
+    address: String,
+}
+
+impl Target {
+    fn of(server: Option<&str>, file: impl Fn() -> Result<File, Failure>) -> Result<Target, Failure> {
+        if let Some(address) = server.filter(|server| server.contains(':')) {
+            return Ok(Target { name: None, address: address.to_owned() });
+        }
+        let file = file()?;
+        let known = |Server { name, clients, .. }: &Server| Target {
+            name: Some(name.clone()),
+            address: clients.clone(),
+        };
+        match server {
+            Some(name) => file.server(name).map(known),
+            // A topology without a server is refused when it is read.
+            None => file
+                .topology
+                .servers()
+                .first()
+                .map(known)
+                .ok_or_else(|| Failure::Usage("name a server".to_owned())),
+        }
+    }
+
+    async fn connect(&self) -> Result<tokio::net::TcpStream, Failure> {
+        let Target { name, address } = self;
+        let socket = send::reach(address).await.map_err(|why| {
+            Failure::Undone(match name {
+                Some(name) => send::unreachable(name, address, &why),
+                None => format!("cannot reach {address}: {why}; start a server there, or name another"),
+            })
+        })?;
+        // A socket that cannot do without delays is a slower one, and no more.
+        let _ = socket.set_nodelay(true);
+        Ok(socket)
+    }
+
+    /// What it is called: by itself, if nobody else did.
+    fn title(&self, tally: &Tally) -> String {
+        tally.name().unwrap_or_else(|| self.address.clone())
+    }
+}
+
+/// Writes a line every second, over the one before.
+async fn show_progress(tally: &RefCell<Tally>, began: Instant) {
+    let mut seconds = interval(PROGRESS);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    seconds.tick().await;
+    loop {
+        let since = Instant::now();
+        seconds.tick().await;
+        let line = tally.borrow_mut().progress(began.elapsed(), since.elapsed());
+        terminal::warn(&format!("\r{line}\x1b[K"));
+    }
+}
+
+/// Commands answered in each second.
+fn per_second(tally: &Tally, took: Duration) -> f64 {
+    tally::figure(tally.answered()) / took.as_secs_f64().max(1e-9)
+}
+
+fn as_table(target: &Target, tally: &Tally, took: Duration) -> String {
+    let mut table = Table::new(&[
+        "SERVER",
+        "SECONDS",
+        "COMMANDS",
+        "PER SECOND",
+        "P50",
+        "P90",
+        "P99",
+        "P99.9",
+        "MAX",
+        "WRONG",
+    ]);
+    let mut row =
+        vec![target.title(tally), format!("{:.1}", took.as_secs_f64()), tally.answered().to_string()];
+    row.push(format!("{:.0}", per_second(tally, took)));
+    row.extend(PERCENTILES.map(|(_, of)| tally::shown(tally.latency_us(of))));
+    row.push(tally.wrong().to_string());
+    table.row(row);
+    table.print()
+}
+
+/// The percentiles that are told, by their names.
+const PERCENTILES: [(&str, f64); 5] =
+    [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99_9", 99.9), ("max", 100.0)];
+
+fn as_json(target: &Target, bench: &Bench, tally: &Tally, took: Duration) -> String {
+    let latency_us: serde_json::Map<String, Value> =
+        PERCENTILES.iter().map(|(name, of)| ((*name).to_owned(), json!(tally.latency_us(*of)))).collect();
+    let report = json!({
+        "server": target.title(tally),
+        "address": target.address,
+        "connections": bench.connections,
+        "depth": bench.depth,
+        "rate": bench.rate,
+        "seconds": took.as_secs_f64(),
+        "commands": tally.answered(),
+        "per_second": per_second(tally, took),
+        "latency_us": latency_us,
+        "wrong": tally.wrong(),
+        "unanswered": tally.unanswered,
+        "trouble": tally.verdict(),
+    });
+    format!("{report:#}\n")
+}

@@ -1,0 +1,222 @@
+//! The clients that `herd bench` plays: what they say and when, and who listens to the answers.
+
+use super::tally::Tally;
+use crate::failure::reason;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{Instant, sleep_until};
+
+/// How each client's ID begins; what follows is its number.
+pub const CLIENT: &str = "herd-bench-";
+
+/// As much as one read may bring.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// No answer is longer: a line that has no end by then is wrong, and so is all that follows.
+const ANSWER_MAX: usize = 1024 * 1024;
+
+/// A timer is up to two milliseconds late: the rest is waited for by looking at the clock again and again.
+const TIMER: Duration = Duration::from_millis(2);
+
+/// Connections to one server.
+pub struct Load {
+    talks: Vec<Talk>,
+    tally: Rc<RefCell<Tally>>,
+    /// Counts clients round and round.
+    turn: Rc<Cell<u64>>,
+    clients: u64,
+}
+
+/// One connection, and the commands on it that have no answer yet.
+struct Talk {
+    reader: OwnedReadHalf,
+    writer: OwnedWriteHalf,
+    book: Book,
+}
+
+/// What was said on a connection, and what of it was answered.
+struct Book {
+    flight: RefCell<VecDeque<Due>>,
+    /// True when no more will be said, however long the server goes on.
+    is_done: Cell<bool>,
+    tally: Rc<RefCell<Tally>>,
+    turn: Rc<Cell<u64>>,
+    clients: u64,
+}
+
+/// A command that has no answer yet.
+struct Due {
+    at: Instant,
+    fields: Vec<u8>,
+}
+
+impl Load {
+    /// Begins without connections; so many clients report in turn.
+    pub fn new(tally: Rc<RefCell<Tally>>, clients: u64) -> Self {
+        Self { talks: Vec::new(), tally, turn: Rc::default(), clients }
+    }
+
+    /// Takes a connection.
+    pub fn add(&mut self, socket: TcpStream) {
+        let (reader, writer) = socket.into_split();
+        let (tally, turn) = (Rc::clone(&self.tally), Rc::clone(&self.turn));
+        let book = Book {
+            flight: RefCell::default(),
+            is_done: Cell::new(false),
+            tally,
+            turn,
+            clients: self.clients,
+        };
+        self.talks.push(Talk { reader, writer, book });
+    }
+
+    /// Keeps `depth` commands in flight on each connection, or sends `rate` commands a second over all of them, and
+    /// ends when all that was sent by the end is answered.
+    pub async fn run(self, depth: usize, rate: Option<f64>, began: Instant, end: Instant) {
+        let mut talks = JoinSet::new();
+        let count = self.talks.len();
+        for (number, talk) in self.talks.into_iter().enumerate() {
+            let tally = Rc::clone(&self.tally);
+            // Connections take turns, so each sends every so-manieth command of them all.
+            let gap = rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
+            talks.spawn_local(async move {
+                let outcome = match gap {
+                    Some(gap) => talk.paced(began + gap * at(number), gap * at(count), end).await,
+                    None => talk.closed(depth, end).await,
+                };
+                if let Err(error) = outcome {
+                    tally.borrow_mut().lose(&reason(&error));
+                }
+            });
+        }
+        while talks.join_next().await.is_some() {}
+    }
+}
+
+/// A number of connections as a factor: there are never so many that it does not fit.
+fn at(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl Talk {
+    /// Sends `depth` commands at once, and the next when all are answered.
+    async fn closed(mut self, depth: usize, end: Instant) -> io::Result<()> {
+        let Self { reader, writer, book } = &mut self;
+        let mut heard = Vec::new();
+        while Instant::now() < end {
+            let (mut said, now) = (Vec::new(), Instant::now());
+            (0..depth).for_each(|_| book.say(now, &mut said));
+            // A server that is owed a reader does not read on: both at once.
+            tokio::try_join!(writer.write_all(&said), book.hear(reader, &mut heard))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a command when it is due, whatever is answered.
+    async fn paced(mut self, first: Instant, gap: Duration, end: Instant) -> io::Result<()> {
+        let Self { reader, writer, book } = &mut self;
+        tokio::try_join!(book.say_when_due(writer, first, gap, end), book.hear_all(reader)).map(drop)
+    }
+}
+
+impl Book {
+    async fn say_when_due(
+        &self,
+        writer: &mut OwnedWriteHalf,
+        mut due: Instant,
+        gap: Duration,
+        end: Instant,
+    ) -> io::Result<()> {
+        while due < end {
+            wait_until(due).await;
+            let (mut said, now) = (Vec::new(), Instant::now());
+            while due <= now && due < end {
+                self.say(due, &mut said);
+                due += gap;
+            }
+            writer.write_all(&said).await?;
+        }
+        self.is_done.set(true);
+        // The server answers what it has, and hangs up: the end of hearing.
+        writer.shutdown().await
+    }
+
+    /// Adds a command that is due at a time.
+    fn say(&self, due: Instant, said: &mut Vec<u8>) {
+        let number = self.turn.get();
+        self.turn.set((number + 1) % self.clients);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (seconds, nanos, spread) = (now.as_secs(), now.subsec_nanos(), number % 1_000_000);
+        let mut fields = Vec::with_capacity(80);
+        // Writing to memory cannot fail.
+        let _ = writeln!(fields, "{CLIENT}{number} +34.{spread:06}-118.445127 {seconds}.{nanos:09}");
+        said.extend_from_slice(b"IAMAT ");
+        said.extend_from_slice(&fields);
+        self.flight.borrow_mut().push_back(Due { at: due, fields });
+        self.tally.borrow_mut().send();
+    }
+
+    /// Hears until everything is answered.
+    async fn hear(&self, reader: &mut OwnedReadHalf, heard: &mut Vec<u8>) -> io::Result<()> {
+        while !self.flight.borrow().is_empty() {
+            if !self.hear_some(reader, heard).await? {
+                return Err(hung_up());
+            }
+        }
+        Ok(())
+    }
+
+    /// Hears until the server hangs up, which it should do when it is told that no more will come.
+    async fn hear_all(&self, reader: &mut OwnedReadHalf) -> io::Result<()> {
+        let mut heard = Vec::new();
+        while self.hear_some(reader, &mut heard).await? {}
+        if self.is_done.get() && self.flight.borrow().is_empty() { Ok(()) } else { Err(hung_up()) }
+    }
+
+    /// Judges what one read brings; false if nothing more will come.
+    async fn hear_some(&self, reader: &mut OwnedReadHalf, heard: &mut Vec<u8>) -> io::Result<bool> {
+        heard.reserve(CHUNK_BYTES);
+        let length = reader.read_buf(heard).await?;
+        self.judge(heard)?;
+        Ok(length > 0)
+    }
+
+    fn judge(&self, heard: &mut Vec<u8>) -> io::Result<()> {
+        let (now, mut from) = (Instant::now(), 0);
+        let (mut flight, mut tally) = (self.flight.borrow_mut(), self.tally.borrow_mut());
+        while let Some(length) = heard[from..].iter().position(|&byte| byte == b'\n') {
+            let line = &heard[from..=from + length];
+            let Some(Due { at, fields }) = flight.pop_front() else {
+                return Err(io::Error::other("the server said something that nobody asked for"));
+            };
+            tally.hear(line, &fields, at, now);
+            from += length + 1;
+        }
+        heard.drain(..from);
+        if heard.len() > ANSWER_MAX {
+            return Err(io::Error::other("the server said a line without an end"));
+        }
+        Ok(())
+    }
+}
+
+fn hung_up() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the server closed it")
+}
+
+async fn wait_until(due: Instant) {
+    let nearly = due - TIMER;
+    if nearly > Instant::now() {
+        sleep_until(nearly).await;
+    }
+    while Instant::now() < due {
+        yield_now().await;
+    }
+}
