@@ -155,6 +155,12 @@ mod tests {
         assert_eq!(disk.names().unwrap(), ["lock"]);
     }
 
+    #[actix::test]
+    async fn a_panic_beside_the_disk_is_a_failure_of_the_disk() {
+        let failed = elsewhere(|| panic!("as the test wants")).await;
+        assert!(failed.is_err_and(|error| error.to_string().contains("panic")));
+    }
+
     #[test]
     fn a_directory_belongs_to_one_process_at_a_time() {
         let scratch = Scratch::new();

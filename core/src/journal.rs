@@ -163,6 +163,13 @@ mod tests {
     }
 
     #[test]
+    fn entries_and_damage_of_several_files_add_up_and_their_ends_do_not() {
+        let mut whole = Summary { entries: 2, damaged: 3, length: 0, lacks_end: false };
+        whole.add(Summary { entries: 5, damaged: 7, length: 11, lacks_end: true });
+        assert_eq!(whole, Summary { entries: 7, damaged: 10, length: 0, lacks_end: false });
+    }
+
+    #[test]
     fn a_torn_tail_is_cut() {
         let mut bytes = file(&[b"first".to_vec(), b"second".to_vec()]);
         bytes.truncate(bytes.len() - 3);
