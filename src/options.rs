@@ -336,6 +336,7 @@ flags! {
     dialect_message_ms: u64 = 2_000, "MS", "HERD_DIALECT_MESSAGE_MS", "How long a message of another make may take";
     dialect_linger_ms: u64 = 200, "MS", "HERD_DIALECT_LINGER_MS", "How long another make may take to close a connection";
     dialect_connections_max: usize = 8, "N", "HERD_DIALECT_CONNECTIONS_MAX", "Connections to a server of another make";
+    dialect_look_ms: u64 = 2_000, "MS", "HERD_DIALECT_LOOK_MS", "How often to look whether a server of another make is there";
     dialect_letters_max: usize = 1_024, "N", "HERD_DIALECT_LETTERS_MAX", "Updates that wait for a server of another make";
     dialect_beliefs_max: usize = 16_384, "N", "HERD_DIALECT_BELIEFS_MAX", "Clients that another make is known to know";
     dialect_settle_ms: u64 = 300, "MS", "HERD_DIALECT_SETTLE_MS", "How long another make is left to tell its own kind";

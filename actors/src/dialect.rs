@@ -164,6 +164,22 @@ impl DialectActor {
         ctx.spawn(dialling.into_actor(self).map(|result, dialect, ctx| dialect.look(result, ctx)));
     }
 
+    /// Looks whether the neighbour is still there, if nothing has shown that lately: one that was away has forgotten.
+    fn look_again(&mut self, ctx: &mut Context<Self>) {
+        let pause = Duration::from_millis(self.limits.dialect_look_ms.max(1));
+        let left = self.looked.map_or(Duration::ZERO, |looked| pause.saturating_sub(looked.elapsed()));
+        ctx.run_later(if left.is_zero() { pause } else { left }, Self::look_again);
+        if self.state == State::Here && left.is_zero() && !self.bag.is_carrying() {
+            let (caller, era) = (self.caller(), self.era);
+            let looking = async move { caller.connect().await };
+            ctx.spawn(looking.into_actor(self).map(move |result, dialect, ctx| {
+                if era == dialect.era {
+                    dialect.look(result, ctx);
+                }
+            }));
+        }
+    }
+
     /// Notes how an attempt to make a connection ended.
     fn look(&mut self, result: io::Result<Socket>, ctx: &mut Context<Self>) {
         self.looked = Some(Instant::now());
@@ -398,6 +414,7 @@ impl Actor for DialectActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.dial(ctx);
+        self.look_again(ctx);
     }
 }
 
@@ -613,6 +630,19 @@ mod tests {
         drop(first);
         let mut third = calls.recv().await.unwrap();
         assert_eq!(message(&mut third).await, "AT Ours +1.000000000 m +1-2 5\n");
+    }
+
+    /// It forgets everything while it is away, and nobody who says nothing to it would find out.
+    #[actix::test]
+    async fn a_neighbour_that_goes_away_is_missed_though_nothing_is_said_to_it() {
+        tokio::time::pause();
+        let (mut store, mut calls) = speak(Dialect::At, true, Vec::new());
+        assert!(calls.recv().await.is_some() && store.ups.recv().await.is_some());
+        let mut look = calls.recv().await.unwrap();
+        assert_eq!(message(&mut look).await, "");
+        assert!(store.downs.try_recv().is_err());
+        drop(calls);
+        assert!(store.downs.recv().await.is_some());
     }
 
     #[actix::test]

@@ -89,6 +89,8 @@ pub struct Limits {
     pub dialect_linger_ms: u64,
     /// Connections to one neighbour of another make open at once.
     pub dialect_connections_max: usize,
+    /// How often it is looked whether a neighbour of another make takes connections, if nothing was said to it meanwhile.
+    pub dialect_look_ms: u64,
     /// Updates taken from the store that wait for one neighbour of another make. More stay in the store.
     pub dialect_letters_max: usize,
     /// Clients of which is remembered what a neighbour of another make holds. What is forgotten is said again.
@@ -147,6 +149,7 @@ impl Default for Limits {
             dialect_message_ms: 2_000,
             dialect_linger_ms: 200,
             dialect_connections_max: 8,
+            dialect_look_ms: 2_000,
             dialect_letters_max: 1024,
             dialect_beliefs_max: 16_384,
             dialect_settle_ms: 300,

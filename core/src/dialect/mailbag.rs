@@ -128,6 +128,11 @@ impl Mailbag {
         self.waiting.is_empty() && self.carried.is_empty()
     }
 
+    /// True while something is on its way.
+    pub fn is_carrying(&self) -> bool {
+        !self.carried.is_empty()
+    }
+
     /// Takes a record line that the store wants told.
     pub fn put(&mut self, line: &[u8], now_ms: u64) {
         let Some(record) = Record::parse(line) else { return };
