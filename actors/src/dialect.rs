@@ -65,6 +65,8 @@ pub struct DialectActor {
     taking: Option<Rung>,
     /// When it last became clear whether the neighbour takes connections.
     looked: Option<Instant>,
+    /// How many connections of updates the neighbour left open, unless it has closed one: then it closes them.
+    left_open: Option<u32>,
     /// Questions to the neighbour under way.
     questions: usize,
     /// The neighbour's own questions.
@@ -135,6 +137,7 @@ impl DialectActor {
             spare: None,
             taking: None,
             looked: None,
+            left_open: Some(0),
             questions: 0,
             asked: HashMap::new(),
             due: None,
@@ -239,6 +242,7 @@ impl DialectActor {
         self.bag.forget();
         self.spare = None;
         self.taking = None;
+        self.left_open = Some(0);
         self.questions = 0;
         self.asked.clear();
     }
@@ -354,7 +358,8 @@ impl DialectActor {
 
     fn carry(&mut self, line: Vec<u8>, message: Vec<u8>, ctx: &mut Context<Self>) {
         let (caller, spare, era) = (self.caller(), self.spare.take(), self.era);
-        let carrying = async move { caught_waiting(caller.tell(spare, &message)).await? };
+        let waits = self.left_open.is_none_or(|times| times < LEFT_OPEN_MAX);
+        let carrying = async move { caught_waiting(caller.tell(spare, &message, waits)).await? };
         ctx.spawn(carrying.into_actor(self).map(move |result, dialect, ctx| {
             if era == dialect.era {
                 dialect.carried(&line, result, ctx);
@@ -362,9 +367,11 @@ impl DialectActor {
         }));
     }
 
-    fn carried(&mut self, line: &[u8], result: io::Result<()>, ctx: &mut Context<Self>) {
-        if let Err(error) = result {
-            return self.depart(&error, ctx);
+    fn carried(&mut self, line: &[u8], result: io::Result<bool>, ctx: &mut Context<Self>) {
+        match result {
+            Ok(true) => self.left_open = None,
+            Ok(false) => self.left_open = self.left_open.map(|times| times.saturating_add(1)),
+            Err(error) => return self.depart(&error, ctx),
         }
         self.looked = Some(Instant::now());
         self.bag.carried(line, self.now_ms());
@@ -491,6 +498,9 @@ impl Handler<Stop> for DialectActor {
     }
 }
 
+/// A neighbour that left so many connections open and never closed one is not waited for any more.
+const LEFT_OPEN_MAX: u32 = 3;
+
 /// How long what is known of a neighbour is good enough for somebody who wants to know whether it answers.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -532,17 +542,22 @@ impl Caller {
         Ok(socket)
     }
 
-    /// Tells an update. A neighbour that closes the connection itself is given a while for it.
-    async fn tell(&self, spare: Option<Socket>, message: &[u8]) -> io::Result<()> {
+    /// Tells an update; true if the neighbour then closed its end, for which it is given a while if `waits`.
+    ///
+    /// Until it does, it may not have read the message, and the connection is one of those that it has open.
+    async fn tell(&self, spare: Option<Socket>, message: &[u8], waits: bool) -> io::Result<bool> {
         let mut socket = self.say(spare, message).await?;
-        if self.there.speaks.closes() {
-            let linger = Duration::from_millis(self.limits.dialect_linger_ms);
-            let (mut answer, mut rest) = (Vec::new(), (&mut socket).take(ANSWER_MAX));
-            // Whatever it answers or does not: the message was sent.
-            let _ = timeout(linger, rest.read_to_end(&mut answer)).await;
+        let (speaks, linger) = (self.there.speaks, Duration::from_millis(self.limits.dialect_linger_ms));
+        // A neighbour that has closed the connection already has had the message; nor does its answer matter.
+        if !speaks.closes() {
+            let _ = socket.shutdown().await;
         }
-        let _ = socket.shutdown().await; // A neighbour that has closed the connection already has had the message.
-        Ok(())
+        let (mut answer, mut rest) = (Vec::new(), (&mut socket).take(ANSWER_MAX));
+        let is_closed = waits && timeout(linger, rest.read_to_end(&mut answer)).await.is_ok();
+        if speaks.closes() {
+            let _ = socket.shutdown().await;
+        }
+        Ok(is_closed)
     }
 
     /// Asks for a client, until the answer is whole or the connection ends.
@@ -630,6 +645,25 @@ mod tests {
         drop(first);
         let mut third = calls.recv().await.unwrap();
         assert_eq!(message(&mut third).await, "AT Ours +1.000000000 m +1-2 5\n");
+    }
+
+    /// What was only sent waits among the connections of the neighbour: thousands at once, when it was away for a while.
+    #[actix::test]
+    async fn a_connection_counts_until_the_neighbour_has_closed_it_if_it_does_that_at_all() {
+        tokio::time::pause();
+        let line = |number| format!("k{number} +1-2 5 6000000000 Ours\n");
+        let lines: String = (0..10).map(line).collect();
+        let (_store, mut calls) = speak(Dialect::Changeloc, true, vec![update(&lines)]);
+        let began = Instant::now();
+        let mut open = vec![calls.recv().await.unwrap(), calls.recv().await.unwrap()];
+        assert!(message(&mut open[0]).await.starts_with("CHANGELOC k0 "));
+        assert!(message(&mut open[1]).await.starts_with("CHANGELOC k1 "));
+        assert!(calls.try_recv().is_err());
+        for _ in 2..10 {
+            open.push(calls.recv().await.unwrap());
+        }
+        let linger = Duration::from_millis(Limits::default().dialect_linger_ms);
+        assert!(began.elapsed() >= linger && began.elapsed() < linger * 3);
     }
 
     /// It forgets everything while it is away, and nobody who says nothing to it would find out.

@@ -85,7 +85,7 @@ pub struct Limits {
     pub dialect_silence_ms: u64,
     /// How long one message of a neighbour of another make may take, either way.
     pub dialect_message_ms: u64,
-    /// How long a neighbour of another make that closes the connection of an update itself is given for it.
+    /// How long a neighbour of another make is given to close its end of the connection of an update.
     pub dialect_linger_ms: u64,
     /// Connections to one neighbour of another make open at once.
     pub dialect_connections_max: usize,
