@@ -6,10 +6,11 @@ use crate::arguments::give;
 use crate::failure::{Failure, reason};
 use crate::secrets;
 use herd_actors::places::Settings;
-use herd_core::places::{Chain, Key, Limits, Provider};
+use herd_core::places::{Chain, Key, Limits, Provider, file};
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -195,7 +196,9 @@ impl Flags {
     /// Finds what would only show at the first question, or never.
     fn check(&self, chain: Option<&Chain>) -> Result<(), Failure> {
         for path in &self.files {
-            std::fs::File::open(path).map_err(|error| unreadable("--places-file", path, &error))?;
+            let head = head(path).map_err(|error| unreadable("--places-file", path, &error))?;
+            file::opened(&head)
+                .map_err(|damage| Failure::Undone(format!("--places-file {}: {damage}", path.display())))?;
         }
         if self.file_only && self.files.is_empty() {
             return Err(Failure::Usage(
@@ -209,6 +212,13 @@ impl Flags {
         }
         Ok(())
     }
+}
+
+/// The beginning of an index file, by which it is known.
+fn head(path: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    std::fs::File::open(path)?.take(file::HEAD as u64).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 fn parsed<T: FromStr<Err: Display>>(flag: &str, text: Option<&String>) -> Result<Option<T>, Failure> {
@@ -225,7 +235,7 @@ fn key_of(place: &str, text: &str) -> Result<Key, Failure> {
     Key::new(text).map_err(|error| Failure::Usage(format!("{place}: {error}")))
 }
 
-fn unreadable(flag: &str, path: &Path, error: &std::io::Error) -> Failure {
+fn unreadable(flag: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::Undone(format!("{flag} {}: {}; name a file that can be read", path.display(), reason(error)))
 }
 

@@ -167,6 +167,15 @@ fn herd_program(arguments: &[&str]) -> Output {
 }
 
 #[test]
+fn a_file_that_is_no_index_is_refused_at_the_start() {
+    let table = Scratch::new("stops.csv", b"name,lat,lon\n");
+    let output = herd_program(&["serve", "Goloman", "--places-file", table.name()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.ends_with("this is not an index of places: make one with `herd places import`\n"), "{said}");
+}
+
+#[test]
 fn an_index_of_ones_own_is_imported_and_searched() {
     let table = Scratch::new("stops.csv", b"name,lat,lon\nStop,34.06893,-118.445127\nbad,north,0\n");
     let index = Scratch::new("stops.index", b"");

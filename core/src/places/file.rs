@@ -137,13 +137,21 @@ fn write_differences(body: &mut Vec<u8>, numbers: impl Iterator<Item = i64>) {
     }
 }
 
-/// Reads the bytes of an index file.
-pub fn decode(bytes: &[u8]) -> Result<Gazetteer, Damage> {
+/// As many bytes of a file as [`opened`] wants to see.
+pub const HEAD: usize = MAGIC.len();
+
+/// What is behind the first line of an index file, of which the others need not be there.
+pub fn opened(bytes: &[u8]) -> Result<&[u8], Damage> {
     let version_at = MAGIC.len() - 2;
     if !bytes.starts_with(&MAGIC[..version_at]) {
         return Err(Damage::Foreign);
     }
-    let rest = bytes.strip_prefix(MAGIC).ok_or(Damage::Version)?;
+    bytes.strip_prefix(MAGIC).ok_or(Damage::Version)
+}
+
+/// Reads the bytes of an index file.
+pub fn decode(bytes: &[u8]) -> Result<Gazetteer, Damage> {
+    let rest = opened(bytes)?;
     let (length, stream) = rest.split_first_chunk::<8>().ok_or(Damage::Short)?;
     let length = u64::from_le_bytes(*length);
     let limit = usize::try_from(length.min(BODY_MAX)).map_err(|_| Damage::Number)?;
