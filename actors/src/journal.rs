@@ -14,6 +14,7 @@
 
 use crate::disk::{Appendable, Disk};
 use crate::net::Step;
+use herd_core::faults::{self, Fault};
 use herd_core::journal::{Recovery, Summary, entries_length, print_entries};
 use std::fmt;
 use std::io::{self, Read};
@@ -110,7 +111,11 @@ impl Journal {
             snapshot_length = summary.length;
             whole.add(summary);
         }
-        let logs: Vec<u64> = numbers(&names, "log-").into_iter().filter(|&number| number >= first).collect();
+        let mut logs: Vec<u64> =
+            numbers(&names, "log-").into_iter().filter(|&number| number >= first).collect();
+        if faults::is_on(Fault::ReadsLastLogOnly) {
+            logs.drain(..logs.len().saturating_sub(1));
+        }
         let mut log_length = 0;
         let mut last = Summary::default();
         for &number in &logs {
@@ -168,12 +173,13 @@ impl Journal {
 
     /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
     pub fn prepare(&self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
-        Ok((self.disk.create(&log(self.number + 1))?, self.disk.sync_names()))
+        let next = self.disk.create(&log(self.number + 1))?;
+        Ok((next, unless(Fault::SkipsNameSync, self.disk.sync_names())))
     }
 
     /// Appends to the next log from now on; returned are the last log's last sync and the file for a snapshot.
     pub fn begin(&mut self, next: Box<dyn Appendable>) -> io::Result<(Step<'static, ()>, Snapshot)> {
-        let synced = std::mem::replace(&mut self.log, next).sync();
+        let synced = unless(Fault::SkipsLastSync, std::mem::replace(&mut self.log, next).sync());
         self.number += 1;
         self.log_length = 0;
         Ok((synced, Snapshot { file: self.disk.create(UNFINISHED)?, length: 0, entries: Vec::new() }))
@@ -183,14 +189,15 @@ impl Journal {
     pub fn finish(&mut self, snapshot_length: u64) -> io::Result<Step<'static, ()>> {
         self.disk.rename(UNFINISHED, &snapshot(self.number))?;
         self.snapshot_length = snapshot_length;
-        Ok(self.disk.sync_names())
+        Ok(unless(Fault::RemovesTooEarly, self.disk.sync_names()))
     }
 
     /// Removes what the last snapshot made superfluous.
     pub fn tidy(&self) -> io::Result<Step<'static, ()>> {
         let names = self.disk.names()?;
         let old = |prefix| numbers(&names, prefix).into_iter().filter(|&number| number < self.number);
-        let files = old("log-").map(log).chain(old("snapshot-").map(snapshot));
+        let present = faults::is_on(Fault::RemovesPresentLog).then_some(self.number);
+        let files = old("log-").chain(present).map(log).chain(old("snapshot-").map(snapshot));
         Ok(self.disk.remove(files.collect()))
     }
 }
@@ -213,8 +220,13 @@ impl Snapshot {
 
     /// Makes it last; its length is returned too.
     pub fn sync(&self) -> (u64, Step<'static, ()>) {
-        (self.length, self.file.sync())
+        (self.length, unless(Fault::SkipsSnapshotSync, self.file.sync()))
     }
+}
+
+/// A step of the disk; one that is forgotten if a test wants that.
+fn unless(fault: Fault, step: Step<'static, ()>) -> Step<'static, ()> {
+    if faults::is_on(fault) { Box::pin(std::future::ready(Ok(()))) } else { step }
 }
 
 /// The name of a snapshot that is not whole yet.

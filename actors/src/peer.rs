@@ -15,6 +15,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient,
     SpawnHandle, WrapFuture,
 };
+use herd_core::faults::{self, Fault};
 use herd_core::handshake::{Hello, Purpose};
 use herd_core::limits::Limits;
 use herd_core::link::{Frame, Inbox, Malformed};
@@ -173,6 +174,9 @@ impl PeerActor {
     }
 
     fn redial(&mut self, ctx: &mut Context<Self>) {
+        if faults::is_on(Fault::GivesUpDialling) {
+            return;
+        }
         let dice = u64::try_from((self.seams.dice)() & u128::from(u64::MAX)).unwrap_or_default();
         let delay_ms = self.backoff.delay_ms(dice);
         self.dial_later(delay_ms, ctx);
@@ -373,7 +377,8 @@ impl Reader {
     }
 
     async fn read(&mut self) -> Result<End, End> {
-        let silent = Duration::from_millis(self.limits.silent_ms);
+        let is_borne = faults::is_on(Fault::BearsSilence);
+        let silent = Duration::from_millis(if is_borne { u64::MAX } else { self.limits.silent_ms });
         loop {
             if let Some(reason) = self.tell().await? {
                 return Ok(End::Bye(reason));

@@ -13,6 +13,7 @@ use actix::{
 };
 use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
+use herd_core::faults::{self, Fault};
 use herd_core::limits::Limits;
 use herd_core::session::Session;
 use log::{info, log_enabled, trace, warn};
@@ -319,6 +320,7 @@ impl Talk {
         let at_once = poll_fn(|context| Poll::Ready(written.as_mut().poll(context))).await;
         match at_once {
             Poll::Ready(result) => result?,
+            Poll::Pending if faults::is_on(Fault::BearsStalling) => written.await?,
             Poll::Pending => timeout(self.write_stall, written).await.map_err(|_| End::Stalled)??,
         }
         output.clear();

@@ -19,6 +19,7 @@ use actix::{
     Actor, ActorContext, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture,
     SpawnHandle,
 };
+use herd_core::faults::{self, Fault};
 use herd_core::replica::{Finding, Replica};
 use keeper::Keeper;
 use log::{debug, warn};
@@ -297,7 +298,8 @@ impl Handler<Flush> for StoreActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, Flush: Flush, _: &mut Self::Context) -> Self::Result {
-        let (flushed, abort) = (self.flush(), Arc::clone(&self.abort));
+        let flushed = self.flush().filter(|_| !faults::is_on(Fault::SkipsFlush));
+        let abort = Arc::clone(&self.abort);
         Box::pin(async move {
             if let Some(flushed) = flushed
                 && let Err(error) = flushed.await

@@ -41,6 +41,52 @@ pub enum Fault {
     RaisesTheDead,
     /// What a neighbour has told is asked for again.
     AsksAgain,
+    /// A tree that was broken stays broken: nobody is told that a pruned link is wanted again.
+    NoGrafting,
+    /// Of two links that bring the same both are pruned.
+    PrunesBothWays,
+    /// What goes over no link of its tree is not announced either.
+    LosesAnnouncements,
+    /// A panic over an update that was asked for too late.
+    PanicsWhenLate,
+    /// A record lives for half of its lifetime.
+    ForgetsTooSoon,
+    /// A line of a log is taken for what it says, whatever its checksum is.
+    TrustsDamage,
+    /// Of several logs only the last is read.
+    ReadsLastLogOnly,
+    /// Of what was executed together, only the first record is written.
+    WritesFirstOnly,
+    /// Answers go out though what they acknowledge could not be written.
+    AnswersBeforeWrite,
+    /// What was executed together is answered in another order.
+    AnswersTheWrong,
+    /// An answer does not wait for the sync that it should wait for.
+    SkipsSync,
+    /// A sync counts for what was appended while it went on.
+    SyncCoversLater,
+    /// What was written is never synced.
+    NeverSyncs,
+    /// The last sync of a log that gives way to the next is forgotten.
+    SkipsLastSync,
+    /// The name of a new log is not made to last.
+    SkipsNameSync,
+    /// A snapshot is put in the place of the logs before the disk has it.
+    SkipsSnapshotSync,
+    /// What a snapshot replaces is removed before its new name lasts.
+    RemovesTooEarly,
+    /// A snapshot takes the log with it that was begun before it.
+    RemovesPresentLog,
+    /// A server stops without making sure that the disk has everything.
+    SkipsFlush,
+    /// A server whose disk has failed goes on.
+    OutlivesItsDisk,
+    /// A neighbour that could not be reached is not dialled again.
+    GivesUpDialling,
+    /// A neighbour may be silent for ever.
+    BearsSilence,
+    /// A client may take its answers whenever it likes.
+    BearsStalling,
 }
 
 #[cfg(feature = "faults")]

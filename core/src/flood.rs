@@ -242,10 +242,17 @@ impl Flood {
         if is_there && let Some((source, way)) = again.source.zip(self.trees.came_again(first, again)) {
             let frame = Frame::Prune { source: self.trees.name(source).to_owned() };
             let _ = self.tell_over(way, &frame); // Without room it goes on bringing updates, and is told again.
+            if faults::is_on(Fault::PrunesBothWays) {
+                let other = if way == first.way { again.way } else { first.way };
+                let _ = self.tell_over(other, &frame);
+            }
         }
     }
 
     fn graft(&mut self, source: Source, way: Way) {
+        if faults::is_on(Fault::NoGrafting) {
+            return;
+        }
         let frame = Frame::Graft { source: self.trees.name(source).to_owned() };
         let _ = self.tell_over(way, &frame); // Without room updates fail to come, are pulled, and it is told again.
     }
@@ -290,6 +297,7 @@ impl Flood {
     #[must_use]
     pub fn hear_want(&mut self, name: &str, number: u64) -> bool {
         let is_here = (self.first..self.end()).contains(&number);
+        debug_assert!(is_here || !faults::is_on(Fault::PanicsWhenLate), "update {number} is late");
         if is_here
             && let Some(link) = self.links.get_mut(name)
             && link.recalled.len() < RECALLED_MAX
@@ -444,7 +452,7 @@ impl Link {
     /// Goes past an entry that this link does not carry.
     fn pass(&mut self, entry: &mut Entry) {
         self.cursor += 1;
-        if entry.arrival.is_for(self.way) {
+        if entry.arrival.is_for(self.way) && !faults::is_on(Fault::LosesAnnouncements) {
             entry.is_announced = true;
             if self.uuids.len() >= ANNOUNCED_MAX {
                 self.uuids.pop_front();

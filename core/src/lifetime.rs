@@ -11,6 +11,7 @@
 //! comes for its client, even if the client's time is older.
 
 use crate::decimal::Nanos;
+use crate::faults::{self, Fault};
 
 /// What is alive by a clock that is told every now and then.
 #[derive(Debug, Default)]
@@ -48,7 +49,8 @@ impl Lifetime {
     /// back by less, as clocks do that are kept right, raises nothing.
     pub fn set_clock(&mut self, now: Nanos) {
         let Some(ttl) = self.ttl else { return };
-        let horizon = begin_of_epoch(now.saturating_sub(ttl), ttl);
+        let life = if faults::is_on(Fault::ForgetsTooSoon) { ttl / 2 } else { ttl };
+        let horizon = begin_of_epoch(now.saturating_sub(life), ttl);
         if horizon > self.horizon || self.horizon - horizon > epoch(ttl) {
             self.horizon = horizon;
         }

@@ -7,6 +7,7 @@ use crate::messages::Executed;
 use crate::net::{Abort, Step};
 use actix::dev::OneshotSender;
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use herd_core::faults::{self, Fault};
 use herd_core::store::Slot;
 use log::info;
 use std::collections::VecDeque;
@@ -57,7 +58,8 @@ impl Keeper {
     /// Whether everything that was appended counts as kept.
     fn kept(&self) -> Kept {
         let last = self.journal.last();
-        let waits = self.journal.durability == Durability::Sync && self.synced < last;
+        let is_synced = self.synced >= last || faults::is_on(Fault::SkipsSync);
+        let waits = self.journal.durability == Durability::Sync && !is_synced;
         if waits { Kept::After(last) } else { Kept::Now }
     }
 
@@ -107,6 +109,9 @@ impl StoreActor {
     pub(super) fn keep(&mut self, ctx: &mut Context<Self>) -> Kept {
         let Some(keeper) = &mut self.keeper else { return Kept::Now };
         if let Some(applied) = self.replica.applied() {
+            if faults::is_on(Fault::WritesFirstOnly) {
+                applied.truncate(applied.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1));
+            }
             let appended = keeper.journal.append(applied);
             applied.clear();
             if self.or_end(appended, ctx).is_none() {
@@ -129,6 +134,7 @@ impl StoreActor {
     fn see_to_sync(&mut self, ctx: &mut Context<Self>) {
         let Some(keeper) = &mut self.keeper else { return };
         match keeper.journal.durability {
+            _ if faults::is_on(Fault::NeverSyncs) => {}
             Durability::None => {}
             Durability::Sync => self.sync(ctx),
             Durability::Write => {
@@ -162,7 +168,8 @@ impl StoreActor {
     fn synced(&mut self, mark: Mark, ctx: &mut Context<Self>) {
         let Some(keeper) = &mut self.keeper else { return };
         keeper.syncs -= 1;
-        keeper.note_synced(mark);
+        let covers_later = faults::is_on(Fault::SyncCoversLater);
+        keeper.note_synced(if covers_later { keeper.journal.last() } else { mark });
         if matches!(keeper.kept(), Kept::After(_)) {
             self.sync(ctx);
         }
@@ -237,6 +244,9 @@ impl StoreActor {
     /// once is worth nothing.
     pub(super) fn or_end<T>(&mut self, done: io::Result<T>, ctx: &mut Context<Self>) -> Option<T> {
         done.map_err(|error| {
+            if faults::is_on(Fault::OutlivesItsDisk) {
+                return;
+            }
             if let Some(keeper) = &self.keeper {
                 keeper.abort(&format!("the disk failed, and nothing more can be acknowledged: {error}"));
             }

@@ -11,6 +11,7 @@ use actix::Context;
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::fut::ActorFuture;
 use herd_core::batch::{Order, Pause};
+use herd_core::faults::{self, Fault};
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -77,12 +78,16 @@ impl StoreActor {
         self.replica.execute_all(orders, now_ms, || super::fresh(dice));
         let kept = self.keep(ctx);
         self.follow_up(ctx);
+        if faults::is_on(Fault::AnswersTheWrong) {
+            sessions.reverse();
+        }
         let executed = orders.drain(..).map(|Order { batch, pause, .. }| Executed { batch, pause });
         let answers = sessions
             .drain(..)
             .zip(executed)
             .filter_map(|(session, executed)| Some(Answer(session?, executed)));
         match kept {
+            Kept::Never if faults::is_on(Fault::AnswersBeforeWrite) => answers.for_each(Answer::give),
             Kept::Now => answers.for_each(Answer::give),
             Kept::After(mark) => self.answer_after(mark, answers.collect()),
             // No answer is the right one, as the server has ended.
