@@ -8,6 +8,7 @@
 //! on using it, and whoever writes at all when its life is over: destructors run even where a process was killed.
 
 use crate::dice::Dice;
+use crate::invariants::Invariant;
 use crate::records::Record;
 use crate::trace::Trace;
 use herd_actors::disk::{Appendable, Disk};
@@ -195,12 +196,13 @@ impl Platter {
             return Err(io::ErrorKind::NotConnected.into());
         }
         if life != self.life || self.phase == Phase::Over {
-            self.trace.broke(format!("{} {what} when its life was over", self.server));
+            let what = format!("{} {what} when its life was over", self.server);
+            self.trace.broke(Invariant::DeadDiskIsLeft, what);
             return Err(io::ErrorKind::NotConnected.into());
         }
-        if self.has_failed {
-            self.trace.broke(format!("{} {what} after its disk had failed", self.server));
-        }
+        self.trace.ensure(Invariant::DeadDiskIsLeft, !self.has_failed, || {
+            format!("{} {what} after its disk had failed", self.server)
+        });
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A herd of real servers on a simulated network, and whatever is done to it.
 
 use crate::disk::{Drive, LATENCY_MS};
+use crate::invariants::Invariant;
 use crate::phones::{Job, Phones};
 use crate::server::{Life, Orders, Server};
 use crate::trace::{self, Trace};
@@ -115,7 +116,7 @@ impl Herd {
             .tcp_capacity(TCP_CAPACITY)
             .enable_random_order()
             .build();
-        let trace = Trace::new();
+        let trace = Trace::new(plan.limits.record_ttl_ms);
         let panics = trace::panics();
         let mut herd = Self {
             sim,
@@ -177,17 +178,14 @@ impl Herd {
 
     fn step(&mut self) {
         if let Err(error) = self.sim.step() {
-            self.trace.broke(format!("the simulation ended: {error}"));
+            self.trace.broke(Invariant::NoPanic, format!("the simulation ended: {error}"));
         }
         self.trace.notes().now = self.sim.elapsed();
         for server in 0..self.servers.len() {
             self.bury(server);
         }
-        let panics = trace::panics();
-        if panics != self.panics {
-            self.panics = panics;
-            self.trace.broke("somebody panicked".to_owned());
-        }
+        let before = std::mem::replace(&mut self.panics, trace::panics());
+        self.trace.ensure(Invariant::NoPanic, before == self.panics, || "somebody panicked".to_owned());
     }
 
     /// Clears up after a server that has ended by itself.
@@ -236,7 +234,7 @@ impl Herd {
         let time = crate::records::seconds(i128::from(EPOCH) + i128::from(self.now_ms()) * 1_000_000);
         let answer = self.ask(server, &format!("IAMAT {client} {location} {time}\n"));
         let told = answer.starts_with("AT ") && answer.ends_with(&format!(" {client} {location} {time}\n"));
-        self.trace.ensure(told, || format!("{client} was answered {answer:?}"));
+        self.trace.ensure(Invariant::LivingSideServes, told, || format!("{client} was answered {answer:?}"));
     }
 
     /// Kills a server's process.
@@ -375,7 +373,7 @@ impl Herd {
 
     /// Sets a server's clock ahead of the right time, or behind.
     pub fn set_clock(&mut self, server: usize, ahead_ms: i64) {
-        self.trace.notes().servers[server].ahead = ahead_ms * 1_000_000;
+        self.trace.set_clock(server, ahead_ms * 1_000_000);
     }
 
     pub fn pairs(&self) -> Vec<(usize, usize)> {
@@ -425,7 +423,7 @@ impl Herd {
         self.sides().into_iter().all(|side| {
             let mut up = side.into_iter().map(|server| &notes.servers[server]).filter(|server| server.is_up);
             let Some(first) = up.next() else { return true };
-            up.all(|server| server.known == first.known)
+            up.all(|server| server.dump == first.dump)
         })
     }
 

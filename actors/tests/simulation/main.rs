@@ -11,6 +11,7 @@
 mod dice;
 mod disk;
 mod herd;
+mod invariants;
 mod network;
 mod phones;
 mod pledges;

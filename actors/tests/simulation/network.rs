@@ -1,5 +1,6 @@
 //! The simulated network as the actors see it, with an ear on what servers say to each other.
 
+use crate::invariants::Invariant;
 use crate::trace::Trace;
 use herd_actors::net::{Incoming, Network, Socket, Step};
 use herd_core::link::{Frame, Inbox};
@@ -155,7 +156,10 @@ impl Ear {
             match inbox.next(usize::MAX) {
                 Ok(Some(frame)) => self.count(&frame),
                 Ok(None) => break,
-                Err(malformed) => return self.trace.broke(format!("{} said {malformed}", self.here)),
+                Err(malformed) => {
+                    let what = format!("{} said {malformed}", self.here);
+                    return self.trace.broke(Invariant::NoPanic, what);
+                }
             }
         }
         self.said.bytes = std::mem::take(inbox.buffer());
@@ -164,10 +168,17 @@ impl Ear {
     fn count(&mut self, frame: &Frame) {
         let probe = match frame {
             Frame::Ping => return self.trace.hit("a heartbeat was sent"),
-            Frame::Update(update) if update.lines().count() > 1 => "many records went in one frame",
-            Frame::Update(_) => "an update was sent",
+            Frame::Update(update) => {
+                self.trace.notes().updates.said += 1;
+                update.lines().for_each(|line| self.trace.told(&self.here, line));
+                let is_one = update.lines().count() == 1;
+                if is_one { "an update was sent" } else { "many records went in one frame" }
+            }
             Frame::Have { .. } => "updates were announced",
-            Frame::Want { .. } => "an update was pulled",
+            Frame::Want { .. } => {
+                self.trace.notes().updates.wanted += 1;
+                "an update was pulled"
+            }
             Frame::Prune { .. } => "a link was pruned",
             Frame::Graft { .. } => "a link was grafted",
             Frame::Which { uuid, .. } => {
@@ -176,7 +187,10 @@ impl Ear {
             }
             Frame::Found { .. } => "a search found its client",
             Frame::NotFound { .. } => "a search found nothing",
-            Frame::Digest { .. } => return self.trace.hit("what is known was compared"),
+            Frame::Digest { root } => {
+                self.trace.notes().roots.insert(self.here.clone(), *root);
+                return self.trace.hit("what is known was compared");
+            }
             Frame::AskSums { .. } => "sums were asked for",
             Frame::Sums { .. } => "sums were told",
             Frame::AskRecords { .. } => "records were asked for",

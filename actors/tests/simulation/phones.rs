@@ -2,6 +2,7 @@
 
 use crate::dice::Dice;
 use crate::herd::{CLIENTS_PORT, EPOCH, Plan};
+use crate::invariants::Invariant;
 use crate::network::{Wire, dial};
 use crate::records::{Record, seconds};
 use crate::server::PLACES;
@@ -186,7 +187,7 @@ impl Conversation {
     async fn hear_all(&self, from: Mouth, to: WriteHalf<Wire>, then: &Server) {
         let (_, heard) = tokio::join!(self.say(to), self.hear(from, then));
         if let Err(error) = heard {
-            self.trace.ensure(self.is_excused(then), || format!("{} closed: {error}", self.name));
+            self.ensure(self.is_excused(then), || format!("{} closed: {error}", self.name));
             self.trace.hit("a client lost its server");
         }
     }
@@ -198,8 +199,9 @@ impl Conversation {
         let _ = tokio::join!(saying, sleep(late));
         let heard = self.hear(Box::new(from), then).await;
         let is_given_up = heard.is_err() || self.is_excused(then);
-        self.trace
-            .ensure(is_given_up, || format!("{} did not give up a client that read nothing", self.name));
+        self.trace.ensure(Invariant::WithinLimits, is_given_up, || {
+            format!("{} did not give up a client that read nothing", self.name)
+        });
         self.trace.hit("a client did not read");
     }
 
@@ -257,7 +259,10 @@ impl Conversation {
             }
             let took = began.elapsed();
             let is_in_time = took <= self.patience || self.is_excused(then);
-            self.trace.ensure(is_in_time, || format!("{} took {took:?} for {command:?}", self.name));
+            let is_search = matches!(command, Command::Whatsat { .. });
+            let invariant = if is_search { Invariant::SearchesEnd } else { Invariant::OneAnswerEach };
+            self.trace
+                .ensure(invariant, is_in_time, || format!("{} took {took:?} for {command:?}", self.name));
         }
         let rest = answers.rest().await?;
         self.expect(&rest, "");
@@ -275,8 +280,11 @@ impl Conversation {
     }
 
     fn expect(&self, answer: &str, expected: &str) {
-        self.trace
-            .ensure(answer == expected, || format!("{} answered {answer:?}, not {expected:?}", self.name));
+        self.ensure(answer == expected, || format!("{} answered {answer:?}, not {expected:?}", self.name));
+    }
+
+    fn ensure(&self, holds: bool, what: impl FnOnce() -> String) {
+        self.trace.ensure(Invariant::OneAnswerEach, holds, what);
     }
 
     /// Checks the answer to an IAMAT, which acknowledges a record.
@@ -291,7 +299,7 @@ impl Conversation {
             record.server == self.name && [&*record.client, &record.location, &record.time] == *said
         });
         let Some(record) = record else {
-            return self.trace.broke(format!("{} answered {answer:?} to IAMAT {said:?}", self.name));
+            return self.ensure(false, || format!("{} answered {answer:?} to IAMAT {said:?}", self.name));
         };
         if record.is_from_the_future() {
             self.trace.hit("a client lived in the future");
@@ -305,18 +313,22 @@ impl Conversation {
 
     /// Checks the first line of the answer to a WHATSAT; true if places follow.
     fn check_whereabouts(&self, command: &Command, answer: &str, newest: Option<&Record>) -> bool {
+        let newest = newest.filter(|newest| !self.trace.notes().may_be_forgotten(newest));
         if newest.is_none() && answer == format!("? {}", command.line()) {
             self.trace.hit("a client was not found");
             return false;
         }
         let Some(record) = Record::of_answer(answer) else {
-            self.trace.broke(format!("{} answered {answer:?} to {command:?}", self.name));
+            self.ensure(false, || format!("{} answered {answer:?} to {command:?}", self.name));
             return false;
         };
         let is_said = self.trace.notes().said.contains(&record.saying());
-        self.trace.ensure(is_said, || format!("{} invented {record:?}", self.name));
+        self.trace
+            .ensure(Invariant::NothingInvented, is_said, || format!("{} invented {record:?}", self.name));
         let is_fresh = newest.is_none_or(|newest| record.cmp_age(newest).is_ge());
-        self.trace.ensure(is_fresh, || format!("{} answered {record:?} after {newest:?}", self.name));
+        self.trace.ensure(Invariant::NeverBackwards, is_fresh, || {
+            format!("{} answered {record:?} after {newest:?}", self.name)
+        });
         self.trace.hit(if record.server == self.name {
             "a client was known"
         } else {

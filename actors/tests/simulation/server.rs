@@ -3,13 +3,14 @@
 use crate::dice::Dice;
 use crate::disk::Drive;
 use crate::herd::{CLIENTS_PORT, EPOCH, PEERS_PORT, Plan};
+use crate::invariants::Invariant;
 use crate::network::Simulated;
 use crate::trace::Trace;
 use actix::{Actor, Context, Handler};
 use herd_actors::door::Credentials;
 use herd_actors::journal::{Durability, Keep};
 use herd_actors::messages::Near;
-use herd_actors::net::{Clock, Seams};
+use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
 use herd_actors::panics::Panicked;
 use herd_core::handshake::Secret;
@@ -58,16 +59,16 @@ impl Life {
     /// Lives until the server has ended by itself; then it waits for whoever buries it.
     pub async fn live(self) -> turmoil::Result {
         let incarnation = self.trace.revive(self.at);
-        let seams = self.seams(incarnation);
-        let clock = Arc::clone(&seams.clock);
-        let started = Node::start(self.settings(), Places.start().recipient(), seams).await;
+        let started = Node::start(self.settings(), Places.start().recipient(), self.seams(incarnation)).await;
         match started {
             Err(error) => {
                 let is_excused = self.drive.has_failed();
-                self.trace.ensure(is_excused, || format!("{} did not start: {error}", self.server.name));
+                self.trace.ensure(Invariant::DeadDiskIsLeft, is_excused, || {
+                    format!("{} did not start: {error}", self.server.name)
+                });
                 self.trace.hit("a server did not start");
             }
-            Ok(node) => self.run(node, clock).await,
+            Ok(node) => self.run(node).await,
         }
         self.end();
         std::future::pending().await
@@ -81,7 +82,7 @@ impl Life {
         server.has_ended = true;
     }
 
-    async fn run(&self, node: Node, clock: Clock) {
+    async fn run(&self, node: Node) {
         self.trace.happened(&format!("{} is up", self.server.name));
         self.trace.notes().servers[self.at].is_up = true;
         loop {
@@ -89,7 +90,7 @@ impl Life {
             if self.trace.notes().servers[self.at].has_ended {
                 return std::future::pending().await; // Who answered is no process any more.
             }
-            self.trace.looked_at(self.at, &dump, census, &self.plan.limits, clock());
+            self.trace.looked_at(self.at, &dump, census, &self.plan.limits);
             if timeout(LOOK, self.orders.stop.notified()).await.is_ok() {
                 break;
             }
@@ -102,10 +103,15 @@ impl Life {
         }
         let began = Instant::now();
         node.stop().await;
+        if self.trace.notes().servers[self.at].has_ended {
+            return; // Its disk failed at the last sync, and the process did not end well.
+        }
         self.trace.hit("a server was stopped");
         let took = began.elapsed();
         let is_late = took > Duration::from_millis(self.plan.limits.stop_ms);
-        self.trace.ensure(!is_late, || format!("{} took {took:?} to stop", self.server.name));
+        self.trace.ensure(Invariant::StopsInTime, !is_late, || {
+            format!("{} took {took:?} to stop", self.server.name)
+        });
         self.trace.settled(self.at);
     }
 
@@ -159,7 +165,9 @@ impl Life {
             if drive.has_ended() {
                 return; // It has stopped already: its disk is out of reach, and nobody is there to be ended.
             }
-            trace.ensure(drive.has_failed(), || format!("{name} cannot go on: {reason}"));
+            trace.ensure(Invariant::DeadDiskIsLeft, drive.has_failed(), || {
+                format!("{name} cannot go on: {reason}")
+            });
             trace.hit("a server ended because its disk had failed");
             drive.end();
             let server = &mut trace.notes().servers[at];

@@ -1,9 +1,12 @@
 //! What happened in a simulation, what must not have happened, and what did happen at least once.
 
+use crate::herd::EPOCH;
+use crate::invariants::{Invariant, Violation};
 use crate::pledges::{Memory, Pledges};
 use crate::records::Record;
 use herd_actors::journal::Durability;
 use herd_actors::messages::Census;
+use herd_core::digest::Root;
 use herd_core::limits::Limits;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,10 +41,58 @@ pub struct Notes {
     pub flights: BTreeMap<(SocketAddr, SocketAddr), Flight>,
     /// Handshakes begun, counted at each end.
     pub calls: u64,
+    /// The digests that servers said last.
+    pub roots: BTreeMap<String, Root>,
+    /// How often updates were said over links, and asked for.
+    pub updates: Updates,
+    /// How long a record lives, in nanoseconds, if not for ever.
+    ttl: Option<i128>,
+    /// The furthest that any clock was ahead of the right time.
+    ahead_max: i64,
+    /// Every record that was seen, where records expire.
+    seen: BTreeMap<String, Vec<Record>>,
     /// What was violated.
-    pub broken: Vec<String>,
+    pub broken: Vec<Violation>,
+    /// How often each invariant was checked.
+    pub checks: BTreeMap<Invariant, u64>,
     /// What happened at least once.
     pub probes: BTreeSet<&'static str>,
+}
+
+/// How often something was done for updates.
+#[derive(Clone, Copy, Default)]
+pub struct Updates {
+    pub said: u64,
+    pub wanted: u64,
+}
+
+impl Notes {
+    /// True if a record may be forgotten: by some clock its time was up, or that of a newer one which took its place.
+    pub fn may_be_forgotten(&self, record: &Record) -> bool {
+        let newer = self.seen.get(&record.client).into_iter().flatten();
+        self.has_expired(record)
+            || newer.filter(|newer| newer.cmp_age(record).is_ge()).any(|newer| self.has_expired(newer))
+    }
+
+    fn has_expired(&self, record: &Record) -> bool {
+        self.ttl.is_some_and(|ttl| record.received + ttl <= self.clock(self.ahead_max))
+    }
+
+    /// What a clock shows that is so far ahead of the right time.
+    fn clock(&self, ahead: i64) -> i128 {
+        let since = turmoil::sim_elapsed().unwrap_or(self.now).as_nanos();
+        i128::from(EPOCH) + i128::try_from(since).unwrap_or(i128::MAX) + i128::from(ahead)
+    }
+
+    /// Remembers that there was a record, where records expire.
+    fn saw(&mut self, record: &Record) {
+        if self.ttl.is_some() {
+            let seen = self.seen.entry(record.client.clone()).or_default();
+            if !seen.contains(record) {
+                seen.push(record.clone());
+            }
+        }
+    }
 }
 
 /// A record that a server has told a client it took.
@@ -85,14 +136,16 @@ pub struct Server {
     pub losses: u32,
     /// The records that damages of its disk may have cost.
     damaged: Vec<Record>,
-    /// Its record lines by client.
+    /// Its record lines, and the same by client.
+    pub dump: Vec<Box<[u8]>>,
     pub known: Memory,
     /// How often it was looked at in this life.
     looks: u64,
     pub pledges: Pledges,
     pub census: Census,
-    /// How far its clock is ahead of the right time, in nanoseconds.
+    /// How far its clock is ahead of the right time, in nanoseconds, and since when, in milliseconds.
     pub ahead: i64,
+    ahead_since_ms: u64,
 }
 
 impl Server {
@@ -104,9 +157,38 @@ impl Server {
 }
 
 impl Trace {
-    pub fn new() -> Self {
+    /// Nothing has happened yet; records live so long, or for ever.
+    pub fn new(ttl_ms: Option<u64>) -> Self {
         watch_panics();
-        Self::default()
+        let trace = Self::default();
+        trace.notes().ttl = ttl_ms.map(|ms| i128::from(ms) * 1_000_000);
+        trace
+    }
+
+    /// Sets a server's clock ahead of the right time by some nanoseconds, or behind.
+    pub fn set_clock(&self, server: usize, ahead: i64) {
+        let mut notes = self.notes();
+        let now_ms = millis(notes.now);
+        notes.ahead_max = notes.ahead_max.max(ahead);
+        notes.servers[server].ahead = ahead;
+        notes.servers[server].ahead_since_ms = now_ms;
+    }
+
+    /// Notes a record line that a server told: by its own clock it has not expired for long.
+    pub fn told(&self, server: &str, line: &[u8]) {
+        let notes = self.notes();
+        let Some(ttl) = notes.ttl else { return };
+        let Some(teller) = notes.servers.iter().find(|known| known.name == server) else { return };
+        // Records expire in steps, the clock is looked at every now and then, and a neighbour may have been stuck.
+        let dies = ttl + ttl / 16 + i128::from(TOLD_LATE_MS) * 1_000_000;
+        let now = notes.clock(teller.ahead);
+        let is_clock_steady = teller.ahead_since_ms + TOLD_LATE_MS < now_ms();
+        drop(notes);
+        let record = std::str::from_utf8(line).ok().and_then(Record::of_line);
+        let is_alive = record.as_ref().is_some_and(|record| record.received + dies > now);
+        self.ensure(Invariant::ExpiredIsForgotten, is_alive || !is_clock_steady, || {
+            format!("{server} tells {record:?} at {now}")
+        });
     }
 
     /// Notes that there is one more server; its number is returned.
@@ -125,6 +207,7 @@ impl Trace {
         server.has_ended = false;
         server.looks = 0;
         server.known.clear();
+        server.dump.clear();
         server.incarnation
     }
 
@@ -153,6 +236,7 @@ impl Trace {
         if !is_excused && (now.looks == 0 || !is_of_before) {
             now.pledges.note(&record, true, at_ms);
         }
+        notes.saw(&record);
         let what = format!("{} has acknowledged {record:?}, excused: {is_excused}", then.name);
         notes.acknowledged.push(Acknowledged { server, at_ms, record, is_excused });
         drop(notes);
@@ -213,14 +297,16 @@ impl Trace {
         }
     }
 
-    pub fn broke(&self, what: String) {
+    pub fn broke(&self, invariant: Invariant, what: String) {
         self.happened(&what);
-        self.notes().broken.push(what);
+        self.notes().broken.push(Violation { invariant, what });
     }
 
-    pub fn ensure(&self, holds: bool, what: impl FnOnce() -> String) {
+    /// Notes a violation unless something holds.
+    pub fn ensure(&self, invariant: Invariant, holds: bool, what: impl FnOnce() -> String) {
+        *self.notes().checks.entry(invariant).or_default() += 1;
         if !holds {
-            self.broke(what());
+            self.broke(invariant, what());
         }
     }
 
@@ -235,7 +321,9 @@ impl Trace {
             notes.servers.iter().find(|server| server.name == from).map_or(0, |server| server.incarnation);
         let is_first = notes.asked.insert((from.to_owned(), incarnation, to.to_owned(), search));
         drop(notes);
-        self.ensure(is_first, || format!("{from} asked {to} twice in search {search}"));
+        self.ensure(Invariant::SearchesEnd, is_first, || {
+            format!("{from} asked {to} twice in search {search}")
+        });
     }
 
     /// Notes that a server has one link more to a neighbour, or one less.
@@ -250,9 +338,9 @@ impl Trace {
         self.happened(&format!("{here} has {more:+} link to {there}"));
     }
 
-    /// Looks at what a server knows: no record of one life of a server may go backwards before its time is up by the
-    /// server's clock, and no limit be passed.
-    pub fn looked_at(&self, server: usize, dump: &[Box<[u8]>], census: Census, limits: &Limits, clock: u64) {
+    /// Looks at what a server knows: no record of a server may go backwards before its time is up, and no limit be
+    /// passed.
+    pub fn looked_at(&self, server: usize, dump: &[Box<[u8]>], census: Census, limits: &Limits) {
         let lines = dump.iter().filter_map(|line| Record::of_line(std::str::from_utf8(line).ok()?));
         let known: Memory = lines.map(|record| (record.client.clone(), record)).collect();
         let load = census.load;
@@ -263,10 +351,13 @@ impl Trace {
         let seen = &mut notes.servers[server];
         let name = seen.name.clone();
         let before = std::mem::replace(&mut seen.known, known.clone());
+        seen.dump = dump.to_vec();
         seen.looks += 1;
         let is_first = seen.looks == 1;
-        let missed = if is_first { seen.pledges.missed(&known) } else { Vec::new() };
-        for record in known.values().filter(|record| before.get(&record.client) != Some(record)) {
+        let mut missed = if is_first { seen.pledges.missed(&known) } else { Vec::new() };
+        let news = known.values().filter(|record| before.get(&record.client) != Some(record));
+        let news: Vec<Record> = news.cloned().collect();
+        for record in &news {
             seen.pledges.note(record, false, now_ms());
         }
         if is_first {
@@ -278,17 +369,27 @@ impl Trace {
         if is_first && !known.is_empty() {
             notes.probes.insert("a server remembered");
         }
-        drop(notes);
-        self.ensure(missed.is_empty(), || format!("{name} has forgotten {missed:?}, and knows {known:?}"));
-        self.ensure(known.len() == dump.len(), || format!("{name} knows what is no record"));
-        let lifetime = limits.record_ttl_ms.map_or(i128::MAX, |ms| i128::from(ms) * 1_000_000);
-        for (client, record) in before {
-            if i128::from(clock) - record.received >= lifetime {
-                continue;
-            }
-            let is_kept = known.get(&client).is_some_and(|now| now.cmp_age(&record).is_ge());
-            self.ensure(is_kept, || format!("{name} went back from {record:?} to {:?}", known.get(&client)));
+        if before.keys().any(|client| !known.contains_key(client)) {
+            notes.probes.insert("a record expired");
         }
+        for record in &news {
+            notes.saw(record);
+        }
+        missed.retain(|record| !notes.may_be_forgotten(record));
+        let is_kept =
+            |record: &Record| known.get(&record.client).is_some_and(|now| now.cmp_age(record).is_ge());
+        let back = before.into_values().filter(|record| !is_kept(record));
+        let back: Vec<Record> = back.filter(|record| !notes.may_be_forgotten(record)).collect();
+        drop(notes);
+        self.ensure(Invariant::Kept, missed.is_empty(), || {
+            format!("{name} has forgotten {missed:?}, and knows {known:?}")
+        });
+        self.ensure(Invariant::NothingInvented, known.len() == dump.len(), || {
+            format!("{name} knows what is no record")
+        });
+        self.ensure(Invariant::NeverBackwards, back.is_empty(), || {
+            format!("{name} went back from {back:?} to {known:?}")
+        });
         let is_within = load.ring_bytes <= limits.ring_bytes
             && load.outbox_bytes <= limits.outbox_bytes
             && load.seen <= 2 * limits.seen_max
@@ -296,12 +397,15 @@ impl Trace {
             && load.sources <= limits.sources_max
             && load.searches <= limits.searches_max
             && load.questions <= QUESTIONS_MAX;
-        self.ensure(is_within, || format!("{name} is over its limits: {load:?}"));
+        self.ensure(Invariant::WithinLimits, is_within, || format!("{name} is over its limits: {load:?}"));
     }
 }
 
 /// Questions about what is known that one neighbour may have waiting: 16 for sums, 1024 for buckets, on either side.
 const QUESTIONS_MAX: usize = 2 * (16 + 1024);
+
+/// How much later than its time is up a record may be told: it waited for a neighbour that was stuck.
+const TOLD_LATE_MS: u64 = 15_000;
 
 /// How long what a slow disk has begun may go on when it is slow no more: two syncs.
 const HINDERED_MS: u64 = 1_500;
