@@ -8,8 +8,9 @@
 use crate::disk::Drive;
 use crate::herd::{Herd, NAMES};
 use crate::records::{Record, nanos};
-use crate::trace::Acknowledged;
+use crate::trace::{Acknowledged, Server};
 use herd_core::digest::{Key, Root};
+use herd_core::replica::Counts;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -196,7 +197,9 @@ impl Ending<'_> {
         let is_deaf = self.is_deaf;
         let activity = move |herd: &Herd| {
             let notes = herd.trace.notes();
-            let counts: Vec<_> = notes.servers.iter().map(|server| server.census.counts).collect();
+            // What expires does so at any time.
+            let quiet = |server: &Server| Counts { expired: 0, ..server.census.counts };
+            let counts: Vec<Counts> = notes.servers.iter().map(quiet).collect();
             let appended: Vec<u64> = herd.drives.iter().map(Drive::appended).collect();
             (notes.frames, if is_deaf { 0 } else { notes.calls }, counts, appended)
         };

@@ -227,8 +227,15 @@ impl Conversation {
     }
 
     async fn say(&self, mut to: WriteHalf<Wire>) -> io::Result<()> {
+        let mut said = Said { whose: self, line: Vec::new() };
         for (piece, pause_ms) in &self.pieces {
-            to.write_all(piece).await?;
+            let mut rest = &piece[..];
+            while !rest.is_empty() {
+                let length = to.write(rest).await?;
+                let (now, later) = rest.split_at(length);
+                said.note(now);
+                rest = later;
+            }
             sleep(Duration::from_millis(*pause_ms)).await;
         }
         to.shutdown().await
@@ -335,6 +342,28 @@ impl Conversation {
             "a client of another server was known"
         });
         true
+    }
+}
+
+/// What a client has said of a line. If it is gone before it has said the rest, the line ends where it is.
+struct Said<'a> {
+    whose: &'a Conversation,
+    line: Vec<u8>,
+}
+
+impl Said<'_> {
+    fn note(&mut self, bytes: &[u8]) {
+        let line = bytes.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+        if line.len() < bytes.len() {
+            self.line.clear();
+        }
+        self.line.extend_from_slice(line);
+    }
+}
+
+impl Drop for Said<'_> {
+    fn drop(&mut self) {
+        self.whose.note(&Command::Torn { line: String::from_utf8_lossy(&self.line).into_owned() });
     }
 }
 
