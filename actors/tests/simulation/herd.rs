@@ -116,7 +116,7 @@ impl Herd {
             .tcp_capacity(TCP_CAPACITY)
             .enable_random_order()
             .build();
-        let trace = Trace::new(plan.limits.record_ttl_ms);
+        let trace = Trace::new(&plan.limits);
         let panics = trace::panics();
         let mut herd = Self {
             sim,

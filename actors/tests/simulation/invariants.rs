@@ -6,7 +6,7 @@
 //! partition that is for ever, and the herd has had the time that it is given to come to rest.
 
 use crate::disk::Drive;
-use crate::herd::{Herd, NAMES};
+use crate::herd::{Herd, LINKS, NAMES};
 use crate::records::{Record, nanos};
 use crate::trace::{Acknowledged, Server};
 use herd_core::digest::{Key, Root};
@@ -50,11 +50,13 @@ pub enum Invariant {
     ExpiredIsForgotten = 15,
     /// Where nothing is wrong an update comes to each server once, and nobody has to ask for it.
     TreesSettle = 16,
+    /// A link that is stuck keeps updates from nobody for whom there is another way.
+    DetoursAreTaken = 17,
 }
 
 impl Invariant {
     /// All of them, by number.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Agreement,
         Self::Kept,
         Self::NothingInvented,
@@ -71,6 +73,7 @@ impl Invariant {
         Self::DeadDiskIsLeft,
         Self::ExpiredIsForgotten,
         Self::TreesSettle,
+        Self::DetoursAreTaken,
     ];
 }
 
@@ -102,7 +105,7 @@ pub struct Ending<'a> {
 impl Ending<'_> {
     /// Checks all that is left to be checked. What is broken may storm, so nothing follows the first violation.
     pub fn check(&mut self) {
-        let checks: [fn(&mut Self); 7] = [
+        let checks: [fn(&mut Self); 8] = [
             Self::find_each_other,
             Self::agree,
             Self::fall_silent,
@@ -110,6 +113,7 @@ impl Ending<'_> {
             Self::remember,
             Self::serve,
             Self::settle,
+            Self::take_detours,
         ];
         for check in checks {
             if !self.herd.is_broken() {
@@ -277,13 +281,17 @@ impl Ending<'_> {
     /// Tells a server of a new client; all on its side are to hear of it.
     fn tell(&mut self, side: &[usize], server: usize, number: u32) {
         let client = format!("new-at-{}-{number}", NAMES[server]);
-        self.herd.tell(server, &client, "+1-1");
         let hearers = if self.floods { side } else { &[server] };
-        let all_know = |herd: &Herd| hearers.iter().all(|&hearer| herd.knows(hearer, &client));
-        let is_known = self.herd.until(3_000, all_know);
+        let is_known = self.gets_round(hearers, server, &client, 3_000);
         self.herd
             .trace
             .ensure(Invariant::LivingSideServes, is_known, || format!("{client} did not get round {side:?}"));
+    }
+
+    /// Tells a server of a client; true if all hearers know it in time.
+    fn gets_round(&mut self, hearers: &[usize], server: usize, client: &str, ms: u64) -> bool {
+        self.herd.tell(server, client, "+1-1");
+        self.herd.until(ms, |herd| hearers.iter().all(|&hearer| herd.knows(hearer, client)))
     }
 
     /// After some updates of a server each of the others gets the next one once. Links compete every now and then, so
@@ -309,7 +317,32 @@ impl Ending<'_> {
             }
         }
     }
+
+    /// Holds one link after the other, for less than it takes to be given up, where there is another way round.
+    fn take_detours(&mut self) {
+        let sides = self.herd.sides();
+        if !self.floods || sides.len() > 1 {
+            return;
+        }
+        for (a, b) in LINKS.into_iter().filter(|link| *link != DEAD_END) {
+            let client = format!("not-from-{}-to-{}", NAMES[a], NAMES[b]);
+            self.herd.hold(a, b);
+            let is_known = self.gets_round(&sides[0], a, &client, DETOUR_MS);
+            self.herd.heal(a, b);
+            self.herd.trace.ensure(Invariant::DetoursAreTaken, is_known, || {
+                format!("{client} came late: {}", self.herd.difference())
+            });
+            self.herd.run_ms(2 * self.herd.plan.limits.heartbeat_ms);
+        }
+    }
 }
+
+/// The only link to a server.
+const DEAD_END: (usize, usize) = (2, 3);
+
+/// How long an update may take over every other way: it is announced, asked for and sent once or twice, or digests are
+/// compared because it is gone from the ring. A link that is silent for longer may be given up.
+const DETOUR_MS: u64 = 1_000;
 
 /// Where servers compare more seldom, nobody waits for it.
 const DIGEST_MS_MAX: u64 = 5_000;

@@ -384,7 +384,7 @@ fn draw_limits(dice: &Dice, mode: Mode) -> Limits {
     }
     if matches!(mode, Mode::All | Mode::NoFlood) && dice.is(50) {
         // Clocks differ by less than a record lives. Who refused what had expired by its own asks for it again.
-        let record_ttl_ms = Some(dice.between(30_000, 90_000)).filter(|_| dice.is(60));
+        let record_ttl_ms = Some(dice.between(20_000, 60_000)).filter(|_| dice.is(60));
         limits = Limits { record_ttl_ms, digest_ms: dice.between(1_000, 4_000), ..limits };
     }
     if dice.is(50) {
@@ -655,7 +655,7 @@ fn the_same_seed_tells_the_same_story() {
 
 /// What somebody could write, and the simulation would notice: each is a rule that is broken on purpose, some together
 /// with what would hide them.
-const BUGS: [&[Fault]; 39] = [
+const BUGS: [&[Fault]; 37] = [
     &[Fault::NoFlood],
     &[Fault::ForgetsSeen],
     &[Fault::LastComeStays],
@@ -667,7 +667,6 @@ const BUGS: [&[Fault]; 39] = [
     &[Fault::NoCatchUp],
     &[Fault::BelievesFuture],
     &[Fault::NoResync, Fault::NoRegularDigests, Fault::NoPulling],
-    &[Fault::FloodsBack],
     &[Fault::NoPruning],
     &[Fault::PrunesBothWays],
     &[Fault::NoPulling],
@@ -675,7 +674,6 @@ const BUGS: [&[Fault]; 39] = [
     &[Fault::LosesAnnouncements],
     &[Fault::PanicsWhenLate],
     &[Fault::DigestMissesChanges],
-    &[Fault::AsksAgain],
     &[Fault::RaisesTheDead],
     &[Fault::ForgetsTooSoon],
     &[Fault::TrustsDamage],
@@ -705,10 +703,11 @@ const SEEDS_FOR_BUG: u64 = 600;
 
 #[test]
 fn every_bug_that_is_put_in_is_caught() {
-    let from = setting("HERD_BUG").map_or(0, |at| at as usize);
-    let bugs = if setting("HERD_SEEDS").is_some() { &BUGS[from..] } else { &BUGS[..BUGS_IN_HASTE] };
+    let wanted = std::env::var("HERD_BUG").unwrap_or_default();
+    let is_all = setting("HERD_SEEDS").is_some() || !wanted.is_empty();
+    let bugs = if is_all { &BUGS[..] } else { &BUGS[..BUGS_IN_HASTE] };
     let mut unnoticed = Vec::new();
-    for bug in bugs {
+    for bug in bugs.iter().filter(|bug| format!("{bug:?}").contains(&wanted)) {
         let mut caught = None;
         let mut seeds = 0;
         live_all(&(1..1 + SEEDS_FOR_BUG), bug, |outcome| {

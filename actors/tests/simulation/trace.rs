@@ -47,6 +47,8 @@ pub struct Notes {
     pub updates: Updates,
     /// How long a record lives, in nanoseconds, if not for ever.
     ttl: Option<i128>,
+    /// How much later than its time is up a record may be told: it waited for a neighbour that was stuck.
+    told_late_ms: u64,
     /// The furthest that any clock was ahead of the right time.
     ahead_max: i64,
     /// Every record that was seen, where records expire.
@@ -157,11 +159,14 @@ impl Server {
 }
 
 impl Trace {
-    /// Nothing has happened yet; records live so long, or for ever.
-    pub fn new(ttl_ms: Option<u64>) -> Self {
+    /// Nothing has happened yet to servers with some limits.
+    pub fn new(limits: &Limits) -> Self {
         watch_panics();
         let trace = Self::default();
-        trace.notes().ttl = ttl_ms.map(|ms| i128::from(ms) * 1_000_000);
+        let mut notes = trace.notes();
+        notes.ttl = limits.record_ttl_ms.map(|ms| i128::from(ms) * 1_000_000);
+        notes.told_late_ms = limits.silent_ms + CLOCK_LATE_MS;
+        drop(notes);
         trace
     }
 
@@ -180,9 +185,9 @@ impl Trace {
         let Some(ttl) = notes.ttl else { return };
         let Some(teller) = notes.servers.iter().find(|known| known.name == server) else { return };
         // Records expire in steps, the clock is looked at every now and then, and a neighbour may have been stuck.
-        let dies = ttl + ttl / 16 + i128::from(TOLD_LATE_MS) * 1_000_000;
+        let dies = ttl + ttl / 16 + i128::from(notes.told_late_ms) * 1_000_000;
         let now = notes.clock(teller.ahead);
-        let is_clock_steady = teller.ahead_since_ms + TOLD_LATE_MS < now_ms();
+        let is_clock_steady = teller.ahead_since_ms + notes.told_late_ms < now_ms();
         drop(notes);
         let record = std::str::from_utf8(line).ok().and_then(Record::of_line);
         let is_alive = record.as_ref().is_some_and(|record| record.received + dies > now);
@@ -404,8 +409,8 @@ impl Trace {
 /// Questions about what is known that one neighbour may have waiting: 16 for sums, 1024 for buckets, on either side.
 const QUESTIONS_MAX: usize = 2 * (16 + 1024);
 
-/// How much later than its time is up a record may be told: it waited for a neighbour that was stuck.
-const TOLD_LATE_MS: u64 = 15_000;
+/// How long after a record's time is up its server may not know that.
+const CLOCK_LATE_MS: u64 = 2_000;
 
 /// How long what a slow disk has begun may go on when it is slow no more: two syncs.
 const HINDERED_MS: u64 = 1_500;
