@@ -2,7 +2,9 @@
 
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::Version;
-use awc::http::header::{HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use awc::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
+};
 use awc::{Client, ClientRequest, ClientResponse, Connector};
 use herd_core::places::{Failure, Limits, Reply, Request};
 use rustls::pki_types::CertificateDer;
@@ -70,6 +72,9 @@ impl Web {
         };
         let mut response = sending.await.map_err(|error| unsent(&error))?;
         let (code, retry_after) = (response.status().as_u16(), retry_after(&response));
+        if code == 200 {
+            check_readable(&response)?;
+        }
         let body = response.body().limit(self.body_max).await.map_err(|error| self.unread(&error))?;
         Ok(Page { code, retry_after, body: body.to_vec() })
     }
@@ -117,6 +122,21 @@ fn unsent(error: &SendRequestError) -> Failure {
         SendRequestError::Connect(error) => Failure::broken(format!("it cannot be connected to: {error}")),
         error => Failure::broken(format!("the request failed: {error}")),
     }
+}
+
+/// Refuses what would come as nonsense or as nothing, and says why: a body packed unasked, and one without a length
+/// on HTTP/1.1, which awc takes for none.
+fn check_readable<S>(response: &ClientResponse<S>) -> Result<(), Failure> {
+    let headers = response.headers();
+    let packed = headers.get(CONTENT_ENCODING).filter(|encoding| encoding.as_bytes() != b"identity");
+    if let Some(encoding) = packed {
+        return Err(Failure::broken(format!("the answer is packed, which nobody asked for: {encoding:?}")));
+    }
+    let is_measured = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    if response.version() == Version::HTTP_11 && !is_measured {
+        return Err(Failure::broken("the answer has neither Content-Length nor Transfer-Encoding"));
+    }
+    Ok(())
 }
 
 /// Reads how long to wait, where it is said in seconds; a date would need a clock, and is left to the breaker.

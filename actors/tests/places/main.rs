@@ -181,6 +181,23 @@ async fn a_reply_that_is_no_http_or_breaks_off_is_a_failure() {
 }
 
 #[actix::test]
+async fn a_reply_in_chunks_or_of_old_http_is_read_and_one_that_cannot_be_says_why() {
+    let chunks = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{GOOGLE}\r\n0\r\n\r\n",
+        GOOGLE.len()
+    );
+    for reply in [chunks, format!("HTTP/1.0 200 OK\r\n\r\n{GOOGLE}")] {
+        assert_eq!(ask_once("google", Answer::Say(reply.into())).await.0["status"], "OK");
+    }
+    let unmeasured = Answer::Say(format!("HTTP/1.1 200 OK\r\n\r\n{GOOGLE}").into());
+    let packed = http_with(200, "Content-Encoding: gzip\r\n", "\u{1f}");
+    for (reply, why) in [(unmeasured, "neither Content-Length"), (packed, "\"gzip\"")] {
+        let (answer, _) = ask_once("google", reply).await;
+        assert!(answer["error_message"].as_str().is_some_and(|said| said.contains(why)), "{answer}");
+    }
+}
+
+#[actix::test]
 async fn whoever_fails_the_next_one_in_the_chain_answers() {
     let (answer, requests) = ask_once("google,offline", http(500, "")).await;
     assert_eq!((&answer["source"], &answer["status"]), (&"offline".into(), &"OK".into()));
