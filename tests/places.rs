@@ -182,7 +182,9 @@ fn an_index_of_ones_own_is_imported_and_searched() {
     let import = herd_program(&["places", "import", table.name(), "-o", index.name(), "--types", "bus_stop"]);
     let said = String::from_utf8_lossy(&import.stdout).into_owned();
     assert!(import.status.success() && import.stderr.is_empty(), "{import:?}");
-    assert!(said.starts_with("1 places, 0 rows left out (no name, or a feature not wanted), 1 bad rows\n"));
+    assert!(
+        said.starts_with("places: 1, rows left out (no name, or a feature not wanted): 0, bad rows: 1\n")
+    );
     assert!(said.contains("line 3: the latitude \"north\" is no number"), "{said}");
     let herd = started(&["--places", "offline", "--places-file", index.name(), "--places-file-only"]);
     let mut client = herd.connect("Goloman");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use herd_core::places::Gazetteer;
 use herd_core::places::file::encode;
-use herd_core::places::import::{Format, Importer, Summary, Wishes};
+use herd_core::places::import::{Format, Importer, ROW_MAX, Summary, Wishes};
 use structopt::StructOpt;
 
 /// What `herd places import` is asked.
@@ -37,8 +37,11 @@ pub struct Import {
     pub attribution: Vec<String>,
 }
 
-/// The longest line read in one piece, in bytes; the rest of a longer one is so many bad rows.
-const LINE_MAX: u64 = 1 << 21;
+/// How much of a line is looked at, in bytes: enough to see that it is too long. The rest is skipped.
+const LINE_MAX: u64 = ROW_MAX as u64 + 1;
+
+/// What stands before each text of a sequence of RFC 8142, where line ends part nothing.
+const SEPARATOR: u8 = 0x1e;
 
 /// Reads all files and writes the index.
 pub fn run(import: Import) -> Result<(), Failure> {
@@ -98,15 +101,28 @@ impl Source {
 
     fn read_lines(&self, importer: &mut Importer, progress: &mut Progress) -> io::Result<()> {
         let mut reader = BufReader::with_capacity(1 << 16, File::open(&self.path)?);
+        let is_sequence =
+            self.format == Format::GeoJsonLines && reader.fill_buf()?.first() == Some(&SEPARATOR);
+        if is_sequence {
+            reader.consume(1);
+        }
+        let end = if is_sequence { SEPARATOR } else { b'\n' };
         let mut line = Vec::new();
         loop {
             line.clear();
-            let length = reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
+            let mut length = reader.by_ref().take(LINE_MAX).read_until(end, &mut line)?;
             if length == 0 {
                 importer.end();
                 return Ok(());
             }
-            importer.line(self.format, &line);
+            if line.last() != Some(&end) {
+                length += reader.skip_until(end)?;
+            }
+            if is_sequence {
+                importer.record(&line);
+            } else {
+                importer.line(self.format, &line);
+            }
             progress.add(length as u64, importer.summary());
         }
     }
@@ -129,7 +145,7 @@ fn write(path: &Path, list: &Gazetteer) -> Result<usize, Failure> {
 fn said(summary: &Summary, list: &Gazetteer) -> String {
     let Summary { kept, left_out, bad, named } = summary;
     let mut lines = vec![format!(
-        "{kept} places, {left_out} rows left out (no name, or a feature not wanted), {bad} bad rows"
+        "places: {kept}, rows left out (no name, or a feature not wanted): {left_out}, bad rows: {bad}"
     )];
     lines.extend(named.iter().map(|row| format!("  {row}")));
     if *bad > named.len() {
@@ -231,6 +247,30 @@ mod tests {
             .import(&["--types", "locality,political", &csv, &geojson, "--attribution", "me"])
             .unwrap();
         assert_eq!((list.len(), list.attributions()), (2, &["me".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_line_without_end_is_one_bad_row_and_the_next_has_its_own_number() {
+        let scratch = Scratch::new("long");
+        let long = vec![b'x'; 3 * ROW_MAX];
+        let file = scratch.file("a.txt", &[&long[..], b"\nshort\n"].concat());
+        let mut importer = Importer::new(Wishes::default());
+        let source = Source::of(Path::new(&file), None).unwrap();
+        source.read(&mut importer, &mut Progress::new(source.length)).unwrap();
+        let Summary { bad, named, .. } = importer.finish().1;
+        assert_eq!(bad, 2);
+        assert!(
+            named[0].ends_with("line 1: the row is too long") && named[1].contains("line 2: "),
+            "{named:?}"
+        );
+    }
+
+    #[test]
+    fn a_sequence_is_read_text_by_text_and_not_line_by_line() {
+        let scratch = Scratch::new("sequence");
+        let text = "\u{1e}{\"type\":\"Feature\",\n\"geometry\":{\"type\":\"Point\",\"coordinates\":[1,2]},\n\"properties\":{\"name\":\"A\"}}\n";
+        let file = scratch.file("a.geojsonseq", text.repeat(3).as_bytes());
+        assert_eq!(scratch.import(&[&file]).unwrap().len(), 3);
     }
 
     #[test]

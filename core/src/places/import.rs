@@ -16,8 +16,8 @@ use super::spot::Spot;
 /// How many bad rows are named; more would scroll the first ones away.
 const NAMED_MAX: usize = 10;
 
-/// The longest row read, in bytes.
-const ROW_MAX: usize = 1 << 20;
+/// The longest row read, in bytes: the outline of a large country is a few of these mebibytes.
+pub const ROW_MAX: usize = 1 << 24;
 
 /// A form in which files of places come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +150,15 @@ impl Importer {
 
     /// Takes the next line of a file of rows, with or without its line end.
     pub fn line(&mut self, format: Format, line: &[u8]) {
+        self.take("line", format, line);
+    }
+
+    /// Takes the next text of a sequence of GeoJSON texts, as RFC 8142 parts them: it may go over several lines.
+    pub fn record(&mut self, record: &[u8]) {
+        self.take("record", Format::GeoJsonLines, record);
+    }
+
+    fn take(&mut self, unit: &str, format: Format, line: &[u8]) {
         self.row += 1;
         let line = if self.row == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         let outcome = match std::str::from_utf8(line) {
@@ -157,7 +166,7 @@ impl Importer {
             Err(_) => Err(Reject::bad("the row is not UTF-8")),
             Ok(line) => self.text(format, line.trim_end_matches(['\r', '\n'])),
         };
-        self.note("line", outcome);
+        self.note(unit, outcome);
     }
 
     fn text(&mut self, format: Format, line: &str) -> Result<usize, Reject> {
@@ -170,7 +179,8 @@ impl Importer {
 
     /// Ends a file of rows: what it still owes is a bad row.
     pub fn end(&mut self) {
-        if self.csv.is_within_a_row() {
+        if let Some(begun_at) = self.csv.open_since() {
+            self.row = begun_at;
             self.note("line", Err(Reject::bad("a quote is opened and never closed")));
         }
     }
@@ -324,6 +334,17 @@ mod tests {
         assert!(named("name,lat,lon\nX,1\n")[0].contains("line 2"));
         assert!(named("name,lat,lon\n\"X,1,2\nY,1,2\n")[0].contains("never closed"));
         assert!(named("name,lat,lon\n\"X\"y,1,2\n")[0].contains("quote"));
+        assert!(named("name,lat,lon\nX,1,2\n\"Y,1,2\nZ,1,2\n")[0].contains("line 3: a quote is opened"));
+    }
+
+    #[test]
+    fn a_quote_in_the_middle_of_a_field_opens_nothing() {
+        // The row with inches once swallowed all rows up to the next quote.
+        let text = "name;lat;lon\n12\" Pizza;1;2\nAfter;1;3\n\"\"\"In\nside\"\"\";1;4\n\"\";1;5\n";
+        let importer = lines(Format::Csv, text);
+        assert_eq!((importer.summary.kept, importer.summary.left_out, importer.summary.bad), (3, 1, 0));
+        let names: Vec<_> = results(importer).iter().map(|place| place["name"].clone()).collect();
+        assert_eq!(names, ["12\" Pizza", "After", "\"In\nside\""]);
     }
 
     #[test]
@@ -369,6 +390,29 @@ mod tests {
         let results = results(importer);
         assert_eq!((&results[0]["types"][0], &results[1]["types"][0]), (&"bench".into(), &"thing".into()));
         assert_eq!(results[1]["place_id"], "3");
+    }
+
+    #[test]
+    fn a_document_may_begin_with_a_mark_and_be_a_single_feature() {
+        let marked = document(&format!("\u{feff}{COLLECTION}"));
+        assert_eq!((marked.summary.kept, marked.summary.bad), (2, 1));
+        let feature =
+            r#"{"geometry":{"type":"Point","coordinates":[1,2]},"type":"Feature","properties":{"name":"A"}}"#;
+        assert_eq!(document(feature).summary.kept, 1);
+        let nowhere = document(r#"{"type":"Feature","geometry":null,"properties":{"name":"A"}}"#).summary;
+        assert!(nowhere.named[0].contains("feature 1: the geometry has no coordinates"), "{nowhere:?}");
+    }
+
+    #[test]
+    fn a_text_of_a_sequence_may_go_over_several_lines() {
+        let mut importer = Importer::new(Wishes::default());
+        importer.begin("a.geojsonseq");
+        importer.record(
+            b"{\"type\":\"Feature\",\n\"geometry\":{\"type\":\"Point\",\n\"coordinates\":[1,2]},\n\"properties\":{\"name\":\"A\"}}\n",
+        );
+        importer.record(b"{\"type\":\n");
+        assert_eq!((importer.summary.kept, importer.summary.bad), (1, 1));
+        assert!(importer.summary.named[0].starts_with("a.geojsonseq, record 2: "));
     }
 
     #[test]

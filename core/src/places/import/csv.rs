@@ -1,6 +1,14 @@
 //! Tables with a row of names at the top: columns between commas, semicolons or tabs, quoted as RFC 4180 says.
 
-use super::{Importer, Place, ROW_MAX, Reject, area, spot};
+use std::slice;
+
+use super::{Importer, Place, Reject, area, spot};
+
+/// The longest row over several lines, in bytes: a quote that is never closed costs no more.
+const ROW_MAX: usize = 1 << 20;
+
+/// What may stand between columns.
+const SEPARATORS: [char; 3] = [',', ';', '\t'];
 
 /// What has been read of a table so far.
 #[derive(Debug, Default)]
@@ -8,6 +16,8 @@ pub(super) struct Reader {
     columns: Option<Columns>,
     /// The beginning of a row that goes on in the next line, within quotes.
     begun: String,
+    /// The line in which that row begins.
+    begun_at: usize,
 }
 
 /// Where in a row the things are that make a place.
@@ -25,15 +35,21 @@ struct Columns {
 }
 
 impl Reader {
-    pub(super) fn is_within_a_row(&self) -> bool {
-        !self.begun.is_empty()
+    /// Returns the line in which a row begins that has not ended.
+    pub(super) fn open_since(&self) -> Option<usize> {
+        (!self.begun.is_empty()).then_some(self.begun_at)
     }
 
-    /// Returns the row that a line ends, if it ends one.
-    fn row(&mut self, line: &str) -> Option<String> {
+    /// Returns the row that a line, which is the `number`th, ends, if it ends one.
+    fn row(&mut self, line: &str, number: usize) -> Option<String> {
         let mut row = std::mem::take(&mut self.begun);
+        let separators =
+            self.columns.as_ref().map_or(&SEPARATORS[..], |columns| slice::from_ref(&columns.separator));
+        let is_open = is_open_after(line, separators, !row.is_empty());
+        if row.is_empty() {
+            self.begun_at = number;
+        }
         row.push_str(line);
-        let is_open = row.matches('"').count() % 2 == 1;
         if is_open && row.len() < ROW_MAX {
             row.push('\n');
             self.begun = row;
@@ -43,9 +59,26 @@ impl Reader {
     }
 }
 
+/// Tells whether a line ends within quotes. A quote opens a field only at its beginning: one in its middle, as of
+/// inches, is a sign like any other.
+fn is_open_after(line: &str, separators: &[char], mut is_open: bool) -> bool {
+    let mut may_open = !is_open;
+    for sign in line.chars() {
+        if is_open {
+            is_open = sign != '"';
+            // Two quotes within quotes are one, and the field goes on.
+            may_open = !is_open;
+        } else {
+            is_open = sign == '"' && may_open;
+            may_open = separators.contains(&sign);
+        }
+    }
+    is_open
+}
+
 impl Importer {
     pub(super) fn csv_line(&mut self, line: &str) -> Result<usize, Reject> {
-        let Some(row) = self.csv.row(line) else { return Ok(0) };
+        let Some(row) = self.csv.row(line, self.row) else { return Ok(0) };
         if row.trim().is_empty() {
             return Ok(0);
         }
@@ -74,7 +107,7 @@ impl Importer {
 
 fn columns(head: &str) -> Result<Columns, Reject> {
     let count = |separator: &char| head.matches(*separator).count();
-    let separator = [',', ';', '\t'].into_iter().max_by_key(count).unwrap_or(',');
+    let separator = SEPARATORS.into_iter().max_by_key(count).unwrap_or(',');
     let names: Vec<String> = fields(head, separator)?.iter().map(|name| name.trim().to_lowercase()).collect();
     let find = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.as_str()));
     let must = |wanted: &[&str]| {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -19,14 +20,29 @@ const KINDS: [&str; 12] = [
     "category", "kind",
 ];
 
-/// Takes a whole document.
+/// Takes a whole document: a collection, or a feature alone.
 pub(super) fn document(importer: &mut Importer, text: &[u8]) {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if serde_json::from_slice(text).is_ok_and(|Kind { kind }| kind == "Feature") {
+        importer.row += 1;
+        let outcome = serde_json::from_slice(text)
+            .map_err(|error| Reject::bad(error.to_string()))
+            .and_then(|feature: Value| importer.feature(&feature));
+        return importer.note("feature", outcome);
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let read = Document(importer).deserialize(&mut deserializer).and_then(|()| deserializer.end());
     if let Err(error) = read {
         importer.row += 1;
         importer.note("feature", Err(Reject::bad(format!("the file is damaged or no collection: {error}"))));
     }
+}
+
+/// What an object of GeoJSON says that it is.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: String,
 }
 
 struct Document<'a>(&'a mut Importer);
