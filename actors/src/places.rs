@@ -15,8 +15,8 @@ use crate::messages::Near;
 use crate::panics::{Panicked, caught, caught_waiting};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Response, WrapFuture};
 use herd_core::places::cache::{Cache, Keep};
+use herd_core::places::field_mask::FieldMask;
 use herd_core::places::flights::Flights;
-use herd_core::places::google::FieldMask;
 use herd_core::places::{
     Chain, Failure, Key, Limits, Provider, Query, Question, Status, envelope, google, legacy,
 };

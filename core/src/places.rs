@@ -8,6 +8,8 @@ pub mod breaker;
 pub mod budget;
 pub mod cache;
 pub mod envelope;
+pub mod exchange;
+pub mod field_mask;
 pub mod file;
 pub mod flights;
 pub mod gate;
@@ -22,14 +24,15 @@ pub mod overpass;
 pub mod provider;
 pub mod remote;
 pub mod spot;
+pub mod status;
 
-pub use self::envelope::Status;
+pub use self::exchange::{Blame, Failure, Reply, Request};
 pub use self::gazetteer::Gazetteer;
 pub use self::index::Index;
 pub use self::key::Key;
 pub use self::limits::Limits;
 pub use self::provider::{Chain, Provider};
-pub use self::remote::{Blame, Failure, Reply, Request};
+pub use self::status::Status;
 
 /// What a `WHATSAT` wants to know.
 #[derive(Clone, Copy, Debug, PartialEq)]

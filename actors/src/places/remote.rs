@@ -2,8 +2,9 @@
 
 use super::Settings;
 use super::web::Web;
+use herd_core::places::exchange::Access;
 use herd_core::places::gate::Gate;
-use herd_core::places::remote::{Access, answer, request};
+use herd_core::places::remote::{answer, request};
 use herd_core::places::{Failure, Limits, Provider, Query, Status};
 use log::warn;
 use std::cell::{Cell, RefCell};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::exchange::Blame;
 use super::limits::Limits;
-use super::remote::Blame;
 
 /// Decides whether a provider is asked. Times are counted from any fixed moment.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Status;
 use super::breaker::Breaker;
 use super::budget::Budget;
+use super::exchange::{Blame, Failure};
 use super::limits::Limits;
-use super::remote::{Blame, Failure};
 
 /// Lets requests to one provider through, or says why not.
 #[derive(Debug)]

@@ -7,10 +7,11 @@ use rstar::primitives::GeomWithData;
 use rstar::{ParentNode, PointDistance, RTree, RTreeNode};
 
 use super::Query;
-use super::envelope::{self, Status};
+use super::envelope::{self};
 use super::gazetteer::{Entry, Gazetteer};
 use super::provider::Provider;
 use super::spot::{Point, chord_2, on_sphere, write_degrees};
+use super::status::Status;
 
 type Leaf = GeomWithData<Point, Entry>;
 

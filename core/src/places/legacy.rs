@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::envelope::collapse_newlines;
+use super::exchange::{Access, Blame, Failure, Reply, Request, shortened};
 use super::key::Key;
 use super::provider::Provider;
-use super::remote::{Access, Blame, Failure, Reply, Request, shortened};
 use super::{Query, Status};
 
 /// Where the legacy Nearby Search is.
@@ -114,7 +114,7 @@ fn span(text: &str, value: &RawValue) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::google::FieldMask;
+    use super::super::field_mask::FieldMask;
     use super::*;
     use serde_json::Value;
 

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use super::envelope::{self, Entry};
+use super::exchange::{Access, Blame, Failure, Reply, Request, shortened};
 use super::provider::Provider;
-use super::remote::{Access, Blame, Failure, Reply, Request, shortened};
 use super::spot::on_sphere;
 use super::{Query, Status};
 
@@ -138,7 +138,7 @@ pub(super) fn address<'a>(tag: impl Fn(&str) -> Option<&'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::google::FieldMask;
+    use super::super::field_mask::FieldMask;
     use super::*;
     use serde_json::{Value, json};
 
