@@ -355,6 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_not_welcomed_has_no_link() {
+        let (dialler, _) = Dialler::new(&hello(), None, 1);
+        assert_eq!(dialler.welcomed("WELCOME"), Ok(()));
+        for line in ["", "welcome", "WELCOME back", "HERD 1 2 -"] {
+            assert!(dialler.welcomed(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn herds_with_different_secrets_sum_differently() {
+        let sum = |text| secret(text).unwrap().digest_key().sum(b"kiwi +1-2 3 4 Goloman");
+        assert_eq!(sum("cucumber"), sum("cucumber"));
+        assert_ne!(sum("cucumber"), sum("gherkin"));
+    }
+
+    #[test]
     fn a_secret_does_not_show() {
         let (dialler, line) = Dialler::new(&hello(), secret("cucumber"), 1);
         assert!(!format!("{dialler:?} {line}").contains("cucumber"));
