@@ -174,7 +174,7 @@ impl DialectActor {
         ctx.run_later(if left.is_zero() { pause } else { left }, Self::look_again);
         if self.state == State::Here && left.is_zero() && !self.bag.is_carrying() {
             let (caller, era) = (self.caller(), self.era);
-            let looking = async move { caller.connect().await };
+            let looking = async move { caught_waiting(caller.connect()).await? };
             ctx.spawn(looking.into_actor(self).map(move |result, dialect, ctx| {
                 if era == dialect.era {
                     dialect.look(result, ctx);

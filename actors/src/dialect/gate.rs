@@ -2,7 +2,7 @@
 //!
 //! Connections from the IP address of such a neighbour come here first. One whose first word belongs to a dialect of
 //! a neighbour at that address carries one message; any other is a client's and goes on to a session, with the bytes
-//! that were read. Nothing but the IP address says that a message is a neighbour's: this trusts the network.
+//! that were read. So does what came behind a message in the same connection, if no other message begins there. Nothing but the IP address says that a message is a neighbour's: this trusts the network.
 
 use super::Neighbour;
 use crate::messages::{Ask, Hear, Overhear, Recall};
@@ -10,7 +10,7 @@ use crate::net::{Dice, Seams, Socket};
 use crate::panics::OnPanic;
 use actix::Recipient;
 use herd_core::dialect::gate::consequence;
-use herd_core::dialect::speech::{Speech, Told, acknowledgement, parse};
+use herd_core::dialect::speech::{Fault, Speech, Told, acknowledgement, parse};
 use herd_core::dialect::{Dialect, Opening, gps, opening};
 use herd_core::limits::Limits;
 use herd_core::line::print_invalid;
@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 /// Takes the words of neighbours of another make.
@@ -129,22 +129,23 @@ impl Gate {
     }
 
     /// Hears a connection; gives it back with what was read if it is a client's.
+    ///
+    /// A neighbour says one message on it. What came behind one begins anew, as another message or a client's line.
     pub async fn open(&self, mut socket: Socket, from: SocketAddr) -> Option<Socket> {
         let mut closed = self.closed.subscribe();
         let hearing = async {
             let mut bytes = Vec::new();
             let spoken = self.spoken(from.ip());
             let limit = Duration::from_millis(self.limits.first_line_ms);
-            let opening = timeout(limit, first_word(&mut socket, &mut bytes, &spoken)).await;
-            match opening.unwrap_or(Ok(Opening::Client)) {
-                Ok(Opening::Neighbour) => {
-                    self.hear(socket, bytes, from, &spoken).await;
-                    None
-                }
-                Ok(_) => Some(unread(bytes, socket)),
-                Err(error) => {
-                    debug!("connection from {from} broke: {error}");
-                    None
+            loop {
+                let opening = timeout(limit, first_word(&mut socket, &mut bytes, &spoken)).await;
+                match opening.unwrap_or(Ok(Opening::Client)) {
+                    Ok(Opening::Neighbour) => bytes = self.hear(&mut socket, bytes, from, &spoken).await?,
+                    Ok(_) => return Some(unread(bytes, socket)),
+                    Err(error) => {
+                        debug!("connection from {from} broke: {error}");
+                        return None;
+                    }
                 }
             }
         };
@@ -158,13 +159,20 @@ impl Gate {
         self.neighbours.iter().filter(|known| known.is_at(from)).map(|known| known.speaks).collect()
     }
 
-    /// Hears a neighbour's message to its end, and answers it.
-    async fn hear(&self, mut socket: Socket, mut message: Vec<u8>, from: SocketAddr, spoken: &[Dialect]) {
-        let outcome = self.converse(&mut socket, &mut message, from, spoken).await;
+    /// Hears a neighbour's message to its end, and answers it; gives what came behind it, if that is something.
+    async fn hear(
+        &self,
+        socket: &mut Socket,
+        mut message: Vec<u8>,
+        from: SocketAddr,
+        spoken: &[Dialect],
+    ) -> Option<Vec<u8>> {
+        let heard = self.converse(socket, &mut message, from, spoken).await;
         trace!(target: "herd::wire", "neighbour {from} > {}", message.escape_ascii());
-        if let Err(error) = outcome {
+        heard.unwrap_or_else(|error| {
             debug!("message from {from} lost: {error}");
-        }
+            None
+        })
     }
 
     async fn converse(
@@ -173,40 +181,52 @@ impl Gate {
         message: &mut Vec<u8>,
         from: SocketAddr,
         spoken: &[Dialect],
-    ) -> io::Result<()> {
-        self.read_message(socket, message).await?;
-        let line = message.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        let answer = match parse(line, spoken) {
+    ) -> io::Result<Option<Vec<u8>>> {
+        let is_whole = self.read_message(socket, message).await?;
+        let length = message.iter().position(|&byte| byte == b'\n').map_or(message.len(), |at| at + 1);
+        let rest = message.split_off(length);
+        let line = message.strip_suffix(b"\n").unwrap_or(message);
+        let said = if is_whole { parse(line, spoken) } else { Err(Fault::Endless) };
+        let answer = match said {
             Ok(Speech::Update(told)) => self.take(&told, from.ip()).await,
             Ok(Speech::Which { client, uuid }) => self.search(client, uuid, from.ip()).await,
             Err(fault) => {
                 warn!("message from {from} refused: {fault}");
                 self.count_refused(from.ip());
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
                 let mut answer = Vec::new();
-                print_invalid(line.strip_suffix(b"\r").unwrap_or(line), &mut answer);
+                print_invalid(&line[..line.len().min(self.limits.line_max)], &mut answer);
                 answer
             }
         };
-        let limit = Duration::from_millis(self.limits.dialect_message_ms);
+        let rest = Some(rest.trim_ascii_start().to_vec()).filter(|rest| is_whole && !rest.is_empty());
         let saying = async {
             socket.write_all(&answer).await?;
-            socket.shutdown().await
+            if rest.is_none() {
+                socket.shutdown().await?;
+            }
+            io::Result::Ok(())
         };
-        timeout(limit, saying).await?
+        timeout(Duration::from_millis(self.limits.dialect_message_ms), saying).await??;
+        Ok(rest)
     }
 
-    /// Reads until a newline, the end of the connection, or silence.
-    async fn read_message(&self, socket: &mut Socket, message: &mut Vec<u8>) -> io::Result<()> {
+    /// Reads until a newline, the end of the connection, or silence; false if the message became too long or took too
+    /// long: what there is of it may be cut within a number.
+    async fn read_message(&self, socket: &mut Socket, message: &mut Vec<u8>) -> io::Result<bool> {
         let deadline = Instant::now() + Duration::from_millis(self.limits.dialect_message_ms);
         let silence = Duration::from_millis(self.limits.dialect_silence_ms);
-        while !message.contains(&b'\n') && message.len() <= self.limits.line_max {
-            let ends = deadline.min(Instant::now() + silence);
-            match timeout_at(ends, read(socket, message)).await {
-                Ok(Ok(0)) | Err(_) => break,
+        let is_ended = |message: &[u8]| message.contains(&b'\n');
+        while !is_ended(message) && message.len() <= self.limits.line_max {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            match timeout(silence, read(socket, message)).await {
+                Ok(Ok(0)) | Err(_) => return Ok(true),
                 Ok(read) => read?,
             };
         }
-        Ok(())
+        Ok(is_ended(message))
     }
 
     /// Takes an update: neighbours of that make are told of before the store is, so that none is told what it said.
@@ -278,7 +298,9 @@ async fn first_word(socket: &mut Socket, bytes: &mut Vec<u8>, spoken: &[Dialect]
     }
 }
 
+/// Reads all that has come, up to a size: what is behind a message is seen only if it was read with it.
 async fn read(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    bytes.reserve(READ_SIZE);
     socket.take(READ_SIZE as u64).read_buf(bytes).await
 }
 

@@ -12,6 +12,7 @@ use herd_actors::node::{Neighbour, Node, Settings};
 use herd_actors::panics::Panicked;
 use herd_core::dialect::Dialect;
 use herd_core::limits::Limits;
+use herd_core::status::Report;
 use prototype::{Prototype, Running};
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -347,6 +348,10 @@ async fn each_kind_searches_the_other_for_a_client_it_does_not_know() {
 
 /// A server of ours with one neighbour, which does not run, and its address for clients.
 async fn alone(speaks: Dialect, stranger: &str) -> (Node, String) {
+    alone_within(speaks, stranger, Limits::default()).await
+}
+
+async fn alone_within(speaks: Dialect, stranger: &str, limits: Limits) -> (Node, String) {
     let settings = Settings {
         name: "Ours".to_owned(),
         clients: "127.0.0.1:0".to_owned(),
@@ -361,11 +366,17 @@ async fn alone(speaks: Dialect, stranger: &str) -> (Node, String) {
         open: false,
         keep: None,
         credentials: Credentials::default(),
-        limits: Limits::default(),
+        limits,
     };
     let node = Node::start(settings, near(), Seams::real()).await.unwrap();
     let at = node.clients.to_string();
     (node, at)
+}
+
+/// What a server says about itself.
+async fn report(node: &Node) -> Report {
+    let (seams, peers) = (Seams::real(), node.peers.to_string());
+    ask_status(&seams, &peers, "Ours", &Credentials::default(), &Limits::default()).await.unwrap()
 }
 
 /// Sends some bytes and leaves the connection open; tells all that comes back until the other side closes.
@@ -424,14 +435,56 @@ async fn what_cannot_be_read_exactly_is_refused_and_counted() {
     let (node, at) = alone(Dialect::At, "127.0.0.1:9").await;
     assert_eq!(exchange(&at, b"AT Theirs soon kiwi +1-2 9").await, "? AT Theirs soon kiwi +1-2 9\n");
     assert_eq!(exchange(&at, b"AT Theirs +1e-05 kiwi +1-2 9\n").await, "");
-    let (seams, peers) = (Seams::real(), node.peers.to_string());
-    let report =
-        ask_status(&seams, &peers, "Ours", &Credentials::default(), &Limits::default()).await.unwrap();
+    let report = report(&node).await;
     let [link] = &report.links[..] else { panic!("{report:?}") };
     assert_eq!((link.up, link.speaks, link.refused), (false, Some(Dialect::At), Some(1)));
     assert_eq!(report.clients_known, 1);
     let known = session(&at, "WHATSAT kiwi 10 0\n").await;
     assert!(known.starts_with("AT Theirs +0.000010000 kiwi +1-2 9\n"), "{known}");
+    node.stop().await;
+}
+
+/// What there is of a message that does not end was once taken for the whole: a time of `12` for one of `1234`.
+#[actix::test]
+async fn a_message_that_does_not_end_is_refused_and_never_cut() {
+    let limits =
+        Limits { dialect_message_ms: 100, dialect_silence_ms: 60_000, line_max: 1_000, ..Limits::default() };
+    let (node, at) = alone_within(Dialect::At, "127.0.0.1:9", limits).await;
+    let mut slow = TcpStream::connect(&at).await.unwrap();
+    slow.write_all(b"AT Theirs +1 slow +1-2 1").await.unwrap();
+    let (mut from, mut to) = slow.into_split();
+    let saying = async {
+        while to.write_all(b"2").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let mut answer = [0; 10];
+    let heard = tokio::select! {
+        () = saying => panic!("it was closed without an answer"),
+        heard = timeout(PATIENCE, from.read(&mut answer)) => heard.expect("an answer").unwrap(),
+    };
+    assert!(answer[..heard].starts_with(b"? AT"), "{answer:?}");
+    let long = format!("AT Theirs +1 {} +1-2 5{}", "k".repeat(900), "0".repeat(90));
+    let mut socket = TcpStream::connect(&at).await.unwrap();
+    socket.write_all(long.as_bytes()).await.unwrap();
+    let answer = timeout(PATIENCE, BufReader::new(socket).lines().next_line()).await.unwrap().unwrap();
+    assert_eq!(answer, Some(format!("? {}", &long[..1_000])));
+    let report = report(&node).await;
+    assert_eq!((report.links[0].refused, report.clients_known), (Some(2), 0));
+    node.stop().await;
+}
+
+#[actix::test]
+async fn what_comes_behind_a_message_is_another_one_or_a_clients_line() {
+    let (node, at) = alone(Dialect::Clientat, "127.0.0.1:9").await;
+    let update = |client: &str| format!("CLIENTAT {client} {HERE} uuid-of-{client} +0.5 5 Theirs");
+    let two = format!("{}\r\n{}", update("kiwi"), update("plum"));
+    assert_eq!(exchange(&at, two.as_bytes()).await, "11");
+    let mixed = "CLIENTAT\nWHATSAT plum 10 0\nWHATSAT nobody 10 0\n";
+    let answer = session(&at, mixed).await;
+    let expected =
+        format!("? CLIENTAT\nAT Theirs +0.500000000 plum {HERE} 5\n{{}}\n\n? WHATSAT nobody 10 0\n");
+    assert_eq!(answer, expected);
     node.stop().await;
 }
 

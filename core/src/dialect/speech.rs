@@ -61,6 +61,8 @@ pub enum Fault {
     Value,
     /// The time of receipt is out of range.
     Receipt,
+    /// It is too long or took too long, so that what there is of it may be cut within a number.
+    Endless,
 }
 
 impl fmt::Display for Fault {
@@ -70,6 +72,7 @@ impl fmt::Display for Fault {
             Self::Fields => "its fields are not those of its dialect",
             Self::Value => "a location, a time or a skew in it cannot be read exactly",
             Self::Receipt => "its time of receipt is out of range",
+            Self::Endless => "it does not end in time or before the longest line does",
         })
     }
 }
