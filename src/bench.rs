@@ -3,9 +3,11 @@
 //! The project's own bench, `make bench`, is another thing: it compares a herd with others, and starts what it measures.
 
 mod load;
+mod own;
 mod tally;
 
 use self::load::Load;
+use self::own::{Own, Share};
 use self::tally::Tally;
 use crate::failure::Failure;
 use crate::options::Bench;
@@ -41,15 +43,16 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, bench: Bench) -> Resu
         load.add(target.connect().await?);
     }
     let mut signals = Signals::new()?;
-    let began = Instant::now();
+    let (began, own) = (Instant::now(), Own::now());
     let end = began + Duration::from_secs_f64(bench.seconds);
     let is_shown = std::io::stderr().is_terminal();
     tokio::select! {
-        () = load.run(bench.depth, bench.rate, began, end) => {}
+        () = load.run(bench.depth, bench.rate, began, end) => tally.borrow_mut().give_up(),
         () = sleep_until(end + ANSWER_LIMIT) => tally.borrow_mut().give_up(),
         _ = signals.next() => {}
         () = show_progress(&tally, began), if is_shown => {}
     }
+    let share = Own::now().zip(own).map(|(now, before)| now.share(before, began.elapsed()));
     if is_shown {
         terminal::warn("\n");
     }
@@ -58,9 +61,10 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, bench: Bench) -> Resu
         .elapsed()
         .min(Duration::from_secs_f64(bench.seconds).max(tally.last.saturating_duration_since(began)));
     terminal::show(&if bench.json {
-        as_json(&target, &bench, &tally, took)
+        as_json(&target, &bench, &tally, took, share)
     } else {
         as_table(&target, &tally, took)
+            + &share.map_or_else(String::new, |share| share.said(bench.rate.is_some()))
     })?;
     tally.verdict().map_or(Ok(()), |trouble| Err(Failure::Undone(trouble)))
 }
@@ -185,14 +189,14 @@ fn as_table(target: &Target, tally: &Tally, took: Duration) -> String {
 const PERCENTILES: [(&str, f64); 5] =
     [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99_9", 99.9), ("max", 100.0)];
 
-fn as_json(target: &Target, bench: &Bench, tally: &Tally, took: Duration) -> String {
+fn as_json(target: &Target, bench: &Bench, tally: &Tally, took: Duration, own: Option<Share>) -> String {
     let latency_us: serde_json::Map<String, Value> =
         PERCENTILES.iter().map(|(name, of)| ((*name).to_owned(), json!(tally.latency_us(*of)))).collect();
     let report = json!({
         "server": target.title(tally),
         "address": target.address,
         "connections": bench.connections,
-        "depth": bench.depth,
+        "depth": bench.rate.is_none().then_some(bench.depth),
         "rate": bench.rate,
         "seconds": took.as_secs_f64(),
         "commands": tally.answered(),
@@ -201,6 +205,7 @@ fn as_json(target: &Target, bench: &Bench, tally: &Tally, took: Duration) -> Str
         "wrong": tally.wrong(),
         "unanswered": tally.unanswered,
         "trouble": tally.verdict(),
+        "own": own.map(|Share { busy, waited }| json!({ "busy": busy, "waited": waited })),
     });
     format!("{report:#}\n")
 }

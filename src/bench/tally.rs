@@ -20,8 +20,8 @@ pub struct Tally {
     wrong: u64,
     /// The first wrong answer, with what it answered.
     first_wrong: Option<String>,
-    /// Why the first connection that was lost was.
-    lost: Option<String>,
+    /// How many connections were lost, and why the first was.
+    lost: (u64, Option<String>),
     in_flight: u64,
     /// Commands that no answer came to, by the end.
     pub unanswered: u64,
@@ -40,7 +40,7 @@ impl Tally {
             recent: histogram(),
             wrong: 0,
             first_wrong: None,
-            lost: None,
+            lost: (0, None),
             in_flight: 0,
             unanswered: 0,
             last: Instant::now(),
@@ -81,7 +81,8 @@ impl Tally {
 
     /// Notes that the server ended a connection, or that it broke.
     pub fn lose(&mut self, why: &str) {
-        self.lost.get_or_insert_with(|| why.to_owned());
+        self.lost.0 += 1;
+        self.lost.1.get_or_insert_with(|| why.to_owned());
     }
 
     /// Notes that nobody waits any longer for what is in flight.
@@ -134,8 +135,11 @@ impl Tally {
                 self.answered()
             )
         });
-        let lost =
-            || self.lost.as_ref().map(|why| format!("a connection was lost: {why}; see the server's log"));
+        let lost = || {
+            self.lost.1.as_ref().map(|why| {
+                format!("connections lost: {}, the first: {why}; see the server's log", self.lost.0)
+            })
+        };
         let unanswered = || {
             (self.unanswered > 0)
                 .then(|| format!("commands without an answer: {}; see the server's log", self.unanswered))
@@ -245,7 +249,12 @@ mod tests {
         tally.give_up();
         assert!(tally.verdict().is_some_and(|said| said.starts_with("commands without an answer: 1")));
         tally.lose("the server closed it");
-        assert!(tally.verdict().is_some_and(|said| said.contains("the server closed it")));
+        tally.lose("connection reset");
+        assert!(
+            tally
+                .verdict()
+                .is_some_and(|said| said.starts_with("connections lost: 2, the first: the server closed it"))
+        );
     }
 
     #[test]
