@@ -94,8 +94,14 @@ impl Source {
     }
 
     fn read_document(&self, importer: &mut Importer, progress: &mut Progress) -> io::Result<()> {
-        importer.document(&fs::read(&self.path)?);
-        progress.add(self.length, importer.summary());
+        let mut rest = self.length;
+        importer.document(&fs::read(&self.path)?, |length, summary| {
+            let length = (length as u64).min(rest);
+            rest -= length;
+            progress.add(length, summary);
+        });
+        // What stands between the features.
+        progress.add(rest, importer.summary());
         Ok(())
     }
 

@@ -185,9 +185,10 @@ impl Importer {
         }
     }
 
-    /// Takes a whole file of GeoJSON.
-    pub fn document(&mut self, text: &[u8]) {
-        geojson::document(self, text);
+    /// Takes a whole file of GeoJSON. After each feature of a collection `progress` hears of its length in bytes, and
+    /// what became of all so far.
+    pub fn document(&mut self, text: &[u8], mut progress: impl FnMut(usize, &Summary)) {
+        geojson::document(self, text, &mut progress);
     }
 
     /// Ends the import.
@@ -374,7 +375,7 @@ mod tests {
     fn document(text: &str) -> Importer {
         let mut importer = Importer::new(Wishes { types: vec!["thing".into()], features: vec![] });
         importer.begin("a.geojson");
-        importer.document(text.as_bytes());
+        importer.document(text.as_bytes(), |_, _| ());
         importer
     }
 
@@ -390,6 +391,17 @@ mod tests {
         let results = results(importer);
         assert_eq!((&results[0]["types"][0], &results[1]["types"][0]), (&"bench".into(), &"thing".into()));
         assert_eq!(results[1]["place_id"], "3");
+    }
+
+    #[test]
+    fn a_collection_tells_its_progress_feature_by_feature() {
+        let (mut bytes, mut seen) = (0, Vec::new());
+        Importer::new(Wishes::default()).document(COLLECTION.as_bytes(), |length, summary| {
+            bytes += length;
+            seen.push((summary.kept, summary.bad));
+        });
+        assert_eq!(seen, [(1, 0), (1, 1), (2, 1)]);
+        assert!(bytes > COLLECTION.len() / 2 && bytes < COLLECTION.len());
     }
 
     #[test]

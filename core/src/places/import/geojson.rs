@@ -5,14 +5,13 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::overpass::{ATTRIBUTION, address as osm_address};
 use super::super::spot::on_sphere;
-use super::{Importer, Place, Reject, Spot};
+use super::{Importer, Place, Reject, Spot, Summary};
 
 /// The tags of OpenStreetMap, and the usual words of others, that say what a thing is.
 const KINDS: [&str; 12] = [
@@ -20,34 +19,29 @@ const KINDS: [&str; 12] = [
     "category", "kind",
 ];
 
+/// Hears of each feature that was read how long it is, in bytes, and what became of all so far.
+pub(super) type Progress<'a> = dyn FnMut(usize, &Summary) + 'a;
+
 /// Takes a whole document: a collection, or a feature alone.
-pub(super) fn document(importer: &mut Importer, text: &[u8]) {
+pub(super) fn document(importer: &mut Importer, text: &[u8], progress: &mut Progress<'_>) {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    if serde_json::from_slice(text).is_ok_and(|Kind { kind }| kind == "Feature") {
-        importer.row += 1;
-        let outcome = serde_json::from_slice(text)
-            .map_err(|error| Reject::bad(error.to_string()))
-            .and_then(|feature: Value| importer.feature(&feature));
-        return importer.note("feature", outcome);
-    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let read = Document(importer).deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    let read = Document(importer, progress).deserialize(&mut deserializer).and_then(|()| deserializer.end());
     if let Err(error) = read {
+        // Whatever has no feature in a list may be one.
+        let alone = if importer.row == 0 { serde_json::from_slice::<Value>(text).ok() } else { None };
         importer.row += 1;
-        importer.note("feature", Err(Reject::bad(format!("the file is damaged or no collection: {error}"))));
+        let outcome = match alone.filter(|value| value["type"] == "Feature") {
+            Some(feature) => importer.feature(&feature),
+            None => Err(Reject::bad(format!("the file is damaged or no collection: {error}"))),
+        };
+        importer.note("feature", outcome);
     }
 }
 
-/// What an object of GeoJSON says that it is.
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(rename = "type")]
-    kind: String,
-}
+struct Document<'a, 'b>(&'a mut Importer, &'a mut Progress<'b>);
 
-struct Document<'a>(&'a mut Importer);
-
-impl<'de> DeserializeSeed<'de> for Document<'_> {
+impl<'de> DeserializeSeed<'de> for Document<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -55,7 +49,7 @@ impl<'de> DeserializeSeed<'de> for Document<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Document<'_> {
+impl<'de> Visitor<'de> for Document<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,7 +61,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         while let Some(name) = map.next_key::<String>()? {
             if name == "features" {
                 has_features = true;
-                map.next_value_seed(Features(self.0))?;
+                map.next_value_seed(Features(self.0, self.1))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -76,9 +70,9 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 }
 
-struct Features<'a>(&'a mut Importer);
+struct Features<'a, 'b>(&'a mut Importer, &'a mut Progress<'b>);
 
-impl<'de> DeserializeSeed<'de> for Features<'_> {
+impl<'de> DeserializeSeed<'de> for Features<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -86,7 +80,7 @@ impl<'de> DeserializeSeed<'de> for Features<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Features<'_> {
+impl<'de> Visitor<'de> for Features<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,6 +92,7 @@ impl<'de> Visitor<'de> for Features<'_> {
             self.0.row += 1;
             let outcome = self.0.feature_line(feature.get());
             self.0.note("feature", outcome);
+            (self.1)(feature.get().len(), &self.0.summary);
         }
         Ok(())
     }
