@@ -12,7 +12,7 @@
 //! this server was away it may have learned what is newer, and would believe what is older.
 
 use crate::attendance::Seat;
-use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Stop, Take};
+use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Standing, Stop, Take};
 use crate::net::{Seams, Socket};
 use crate::panics::{OnPanic, caught_waiting};
 use crate::peer::Desk;
@@ -81,6 +81,8 @@ pub struct DialectActor {
     last_failure: String,
     /// The end of the server: the gate knows this actor, and no other in its place.
     _on_panic: OnPanic,
+    /// Messages that were not said because the neighbour would not have read all of them.
+    too_long: u64,
     /// Its place among the peers of the server.
     _seat: Seat,
 }
@@ -144,6 +146,7 @@ impl DialectActor {
             began: Instant::now(),
             stopping: false,
             last_failure: String::new(),
+            too_long: 0,
             _seat: seat,
         }
     }
@@ -344,6 +347,7 @@ impl DialectActor {
                 self.carry(letter.line, message, ctx);
             } else {
                 warn!("{} cannot be told {}: too long", self.there.name, letter.line.escape_ascii());
+                self.too_long += 1;
                 self.bag.carried(&letter.line, self.now_ms());
             }
         }
@@ -410,6 +414,10 @@ impl DialectActor {
         }
     }
 
+    fn standing(&self) -> Standing {
+        Standing { answers: self.state == State::Here, too_long: self.too_long }
+    }
+
     fn tell_store(&self, frame: Frame) {
         // A store that is gone is found out when it is asked what there is to say.
         self.desk.hear.do_send(Hear { link: self.link(), frames: vec![frame] });
@@ -466,13 +474,12 @@ impl Handler<Ask> for DialectActor {
 }
 
 impl Handler<Answers> for DialectActor {
-    type Result = ResponseActFuture<Self, bool>;
+    type Result = ResponseActFuture<Self, Standing>;
 
     fn handle(&mut self, Answers: Answers, _: &mut Self::Context) -> Self::Result {
         let is_known = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_PAUSE);
         if is_known || (self.state == State::Away && self.redial.is_none()) {
-            let is_here = self.state == State::Here;
-            return Box::pin(std::future::ready(is_here).into_actor(self));
+            return Box::pin(std::future::ready(self.standing()).into_actor(self));
         }
         let (caller, era) = (self.caller(), self.era);
         let limit = Duration::from_millis(self.limits.search_ms);
@@ -484,7 +491,7 @@ impl Handler<Answers> for DialectActor {
                 }
                 dialect.look(result, ctx);
             }
-            dialect.state == State::Here
+            dialect.standing()
         }))
     }
 }

@@ -12,7 +12,7 @@
 //! | [`Flood`] | store | peer, dialect | nothing: a doorbell |
 //! | [`Overhear`] | gate | dialect | nothing |
 //! | [`Ask`] | gate | dialect | a record line, if anybody in the herd knows the client |
-//! | [`Answers`] | node | dialect | whether the neighbour answers |
+//! | [`Answers`] | node | dialect | whether the neighbour answers: [`Standing`] |
 //! | [`Join`] | door | peer | nothing |
 //! | [`Count`] | node | store | a [`Census`] |
 //! | [`Dump`] | node | store | every record line |
@@ -83,8 +83,17 @@ pub struct Ask {
 
 /// Does this neighbour of another make answer?
 #[derive(Clone, Copy, Debug, PartialEq, Message)]
-#[rtype(result = "bool")]
+#[rtype(result = "Standing")]
 pub struct Answers;
+
+/// How it stands with a neighbour of another make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it answers.
+    pub answers: bool,
+    /// How many messages were not said to it because it would not have read all of them.
+    pub too_long: u64,
+}
 
 /// What is near some spots? The answer is JSON in the form of a Google Nearby Search, without a newline at its end, for
 /// as many of the first as need no waiting, and at least for one.

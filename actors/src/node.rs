@@ -6,7 +6,7 @@ use crate::dialect::{self, DialectActor};
 use crate::door::{Credentials, Shaken, greet, tell_status};
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
-use crate::messages::{Answers, Census, Count, Dump, Flush, Join, LinkDown, Near, Stop};
+use crate::messages::{Answers, Census, Count, Dump, Flush, Join, LinkDown, Near, Standing, Stop};
 use crate::net::{Incoming, Seams, Socket, Transit};
 use crate::panics::{OnPanic, Panicked};
 use crate::peer::{self, Ends, PeerActor};
@@ -333,9 +333,10 @@ impl Strangers {
         };
         let mut reports = Vec::new();
         for (stranger, answer) in self.actors.iter().map(ask).collect::<Vec<_>>() {
-            let up = matches!(answer.await, Ok(Ok(true)));
-            let refused = self.gate.refused(&stranger.name);
-            reports.push(LinkReport { name: stranger.name, up, speaks: Some(stranger.speaks), refused });
+            let Standing { answers: up, too_long } =
+                answer.await.map(Result::unwrap_or_default).unwrap_or_default();
+            let (speaks, refused) = (Some(stranger.speaks), self.gate.refused(&stranger.name));
+            reports.push(LinkReport { name: stranger.name, up, speaks, refused, too_long: Some(too_long) });
         }
         reports
     }

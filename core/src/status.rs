@@ -50,6 +50,9 @@ pub struct LinkReport {
     /// How many messages from there could not be read exactly and were refused, of a neighbour of another make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<u64>,
+    /// How many messages were not said there because it would not have read all of them, of a neighbour of another make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_long: Option<u64>,
 }
 
 impl Report {

@@ -489,6 +489,25 @@ async fn what_comes_behind_a_message_is_another_one_or_a_clients_line() {
 }
 
 #[actix::test]
+async fn what_a_neighbour_would_not_read_to_its_end_is_counted_and_never_cut() {
+    for dialect in [Dialect::Trail, Dialect::Clientat] {
+        let theirs = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (node, at) = alone(dialect, &theirs.local_addr().unwrap().to_string()).await;
+        let long = "k".repeat(200);
+        session(&at, &format!("IAMAT {long} {HERE} 5\nIAMAT kiwi {HERE} 5\n")).await;
+        let mut said = String::new();
+        while said.is_empty() {
+            let (mut socket, _) = timeout(PATIENCE, theirs.accept()).await.expect("a message").unwrap();
+            timeout(PATIENCE, socket.read_to_string(&mut said)).await.expect("its end").unwrap();
+        }
+        assert!(said.contains(" kiwi ") && said.len() <= 200, "{said}");
+        let report = report(&node).await;
+        assert_eq!((report.links[0].too_long, report.clients_known), (Some(1), 2));
+        node.stop().await;
+    }
+}
+
+#[actix::test]
 async fn the_words_of_a_neighbour_are_taken_from_its_address_only() {
     let (node, at) = alone(Dialect::At, "127.0.0.9:9").await;
     assert_eq!(session(&at, "AT Theirs +1 kiwi +1-2 9\n").await, "? AT Theirs +1 kiwi +1-2 9\n");
