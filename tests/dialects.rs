@@ -61,6 +61,31 @@ fn what_the_neighbour_says_is_told_to_clients() {
     eventually("Goloman knows kiwi", found);
 }
 
+/// One that overwrites was there meanwhile and may have learned what is newer: what is older must not be said to it.
+#[test]
+fn what_was_kept_on_disk_is_said_again_after_a_crash_to_those_only_that_keep_the_newer() {
+    for (speaks, is_again) in
+        [("changeloc", true), ("trail", false), ("clientat", false), ("update", false), ("at", true)]
+    {
+        let (mut herd, neighbour) = goloman(speaks);
+        herd.connect("Goloman").tell("kiwi", HERE, SAID);
+        assert!(message(&neighbour).contains(" kiwi "), "{speaks}");
+        herd.kill("Goloman");
+        herd.start("Goloman");
+        assert!(herd.connect("Goloman").find("kiwi").is_some(), "{speaks}: it was kept");
+        let mut told = Vec::new();
+        let has =
+            |told: &[String], client: &str| told.iter().any(|said| said.contains(&format!(" {client} ")));
+        for client in ["plum", "pear"] {
+            herd.connect("Goloman").tell(client, HERE, SAID);
+            while !has(&told, client) || (is_again && !has(&told, "kiwi")) {
+                told.push(message(&neighbour));
+            }
+        }
+        assert_eq!(has(&told, "kiwi"), is_again, "{speaks}: {told:?}");
+    }
+}
+
 #[test]
 fn the_words_of_a_dialect_that_is_not_configured_are_no_command() {
     let (herd, _hands) = goloman("changeloc");
