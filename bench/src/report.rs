@@ -71,14 +71,14 @@ impl Finding {
         self
     }
 
-    /// `pass`, `short`, or what stands for neither.
+    /// `pass`, `short`, or what stands for neither. The figure is judged as it is shown.
     pub fn verdict(&self) -> &'static str {
         match (self.measured, self.bound) {
             (None, _) if self.failed => "**failed**",
             (None, _) => "skipped",
             (Some(_), Bound::None) => "",
-            (Some(measured), Bound::AtLeast(target)) if measured >= target => "pass",
-            (Some(measured), Bound::AtMost(target)) if measured <= target => "pass",
+            (Some(measured), Bound::AtLeast(target)) if rounded(measured) >= target => "pass",
+            (Some(measured), Bound::AtMost(target)) if rounded(measured) <= target => "pass",
             _ => "**short**",
         }
     }
@@ -133,13 +133,23 @@ pub fn median(runs: &[f64]) -> Option<f64> {
 
 /// Three digits, and the unit.
 pub fn figure(number: f64, unit: &str) -> String {
-    let digits = match number.abs() {
+    let space = if matches!(unit, "×" | "") { "" } else { " " };
+    format!("{number:.decimals$}{space}{unit}", decimals = decimals(number))
+}
+
+/// How many decimals a number is shown with: three digits in all, or as many as it has before the point.
+fn decimals(number: f64) -> usize {
+    match number.abs() {
         size if size >= 100.0 || size == 0.0 => 0,
         size if size >= 10.0 => 1,
         _ => 2,
-    };
-    let space = if matches!(unit, "×" | "") { "" } else { " " };
-    format!("{number:.digits$}{space}{unit}")
+    }
+}
+
+/// A number as it is shown.
+fn rounded(number: f64) -> f64 {
+    let decimals = decimals(number);
+    format!("{number:.decimals$}").parse().unwrap_or(number)
 }
 
 /// The table in Markdown.
@@ -173,6 +183,8 @@ mod tests {
         assert_eq!(finding(Bound::AtMost(3.0)), "pass");
         assert_eq!(finding(Bound::AtLeast(3.1)), "**short**");
         assert_eq!(finding(Bound::AtMost(2.9)), "**short**");
+        let nearly = |most| Finding::new(8, "x", vec![most], "", Bound::AtMost(4.0)).verdict();
+        assert_eq!([4.004, 4.006].map(nearly), ["pass", "**short**"]);
         assert_eq!(Finding::skipped(1, "x", "why").verdict(), "skipped");
         assert_eq!(Finding::failed(1, "x", "why").verdict(), "**failed**");
     }
