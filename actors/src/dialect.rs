@@ -362,7 +362,7 @@ impl DialectActor {
 
     fn carry(&mut self, line: Vec<u8>, message: Vec<u8>, ctx: &mut Context<Self>) {
         let (caller, spare, era) = (self.caller(), self.spare.take(), self.era);
-        let waits = self.left_open.is_none_or(|times| times < LEFT_OPEN_MAX);
+        let waits = self.left_open.is_none_or(|times| times < LEFT_OPEN_MAX || times % LEFT_OPEN_LOOK == 0);
         let carrying = async move { caught_waiting(caller.tell(spare, &message, waits)).await? };
         ctx.spawn(carrying.into_actor(self).map(move |result, dialect, ctx| {
             if era == dialect.era {
@@ -505,8 +505,11 @@ impl Handler<Stop> for DialectActor {
     }
 }
 
-/// A neighbour that left so many connections open and never closed one is not waited for any more.
+/// A neighbour that left so many connections open and never closed one is waited for every now and then only.
 const LEFT_OPEN_MAX: u32 = 3;
+
+/// Of so many connections to such a neighbour it is waited for on one: it may have been busy, as when it has just started.
+const LEFT_OPEN_LOOK: u32 = 8;
 
 /// How long what is known of a neighbour is good enough for somebody who wants to know whether it answers.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -671,6 +674,27 @@ mod tests {
         }
         let linger = Duration::from_millis(Limits::default().dialect_linger_ms);
         assert!(began.elapsed() >= linger && began.elapsed() < linger * 3);
+    }
+
+    /// It was only busy when it started, and was flooded with connections ever after.
+    #[actix::test]
+    async fn a_neighbour_that_was_slow_to_close_its_first_connections_is_waited_for_when_it_closes_others() {
+        tokio::time::pause();
+        let line = |number| format!("k{number} +1-2 5 6000000000 Ours\n");
+        let lines: String = (0..100).map(line).collect();
+        let (_store, mut calls) = speak(Dialect::Changeloc, true, vec![update(&lines)]);
+        let mut open = Vec::new();
+        for _ in 0..4 {
+            open.push(calls.recv().await.unwrap());
+        }
+        for _ in 0..40 {
+            drop(calls.recv().await.unwrap());
+        }
+        for _ in 0..2 {
+            open.push(calls.recv().await.unwrap());
+        }
+        assert!(message(open.last_mut().unwrap()).await.starts_with("CHANGELOC k"));
+        assert!(calls.try_recv().is_err());
     }
 
     /// It forgets everything while it is away, and nobody who says nothing to it would find out.
