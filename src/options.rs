@@ -94,14 +94,14 @@ EXAMPLES:
                                      a command was due
     herd bench 10.0.0.7:11645 -s 60 --json
 
-Its commands are IAMAT of clients called herd-bench-0, herd-bench-1 and so on. The whole herd knows them afterwards, until
-they expire (--record-ttl-ms) or for ever. The last line tells how much of the time herd bench itself had no time: a busy
-generator measures itself. Ctrl-C ends it early and prints what was measured. The exit code is 1 if an
-answer was wrong, missing or never asked for.
+Its commands are IAMAT of clients called herd-bench-0, herd-bench-1 and so on. The whole herd knows them
+afterwards, until they expire (--record-ttl-ms) or for ever. The last line tells how much of the time herd bench
+itself was busy or had no core: a generator without time measures itself. Ctrl-C ends it early and prints what was
+measured. The exit code is 1 if an answer was wrong, missing or never asked for.
 
-JSON: server, address, connections, depth, rate, seconds, commands (answered), per_second, latency_us (p50, p90, p99, p99_9,
-max), wrong, unanswered, trouble (null, or why the exit code is 1), own (busy and waited, parts of the time from 0 to 1,
-null where the system does not tell).")]
+JSON: server, address, connections, depth, rate, seconds, commands (answered), per_second, latency_us (p50, p90,
+p99, p99_9, max), wrong, unanswered, trouble (null, or why the exit code is 1), own (busy and waited, parts of the
+time from 0 to 1, null where the system does not tell).")]
     Bench(Bench),
     /// Ask every server how it is
     #[structopt(after_help = "\
