@@ -5,10 +5,13 @@ use awc::http::Version;
 use awc::http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
 };
-use awc::{Client, ClientRequest, ClientResponse, Connector};
+use awc::{Client, ClientRequest, ClientResponse, Connector, SendClientRequest};
 use herd_core::places::{Failure, Limits, Reply, Request};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+use std::cell::Cell;
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -22,6 +25,8 @@ pub(super) struct Web {
     client: Client,
     deadline: Duration,
     body_max: usize,
+    /// Whether the last request went well, so that its connection may be used again.
+    went_well: Cell<bool>,
 }
 
 /// A reply that came within the limits.
@@ -56,7 +61,7 @@ impl Web {
             .disable_timeout()
             .add_default_header((USER_AGENT, OUR_NAME))
             .finish();
-        Self { client, deadline: limits.deadline, body_max: limits.body_max }
+        Self { client, deadline: limits.deadline, body_max: limits.body_max, went_well: Cell::new(false) }
     }
 
     /// Sends a request and reads the reply to its end.
@@ -65,12 +70,25 @@ impl Web {
         timeout(self.deadline, self.exchange(request)).await.map_err(late)?
     }
 
+    /// Asks a second time where the first may have gone to a connection that the provider was just closing.
     async fn exchange(&self, request: &Request) -> Result<Page, Failure> {
-        let sending = match &request.body {
+        let sent = match self.send(request)?.await {
+            Err(error) if self.went_well.replace(false) && is_hanging_up(&error) => self.send(request)?.await,
+            sent => sent,
+        };
+        let page = self.read(sent.map_err(|error| unsent(&error))?).await;
+        self.went_well.set(page.is_ok());
+        page
+    }
+
+    fn send(&self, request: &Request) -> Result<SendClientRequest, Failure> {
+        Ok(match &request.body {
             Some(body) => self.prepare(request, true)?.send_body(body.clone()),
             None => self.prepare(request, false)?.send(),
-        };
-        let mut response = sending.await.map_err(|error| unsent(&error))?;
+        })
+    }
+
+    async fn read(&self, mut response: ClientResponse) -> Result<Page, Failure> {
         let (code, retry_after) = (response.status().as_u16(), retry_after(&response));
         if code == 200 {
             check_readable(&response)?;
@@ -121,6 +139,15 @@ fn unsent(error: &SendRequestError) -> Failure {
         }
         SendRequestError::Connect(error) => Failure::broken(format!("it cannot be connected to: {error}")),
         error => Failure::broken(format!("the request failed: {error}")),
+    }
+}
+
+/// Tells whether the other side ended the connection before it said anything.
+fn is_hanging_up(error: &SendRequestError) -> bool {
+    match error {
+        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => true,
+        SendRequestError::Response(error) => error.source().is_some_and(<dyn Error>::is::<io::Error>),
+        _ => false,
     }
 }
 

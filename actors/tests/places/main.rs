@@ -198,6 +198,24 @@ async fn a_reply_in_chunks_or_of_old_http_is_read_and_one_that_cannot_be_says_wh
 }
 
 #[actix::test]
+async fn a_question_that_meets_a_provider_hanging_up_is_asked_once_more() {
+    // A provider that closes what it kept open does so at times while a request is on its way to it.
+    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{GOOGLE}", GOOGLE.len());
+    let silence = Answer::Say(Vec::new());
+    let stand_in = StandIn::start([
+        Answer::SayAndHangUp(reply.clone().into()),
+        Answer::SayAndHangUp(reply.into()),
+        silence,
+    ]);
+    let places = start(settings("google", &stand_in.url()));
+    assert_eq!(ask(&places, LA).await["status"], "OK");
+    assert_eq!(ask(&places, LA).await["status"], "OK");
+    // The second connection hangs up too, and what is new says nothing: that is not tried for ever.
+    assert_eq!(ask(&places, LA).await["status"], "UNKNOWN_ERROR");
+    assert_eq!(stand_in.requests().len(), 3);
+}
+
+#[actix::test]
 async fn whoever_fails_the_next_one_in_the_chain_answers() {
     let (answer, requests) = ask_once("google,offline", http(500, "")).await;
     assert_eq!((&answer["source"], &answer["status"]), (&"offline".into(), &"OK".into()));

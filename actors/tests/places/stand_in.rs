@@ -23,6 +23,8 @@ pub enum Answer {
     Say(Vec<u8>),
     /// Says this when the test comes to the barrier too.
     SayAt(Arc<Barrier>, Vec<u8>),
+    /// Says this as if it would take more requests, and hangs up at the next one.
+    SayAndHangUp(Vec<u8>),
     /// Says this, and nothing more until the asker gives up.
     SayAndHang(Vec<u8>),
     /// Says this, and then the same letter as long as somebody listens.
@@ -129,6 +131,11 @@ impl State {
             Answer::SayAt(barrier, bytes) => {
                 barrier.wait();
                 stream.write_all(&bytes)?;
+            }
+            Answer::SayAndHangUp(bytes) => {
+                stream.write_all(&bytes)?;
+                stream.flush()?;
+                read_request(stream);
             }
             Answer::SayAndHang(bytes) => {
                 stream.write_all(&bytes)?;
