@@ -179,7 +179,7 @@ impl Journal {
 
     /// Appends to the next log from now on; returned are the last log's last sync and the file for a snapshot.
     pub fn begin(&mut self, next: Box<dyn Appendable>) -> io::Result<(Step<'static, ()>, Snapshot)> {
-        let synced = unless(Fault::SkipsLastSync, std::mem::replace(&mut self.log, next).sync());
+        let synced = std::mem::replace(&mut self.log, next).sync();
         self.number += 1;
         self.log_length = 0;
         Ok((synced, Snapshot { file: self.disk.create(UNFINISHED)?, length: 0, entries: Vec::new() }))
@@ -189,7 +189,7 @@ impl Journal {
     pub fn finish(&mut self, snapshot_length: u64) -> io::Result<Step<'static, ()>> {
         self.disk.rename(UNFINISHED, &snapshot(self.number))?;
         self.snapshot_length = snapshot_length;
-        Ok(unless(Fault::RemovesTooEarly, self.disk.sync_names()))
+        Ok(unless(Fault::SkipsNameSync, unless(Fault::RemovesTooEarly, self.disk.sync_names())))
     }
 
     /// Removes what the last snapshot made superfluous.

@@ -65,11 +65,9 @@ pub enum Fault {
     SkipsSync,
     /// A sync counts for what was appended while it went on.
     SyncCoversLater,
-    /// What was written is never synced.
+    /// What is to be synced a little later never is.
     NeverSyncs,
-    /// The last sync of a log that gives way to the next is forgotten.
-    SkipsLastSync,
-    /// The name of a new log is not made to last.
+    /// The names of files are not made to last.
     SkipsNameSync,
     /// A snapshot is put in the place of the logs before the disk has it.
     SkipsSnapshotSync,

@@ -134,9 +134,9 @@ impl StoreActor {
     fn see_to_sync(&mut self, ctx: &mut Context<Self>) {
         let Some(keeper) = &mut self.keeper else { return };
         match keeper.journal.durability {
-            _ if faults::is_on(Fault::NeverSyncs) => {}
             Durability::None => {}
             Durability::Sync => self.sync(ctx),
+            Durability::Write if faults::is_on(Fault::NeverSyncs) => {}
             Durability::Write => {
                 if !std::mem::replace(&mut keeper.is_due, true) {
                     ctx.run_later(SYNC_MAX, Self::sync_due);

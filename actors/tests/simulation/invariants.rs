@@ -105,7 +105,7 @@ pub struct Ending<'a> {
 impl Ending<'_> {
     /// Checks all that is left to be checked. What is broken may storm, so nothing follows the first violation.
     pub fn check(&mut self) {
-        let checks: [fn(&mut Self); 8] = [
+        let checks: [fn(&mut Self); 9] = [
             Self::find_each_other,
             Self::agree,
             Self::fall_silent,
@@ -114,6 +114,7 @@ impl Ending<'_> {
             Self::serve,
             Self::settle,
             Self::take_detours,
+            Self::overrun,
         ];
         for check in checks {
             if !self.herd.is_broken() {
@@ -335,7 +336,30 @@ impl Ending<'_> {
             self.herd.run_ms(2 * self.herd.plan.limits.heartbeat_ms);
         }
     }
+
+    /// Tells a server more at once than a small ring holds: what a link has missed of it is brought by comparing.
+    fn overrun(&mut self) {
+        if !self.floods {
+            return;
+        }
+        for side in self.herd.sides() {
+            let clients: Vec<String> = (0..CROWD).map(|number| format!("one-of-many-{number}")).collect();
+            let lines: Vec<String> =
+                clients.iter().map(|client| format!("IAMAT {client} +1-1 1\n")).collect();
+            let answers = self.herd.ask(side[0], &lines.concat());
+            let know_all = |herd: &Herd| {
+                side.iter().all(|&hearer| clients.iter().all(|client| herd.knows(hearer, client)))
+            };
+            let is_known = self.herd.until(self.bound_ms(), know_all);
+            self.herd.trace.ensure(Invariant::Agreement, is_known, || {
+                format!("not all got round {side:?} that was answered by {answers}")
+            });
+        }
+    }
 }
+
+/// So many clients are heard of at once.
+const CROWD: usize = 30;
 
 /// The only link to a server.
 const DEAD_END: (usize, usize) = (2, 3);
