@@ -397,7 +397,7 @@ fn draw_limits(dice: &Dice, mode: Mode) -> Limits {
 const STORY_MS: Range<u64> = 30_000..55_000;
 
 /// How many seeds a run has, unless `HERD_SEEDS` says otherwise: what an unoptimised build tells in half a minute.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 10;
 
 /// With so many seeds everything must have happened that ever does.
 const SEEDS_FOR_PROBES: u64 = 400;
@@ -646,7 +646,7 @@ const PROBES: [&str; 69] = [
 
 #[test]
 fn the_same_seed_tells_the_same_story() {
-    for seed in [1, 2, 3] {
+    for seed in [1, 2] {
         let (first, second, other) = (live(seed, &[]), live(seed, &[]), live(seed + 1, &[]));
         assert_eq!(first.hash, second.hash, "seed {seed}");
         assert_ne!(first.hash, other.hash, "seed {seed}");
@@ -659,13 +659,13 @@ const BUGS: [&[Fault]; 36] = [
     &[Fault::NoFlood],
     &[Fault::ForgetsSeen],
     &[Fault::LastComeStays],
-    &[Fault::ComparesNumbersOnly],
     &[Fault::SearchesForEver],
     &[Fault::EndlessRing],
     &[Fault::SkipsSync],
     &[Fault::GivesUpDialling],
     &[Fault::NoCatchUp],
     &[Fault::BelievesFuture],
+    &[Fault::ComparesNumbersOnly],
     &[Fault::NoResync],
     &[Fault::NoPruning],
     &[Fault::PrunesBothWays, Fault::NoPulling],
@@ -694,11 +694,11 @@ const BUGS: [&[Fault]; 36] = [
     &[Fault::NoRegularDigests],
 ];
 
-/// So many of them are tried by a plain `cargo test`, which is built without optimisation.
-const BUGS_IN_HASTE: usize = 8;
+/// So many of them, which show at once, are tried by a plain `cargo test`, which is built without optimisation.
+const BUGS_IN_HASTE: usize = 6;
 
 /// In so many seeds a bug must show.
-const SEEDS_FOR_BUG: u64 = 600;
+const SEEDS_FOR_BUG: u64 = 2_000;
 
 #[test]
 fn every_bug_that_is_put_in_is_caught() {
