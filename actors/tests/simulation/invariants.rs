@@ -2,8 +2,8 @@
 //!
 //! 2 to 5, 7, 10 to 12, 14 and 15 are checked all along, by whoever sees what they are about: the look that is taken at
 //! every server ten times a second (`trace`), the clients (`phones`), the ears on every link (`network`), the disks
-//! (`disk`), and the servers' own lives (`server`). The others, and 2 and 3 once more, are checked here, once all faults are undone but a
-//! partition that is for ever, and the herd has had the time that it is given to come to rest.
+//! (`disk`), and the servers' own lives (`server`). The others, and 2 and 3 once more, are checked here, once all faults
+//! are undone but a partition that is for ever, and the herd has had the time that it is given to come to rest.
 
 use crate::disk::Drive;
 use crate::herd::{Herd, LINKS, NAMES};
