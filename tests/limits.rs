@@ -136,3 +136,48 @@ fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
     drop(crowd);
     assert!(served(&herd).find("kiwi").is_some());
 }
+
+/// A connection to the address for servers.
+fn call(herd: &Herd) -> Client {
+    Client::connect(&herd.server("Goloman").peers).expect("a server that listens")
+}
+
+#[test]
+fn so_many_callers_shake_hands_at_once_and_another_one_when_one_has_left() {
+    let herd = goloman(&["--handshakes-max=2", "--handshake-ms=600000"]);
+    let (first, _second) = (call(&herd), call(&herd));
+    assert_eq!(call(&herd).rest(), Ok(Vec::new()));
+    assert!(herd.report("Goloman").is_none());
+    drop(first);
+    eventually("a caller is heard", || herd.report("Goloman"));
+}
+
+#[test]
+fn a_caller_that_takes_too_long_to_shake_hands_is_closed() {
+    let herd = goloman(&["--handshake-ms=50"]);
+    let (mut silent, mut slow) = (call(&herd), call(&herd));
+    slow.say("HERD").expect("a server that listens");
+    for caller in [&mut silent, &mut slow] {
+        let said = String::from_utf8(caller.rest().expect("the end of the connection")).expect("text");
+        assert!(!said.contains("WELCOME"), "{said}");
+    }
+}
+
+#[test]
+fn so_many_servers_are_neighbours_and_one_more_cannot_join() {
+    let links = [("Goloman", "Hands"), ("Newcomer", "Hands")];
+    for (room, is_taken) in [("1", false), ("2", true)] {
+        let mut herd = Herd::new(&["Goloman", "Hands", "Newcomer"], &links);
+        for name in ["Goloman", "Hands"] {
+            herd.server_mut(name).knows.retain(|other| other != "Newcomer");
+        }
+        herd.server_mut("Hands").options = vec!["--open".to_owned(), format!("--neighbours-max={room}")];
+        herd.start_all();
+        herd.wait_until_linked(&["Goloman", "Hands"]);
+        eventually("the newcomer is taken or refused", || {
+            let is_linked = herd.report("Hands")?["links"].to_string().contains("Newcomer");
+            (is_linked == is_taken && (is_taken || herd.log("Hands").contains("Newcomer cannot join")))
+                .then_some(())
+        });
+    }
+}
