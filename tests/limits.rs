@@ -176,8 +176,18 @@ fn so_many_servers_are_neighbours_and_one_more_cannot_join() {
         herd.wait_until_linked(&["Goloman", "Hands"]);
         eventually("the newcomer is taken or refused", || {
             let is_linked = herd.report("Hands")?["links"].to_string().contains("Newcomer");
-            (is_linked == is_taken && (is_taken || herd.log("Hands").contains("Newcomer cannot join")))
-                .then_some(())
+            (is_linked == is_taken
+                && (is_taken || herd.log("Hands").contains("no link with Newcomer: there are too many")))
+            .then_some(())
         });
     }
+}
+
+#[test]
+fn a_neighbour_of_the_topology_for_whom_there_is_no_room_is_named_in_the_log() {
+    let mut herd = Herd::new(&["Goloman", "Hands", "Wilkes"], &[("Goloman", "Hands"), ("Goloman", "Wilkes")]);
+    herd.server_mut("Goloman").options = vec!["--neighbours-max=1".to_owned()];
+    herd.start("Goloman");
+    let warning = ": there are too many neighbours";
+    eventually("the log says so", || herd.log("Goloman").contains(warning).then_some(()));
 }

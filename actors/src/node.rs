@@ -300,6 +300,15 @@ impl Sessions {
     }
 }
 
+/// A seat for a neighbour; where there is none, the log says so.
+fn seat_for(name: &str, attendance: &Attendance, limits: &Limits) -> Option<Seat> {
+    let seat = attendance.enter(limits.neighbours_max);
+    if seat.is_none() {
+        warn!("no link with {name}: there are too many neighbours");
+    }
+    seat
+}
+
 /// The neighbours of another make.
 struct Strangers {
     gate: Rc<Gate>,
@@ -311,7 +320,7 @@ impl Strangers {
     fn new(settings: &Settings, store: &Addr<StoreActor>, seams: &Seams) -> Self {
         let (limits, attendance) = (&settings.limits, Attendance::default());
         let start = |stranger: &dialect::Neighbour| {
-            let seat = attendance.enter(limits.neighbours_max)?;
+            let seat = seat_for(&stranger.name, &attendance, limits)?;
             let here = settings.name.as_str().into();
             let (desk, seams) = (desk_of(store), seams.clone());
             let actor = DialectActor::new(here, stranger.clone(), desk, limits, seams, seat).start();
@@ -412,7 +421,7 @@ impl Neighbours {
     }
 
     fn start_peer(&self, name: &str, address: Option<String>) -> Option<Addr<PeerActor>> {
-        let seat = self.attendance.enter(self.settings.limits.neighbours_max)?;
+        let seat = seat_for(name, &self.attendance, &self.settings.limits)?;
         let ends = Ends { here: self.settings.name.as_str().into(), there: name.into(), address };
         let (credentials, limits) = (self.settings.credentials.clone(), &self.settings.limits);
         let (fallen, whose) = (self.fallen.clone(), ends.clone());
@@ -476,9 +485,8 @@ impl Neighbours {
             return debug!("{name} comes too late: this server stops");
         }
         let known = self.peers.borrow().get(name).cloned();
-        match known.or_else(|| self.start_peer(name, None)) {
-            Some(peer) => peer.do_send(Join(shaken)), // A peer that is gone belongs to a server that stops.
-            None => warn!("{name} cannot join: there are too many neighbours"),
+        if let Some(peer) = known.or_else(|| self.start_peer(name, None)) {
+            peer.do_send(Join(shaken)); // A peer that is gone belongs to a server that stops.
         }
     }
 
