@@ -74,7 +74,9 @@ impl fmt::Debug for Keep {
 pub struct Journal {
     disk: Arc<dyn Disk>,
     log: Box<dyn Appendable>,
-    /// The number of that log.
+    /// The log before it, until a snapshot has taken its place: the end of it may not be synced yet.
+    previous: Option<Box<dyn Appendable>>,
+    /// The number of the present log.
     number: u64,
     /// When an update counts as kept.
     pub durability: Durability,
@@ -122,6 +124,9 @@ impl Journal {
             last = read(&*disk, &log(number), &mut each)?;
             log_length += last.length;
             whole.add(last);
+            if logs.last() != Some(&number) {
+                disk.reopen(&log(number), last.length)?.sync().await?; // It may have been broken off before that.
+            }
         }
         let number = logs.last().copied().unwrap_or(first);
         let name = log(number);
@@ -134,6 +139,7 @@ impl Journal {
         let journal = Self {
             disk,
             log,
+            previous: None,
             number,
             durability,
             log_length,
@@ -171,6 +177,17 @@ impl Journal {
         self.log_length + self.snapshot_length > self.log_bytes_min.max(3 * entries_length(records, bytes))
     }
 
+    /// Makes everything last that was ever appended.
+    pub fn sync_all(&self) -> Step<'static, ()> {
+        let (previous, present) = (self.previous.as_ref().map(|log| log.sync()), self.log.sync());
+        Box::pin(async {
+            if let Some(previous) = previous {
+                previous.await?;
+            }
+            present.await
+        })
+    }
+
     /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
     pub fn prepare(&self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
         let next = self.disk.create(&log(self.number + 1))?;
@@ -179,7 +196,9 @@ impl Journal {
 
     /// Appends to the next log from now on; returned are the last log's last sync and the file for a snapshot.
     pub fn begin(&mut self, next: Box<dyn Appendable>) -> io::Result<(Step<'static, ()>, Snapshot)> {
-        let synced = std::mem::replace(&mut self.log, next).sync();
+        let previous = std::mem::replace(&mut self.log, next);
+        let synced = previous.sync();
+        self.previous = Some(previous);
         self.number += 1;
         self.log_length = 0;
         Ok((synced, Snapshot { file: self.disk.create(UNFINISHED)?, length: 0, entries: Vec::new() }))
@@ -193,7 +212,8 @@ impl Journal {
     }
 
     /// Removes what the last snapshot made superfluous.
-    pub fn tidy(&self) -> io::Result<Step<'static, ()>> {
+    pub fn tidy(&mut self) -> io::Result<Step<'static, ()>> {
+        self.previous = None;
         let names = self.disk.names()?;
         let old = |prefix| numbers(&names, prefix).into_iter().filter(|&number| number < self.number);
         let present = faults::is_on(Fault::RemovesPresentLog).then_some(self.number);
@@ -266,7 +286,7 @@ fn read(disk: &dyn Disk, name: &str, mut each: impl FnMut(&[u8])) -> io::Result<
 mod tests {
     use super::*;
     use crate::disk::Directory;
-    use crate::testing::Scratch;
+    use crate::testing::{MemoryDisk, Scratch};
 
     /// So long is a log before it is long.
     const LOG_BYTES_MIN: u64 = 1024 * 1024;
@@ -297,6 +317,25 @@ mod tests {
             names.sort();
             names
         }
+    }
+
+    /// A server that was stopped in the middle of a snapshot made sure of the new log alone, and the end of the old one
+    /// was lost with the power; so it was when a server was killed there and came back.
+    #[actix::test]
+    async fn the_log_before_the_present_one_is_synced_at_the_end_and_at_the_beginning() {
+        let disk = MemoryDisk::default();
+        let keep = Keep { disk: Arc::new(disk.clone()), durability: Durability::Write };
+        let (mut journal, _) = Journal::open(keep.clone(), LOG_BYTES_MIN, |_| {}).await.unwrap();
+        journal.append(b"kiwi +1-2 3 4 Goloman\n").unwrap();
+        let (next, named) = journal.prepare().unwrap();
+        named.await.unwrap();
+        let (_broken_off, _) = journal.begin(next).unwrap();
+        let before = disk.syncs();
+        journal.sync_all().await.unwrap();
+        assert_eq!(disk.syncs(), before + 2);
+        let before = disk.syncs();
+        Journal::open(keep, LOG_BYTES_MIN, |_| {}).await.unwrap();
+        assert_eq!(disk.syncs(), before + 3, "both logs and the names");
     }
 
     /// Takes a snapshot of some lines as far as a crash lets it: so many steps of it.

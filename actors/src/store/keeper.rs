@@ -223,7 +223,7 @@ impl StoreActor {
 
     /// Syncs everything, as the last thing that is done.
     pub(super) fn flush(&mut self) -> Option<Step<'static, ()>> {
-        self.keeper.as_ref().map(|keeper| keeper.journal.sync())
+        self.keeper.as_ref().map(|keeper| keeper.journal.sync_all())
     }
 
     /// Goes on when the disk has done something; if it has failed, the server ends instead.
