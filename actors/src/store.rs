@@ -3,8 +3,8 @@
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers,
 //! [`Recall`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer that took
 //! everything when there is more. Every rule is in [`Replica`]; here are its mailbox and its timer, in `turn` what it
-//! executes together, and in [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails, ends the whole server, which must not go
-//! on answering.
+//! executes together, and in [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails, ends
+//! the whole server, which must not go on answering.
 
 pub mod keeper;
 mod turn;

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 /// Whole lines of one client, and the answers to those that are done.
 ///
-/// A batch travels as one message, so that a pipelining client costs one message per read and not one per line;
-/// it comes back with its buffers, so that a line allocates nothing. It travels in a box, because it changes hands often.
+/// A batch travels as one message, so that a pipelining client costs one message per read and not one per line; it
+/// comes back with its buffers, so that a line allocates nothing. It travels in a box, because it changes hands often.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Lines with their ends; only the last may lack one.

@@ -1,8 +1,9 @@
 //! The gate: it takes the words of neighbours of another make, on the address for clients.
 //!
-//! Connections from the IP address of such a neighbour come here first. One whose first word belongs to a dialect of
-//! a neighbour at that address carries one message; any other is a client's and goes on to a session, with the bytes
-//! that were read. So does what came behind a message in the same connection, if no other message begins there. Nothing but the IP address says that a message is a neighbour's: this trusts the network.
+//! Connections from the IP address of such a neighbour come here first. One whose first word belongs to a dialect of a
+//! neighbour at that address carries one message; any other is a client's and goes on to a session, with the bytes that
+//! were read. So does what came behind a message in the same connection, if no other message begins there. Nothing but
+//! the IP address says that a message is a neighbour's: this trusts the network.
 
 use super::Neighbour;
 use crate::messages::{Ask, Hear, Overhear, Recall};
