@@ -209,7 +209,7 @@ impl Conversation {
     fn is_excused(&self, then: &Server) -> bool {
         let notes = self.trace.notes();
         let now = &notes.servers[self.server];
-        let is_hindered = now.hindered > 0 || now.hindrances != then.hindrances;
+        let is_hindered = now.is_hindered() || now.hindrances != then.hindrances;
         !now.is_up || now.is_leaving || now.incarnation != then.incarnation || is_hindered
     }
 

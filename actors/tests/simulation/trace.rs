@@ -151,6 +151,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// True while something slows it down, or did a moment ago: what a slow disk has begun goes on for a while.
+    pub fn is_hindered(&self) -> bool {
+        self.hindered > 0 || (self.hindrances > 0 && self.hindered_ms + HINDERED_MS >= now_ms())
+    }
+
     /// True if a record may have been lost by a damage of the disk.
     fn has_damaged(&self, record: &Record) -> bool {
         let is_it = |cost: &Record| cost.client == record.client && record.cmp_age(cost).is_le();
@@ -367,7 +372,7 @@ impl Trace {
         }
         if is_first {
             seen.pledges.settle(now_ms());
-        } else if seen.hindered == 0 && seen.hindered_ms + HINDERED_MS < now_ms() {
+        } else if !seen.is_hindered() {
             seen.pledges.age(now_ms());
         }
         seen.census = census;
