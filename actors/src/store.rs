@@ -2,10 +2,11 @@
 //!
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers,
 //! [`Recall`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer that took
-//! everything when there is more. Every rule is in [`Replica`]; here are its mailbox and its timer, in `turn` what it
-//! executes together, and in [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails, ends
-//! the whole server, which must not go on answering.
+//! everything when there is more. Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what
+//! it executes together, and in [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails,
+//! ends the whole server, which must not go on answering.
 
+mod alarm;
 pub mod keeper;
 mod turn;
 
@@ -15,10 +16,8 @@ use crate::messages::{
 };
 use crate::net::{Abort, Clock, Dice};
 use crate::panics::OnPanic;
-use actix::{
-    Actor, ActorContext, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture,
-    SpawnHandle,
-};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
+use alarm::Alarm;
 use herd_core::faults::{self, Fault};
 use herd_core::replica::{Finding, Replica};
 use keeper::Keeper;
@@ -40,8 +39,8 @@ pub struct StoreActor {
     doorbells: BTreeMap<Arc<str>, Recipient<Flood>>,
     /// Sessions that wait for the end of a search.
     waiting: HashMap<Uuid, Vec<oneshot::Sender<()>>>,
-    /// The timer for what is to be done next though nothing happens, and when that is in the replica's milliseconds.
-    timer: Option<(u64, SpawnHandle)>,
+    /// Rings when something is to be done though nothing happens.
+    alarm: Alarm,
     /// True while a timer runs for the next piece of the replica's work.
     works: bool,
     /// What the time of day is, by which records expire.
@@ -75,7 +74,7 @@ impl StoreActor {
             turn: Turn::default(),
             doorbells: BTreeMap::new(),
             waiting: HashMap::new(),
-            timer: None,
+            alarm: Alarm::default(),
             works: false,
             clock,
             began: Instant::now(),
@@ -110,7 +109,7 @@ impl StoreActor {
             }
         }
         self.warn_of_refusals();
-        self.time(ctx);
+        self.set_alarm(ctx);
     }
 
     /// Works for the healing a little at a time, and lets everybody else have a turn in between.
@@ -158,28 +157,6 @@ impl StoreActor {
             warn!("{} records of new clients refused, {clients} clients are known", refused - known);
             self.warned = (refused, Some(Instant::now()));
         }
-    }
-
-    /// Sees to it that what is to be done at a time is done, and not much before: a timer that runs out too early does
-    /// no harm, and many a deadline is put off again and again.
-    fn time(&mut self, ctx: &mut Context<Self>) {
-        if !ctx.state().alive() {
-            return; // Its disk has just failed. Actix would never be done with a future that is cancelled now.
-        }
-        let Some(deadline_ms) = self.replica.deadline_ms() else { return };
-        match self.timer {
-            Some((at_ms, _)) if at_ms <= deadline_ms => return,
-            Some((_, later)) => drop(ctx.cancel_future(later)),
-            None => {}
-        }
-        // As short as a timer can be, even for what is late: everybody else has a turn before.
-        let delay = Duration::from_millis(deadline_ms.saturating_sub(self.now_ms()).max(1));
-        let timer = ctx.run_later(delay, |store, ctx| {
-            store.timer = None;
-            store.replica.expire(store.now_ms());
-            store.follow_up(ctx);
-        });
-        self.timer = Some((deadline_ms, timer));
     }
 }
 
@@ -289,7 +266,7 @@ impl Handler<Take> for StoreActor {
     fn handle(&mut self, Take { link, mut chunk }: Take, ctx: &mut Self::Context) -> Vec<u8> {
         self.replica.take(&link, self.now_ms(), &mut chunk);
         self.work(ctx);
-        self.time(ctx);
+        self.set_alarm(ctx);
         chunk
     }
 }
@@ -519,6 +496,31 @@ mod tests {
         store.send(Find { client: b"kiwi".to_vec() }).await.unwrap();
         let limit = Duration::from_millis(Limits::default().search_ms);
         assert!(began.elapsed() >= limit && began.elapsed() < limit * 2, "{:?}", began.elapsed());
+    }
+
+    /// One timer serves all deadlines: what is due before it was set for puts it forward, and what is due later is
+    /// not forgotten over that.
+    #[actix::test]
+    async fn what_is_due_is_done_in_time_in_whatever_order_it_came_up() {
+        tokio::time::pause();
+        let (limits, store) = (Limits::default(), store());
+        let mut bell = link(&store, "Hands").await;
+        let began = Instant::now();
+        let took = |began: Instant| u64::try_from(began.elapsed().as_millis()).unwrap();
+        let find = actix_rt::spawn(store.send(Find { client: b"kiwi".to_vec() }));
+        assert_eq!(bell.recv().await, Some(Flood));
+        assert!(matches!(take(&store, "Hands").await[..], [Frame::Which { .. }]));
+        assert_eq!(take(&store, "Hands").await, []);
+        for number in 1..=3 {
+            let (began, uuids) = (Instant::now(), vec![Uuid::from_u128(number)]);
+            hear(&store, "Hands", Frame::Have { uuids: uuids.clone() }).await;
+            assert_eq!(bell.recv().await, Some(Flood));
+            assert!((limits.pull_ms..limits.pull_ms + 5).contains(&took(began)), "{:?}", began.elapsed());
+            assert_eq!(take(&store, "Hands").await, [Frame::Want { uuids }]);
+            assert_eq!(take(&store, "Hands").await, []);
+        }
+        find.await.unwrap().unwrap();
+        assert!((limits.search_ms..limits.search_ms + 5).contains(&took(began)), "{:?}", began.elapsed());
     }
 
     #[actix::test]

@@ -420,9 +420,9 @@ mod tests {
         }
     }
 
-    /// A timer that was cancelled in the turn in which the store was terminated once kept Actix busy for ever.
-    #[actix::test]
-    async fn a_disk_that_fails_while_a_timer_is_put_forward_keeps_nobody_busy() {
+    /// A store that searches and whose disk is broken: an update will fail to be kept, and what is announced puts the
+    /// alarm forward.
+    async fn doomed() -> (Bench, Hear, Hear) {
         let bench = bench(Durability::Write).await;
         let (flood, _bell) = recording();
         let vocabulary = Vocabulary::Trees;
@@ -430,8 +430,27 @@ mod tests {
         bench.store.do_send(Find { client: b"plum"[..].into() }); // It is given up later than an update is asked for.
         bench.disk.break_down();
         let update = Update::new(Uuid::from_u128(1), b"kiwi +1-2 3 1520023935182837383 Hands\n");
-        let frames = vec![Frame::Update(update), Frame::Have { uuids: vec![Uuid::from_u128(2)] }];
-        bench.store.send(Hear { link: "Hands".into(), frames }).await.unwrap();
+        let announced = Frame::Have { uuids: vec![Uuid::from_u128(2)] };
+        let hear = |frame| Hear { link: "Hands".into(), frames: vec![frame] };
+        (bench, hear(Frame::Update(update)), hear(announced))
+    }
+
+    /// A timer that was cancelled in the turn in which the store was terminated once kept Actix busy for ever.
+    #[actix::test]
+    async fn a_disk_that_fails_while_a_timer_is_put_forward_keeps_nobody_busy() {
+        let (bench, mut update, announced) = doomed().await;
+        update.frames.extend(announced.frames);
+        bench.store.send(update).await.unwrap();
+        assert!(bench.has_ended.load(Ordering::Relaxed));
+        assert!(bench.store.send(Count).await.is_err(), "nobody is there");
+    }
+
+    /// So it did when the timer was cancelled first.
+    #[actix::test]
+    async fn a_disk_that_fails_after_a_timer_was_put_forward_in_the_same_turn_keeps_nobody_busy() {
+        let (bench, update, announced) = doomed().await;
+        bench.store.do_send(announced);
+        bench.store.send(update).await.unwrap();
         assert!(bench.has_ended.load(Ordering::Relaxed));
         assert!(bench.store.send(Count).await.is_err(), "nobody is there");
     }
