@@ -229,6 +229,20 @@ fn servers_that_stop_together_all_stop_in_time() {
     herd.assert_sound();
 }
 
+/// One that was told twice once stopped twice: its next life as soon as it had begun, and clients were cut off for no
+/// reason that the simulation knew of.
+#[test]
+fn a_server_that_is_told_to_stop_twice_comes_back_and_stays() {
+    let mut herd = linked();
+    (0..2).for_each(|_| herd.stop(0));
+    assert!(herd.until(1_000, |herd| !herd.is_up(0)), "it did not stop");
+    herd.start(0);
+    assert!(herd.until(1_000, |herd| herd.is_up(0)), "it did not come back");
+    herd.run_ms(1_000);
+    assert!(herd.is_up(0), "it stopped again");
+    herd.assert_sound();
+}
+
 #[test]
 fn clients_that_are_slow_or_split_or_pipeline_get_their_answers_in_order() {
     let mut herd = linked();

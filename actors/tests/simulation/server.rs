@@ -91,8 +91,9 @@ impl Life {
                 return std::future::pending().await; // Who answered is no process any more.
             }
             self.trace.looked_at(self.at, &dump, census, &self.plan.limits);
-            if timeout(LOOK, self.orders.stop.notified()).await.is_ok() {
-                break;
+            let is_told = timeout(LOOK, self.orders.stop.notified()).await.is_ok();
+            if is_told && self.trace.notes().servers[self.at].is_leaving {
+                break; // Told otherwise was a life before this one, which did not hear it.
             }
             let overslept = Duration::from_millis(self.orders.oversleep_ms.take());
             if !overslept.is_zero() {
