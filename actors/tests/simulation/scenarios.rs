@@ -4,6 +4,7 @@ use crate::dice::Dice;
 use crate::herd::{Herd, NAMES, Plan, server};
 use crate::phones::Conversation;
 use crate::server::Server;
+use herd_actors::journal::Durability;
 use herd_core::limits::Limits;
 
 /// A herd whose links are all up.
@@ -241,6 +242,29 @@ fn a_server_that_is_told_to_stop_twice_comes_back_and_stays() {
     herd.run_ms(1_000);
     assert!(herd.is_up(0), "it stopped again");
     herd.assert_sound();
+}
+
+/// What its disk had no time for may be lost, and the simulation must not take it for promised.
+#[test]
+fn a_server_whose_disk_is_too_slow_stops_in_time_all_the_same() {
+    for seed in 0..4 {
+        let keeps = |at| Server { durability: Some(Durability::Write), ..server(at) };
+        let plan = Plan { seed, ..Plan::default() };
+        let stop_ms = plan.limits.stop_ms;
+        let mut herd = Herd::of(plan, (0..NAMES.len()).map(keeps).collect());
+        assert!(herd.until(5_000, Herd::is_linked), "the herd never linked");
+        herd.set_disk_latency(0, Some(1_000_000));
+        herd.tell(0, "kiwi", "+1+1");
+        herd.run_ms(200); // Now it was looked at.
+        herd.stop(0);
+        assert!(herd.until(stop_ms + 100, |herd| !herd.is_up(0)), "seed {seed}: it did not stop");
+        herd.cut_power(0);
+        herd.set_disk_latency(0, None);
+        herd.start(0);
+        assert!(herd.until(1_000, |herd| herd.is_up(0)), "seed {seed}: it did not come back");
+        herd.run_ms(1_000);
+        herd.assert_sound();
+    }
 }
 
 #[test]
