@@ -67,6 +67,8 @@ pub enum Fault {
     SyncCoversLater,
     /// What is to be synced a little later never is.
     NeverSyncs,
+    /// Of several logs only the last is synced.
+    SyncsLastLogOnly,
     /// The names of files are not made to last.
     SkipsNameSync,
     /// A snapshot is put in the place of the logs before the disk has it.

@@ -179,6 +179,12 @@ impl Drive {
         self.platter().appended
     }
 
+    /// True while a snapshot is being written.
+    pub fn is_copying(&self) -> bool {
+        let platter = self.platter();
+        platter.names.get("snapshot.tmp").is_some_and(|&file| file + 1 == platter.files.len())
+    }
+
     /// Flips a bit of a file; told is what that may cost: the record of one line, or of more where a neighbour of it was
     /// damaged before.
     pub fn flip(&self) -> Option<Vec<Record>> {

@@ -157,11 +157,7 @@ impl Story {
                 self.herd.trace.hit("a connection was slow");
             }
             15..22 => self.get_stuck(a, b, until),
-            22..30 => {
-                self.herd.set_disk_latency(a, Some(self.dice.between(50, 600)));
-                self.undo.push((until, Undo::SlowDisk(a)));
-                self.herd.trace.hit("a disk was slow");
-            }
+            22..30 => self.slow_disk(a, self.dice.between(50, 600), until),
             30..40 => self.kill(a, until),
             40..52 => self.cut_power(a, until),
             52..60 => self.stop(a, until),
@@ -219,6 +215,12 @@ impl Story {
         }
     }
 
+    fn slow_disk(&mut self, server: usize, ms: u64, until: u64) {
+        self.herd.set_disk_latency(server, Some(ms));
+        self.undo.push((until, Undo::SlowDisk(server)));
+        self.herd.trace.hit("a disk was slow");
+    }
+
     /// Lets a disk fail, or get full.
     fn break_disk(&mut self, server: usize, until: u64) {
         let drive = &self.herd.drives[server];
@@ -268,8 +270,27 @@ impl Story {
         self.herd.trace.hit("a server lost its power");
     }
 
+    /// Lets clients talk until a server is in the middle of a snapshot, or has had its time for that.
+    fn await_snapshot(&mut self, server: usize) {
+        for _ in 0..30 {
+            if self.herd.until(100, |herd| herd.drives[server].is_copying()) {
+                return;
+            }
+            self.undo_what_is_due();
+            self.talk();
+        }
+    }
+
+    /// Stops a server, now and then in the middle of a snapshot.
     fn stop(&mut self, server: usize, until: u64) {
+        if self.dice.is(40) {
+            self.slow_disk(server, self.dice.between(50, 200), until);
+            self.await_snapshot(server);
+        }
         if self.herd.is_up(server) {
+            if self.herd.drives[server].is_copying() {
+                self.herd.trace.hit("a server was stopped in the middle of a snapshot");
+            }
             self.herd.stop(server);
             let stopped_by = self.herd.now_ms() + self.herd.plan.limits.stop_ms + 1_000;
             self.undo.push((until.max(stopped_by), Undo::Start(server)));
@@ -320,8 +341,13 @@ impl Story {
         }
     }
 
+    /// Starts a server that is down. Its power may have failed meanwhile, and what it had made sure of is there.
     fn start(&mut self, server: usize) {
         if self.herd.is_gone(server) {
+            if self.dice.is(30) {
+                self.herd.cut_power(server);
+                self.herd.trace.hit("a server lost its power while it was down");
+            }
             self.herd.start(server);
         }
     }
@@ -572,7 +598,7 @@ const RARE: [&str; 1] = ["a handshake was refused"];
 
 /// What must happen at least once in a run: a fault that is never drawn, or an answer that is never given, is not
 /// tested.
-const PROBES: [&str; 69] = [
+const PROBES: [&str; 71] = [
     "a bit flipped",
     "a client broke off",
     "a client changed the order",
@@ -607,6 +633,7 @@ const PROBES: [&str; 69] = [
     "a server did not start",
     "a server ended because its disk had failed",
     "a server lost its power",
+    "a server lost its power while it was down",
     "a server overslept",
     "a server remembered",
     "a server said goodbye",
@@ -616,6 +643,7 @@ const PROBES: [&str; 69] = [
     "a server was killed",
     "a server was not heard",
     "a server was stopped",
+    "a server was stopped in the middle of a snapshot",
     "a snapshot was written",
     "a stale record was told",
     "a sync failed",
@@ -655,7 +683,7 @@ fn the_same_seed_tells_the_same_story() {
 
 /// What somebody could write, and the simulation would notice: each is a rule that is broken on purpose, some together
 /// with what would hide them.
-const BUGS: [&[Fault]; 36] = [
+const BUGS: [&[Fault]; 37] = [
     &[Fault::NoFlood],
     &[Fault::ForgetsSeen],
     &[Fault::LastComeStays],
@@ -683,6 +711,7 @@ const BUGS: [&[Fault]; 36] = [
     &[Fault::AnswersTheWrong],
     &[Fault::SyncCoversLater],
     &[Fault::NeverSyncs],
+    &[Fault::SyncsLastLogOnly],
     &[Fault::SkipsNameSync],
     &[Fault::SkipsSnapshotSync],
     &[Fault::RemovesTooEarly],
