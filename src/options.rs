@@ -316,7 +316,7 @@ flags! {
     searches_per_s: u64 = 10_000, "N", "HERD_SEARCHES_PER_S", "Searches begun in a second";
     records_max: usize = 10_000_000, "N", "HERD_RECORDS_MAX", "Clients known at once";
     records_bytes: u64 = 4_294_967_296, "BYTES", "HERD_RECORDS_BYTES", "Records of all clients together";
-    log_bytes_min: u64 = 67_108_864, "BYTES", "HERD_LOG_BYTES_MIN", "Log on disk before a snapshot replaces it";
+    log_bytes_min: u64 = 268_435_456, "BYTES", "HERD_LOG_BYTES_MIN", "Log on disk before a snapshot replaces it";
     seen_max: usize = 65_536, "N", "HERD_SEEN_MAX", "Updates remembered as seen, twice over";
     seen_ms: u64 = 60_000, "MS", "HERD_SEEN_MS", "How long an update is remembered as seen, at least";
     ring_bytes: usize = 8_388_608, "BYTES", "HERD_RING_BYTES", "Recent updates kept for links";

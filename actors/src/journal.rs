@@ -94,6 +94,10 @@ pub struct Journal {
 /// The number of an append, to ask later whether it was synced.
 pub type Mark = u64;
 
+/// How many times what is worth keeping may be on disk. A snapshot costs as much as all that is in it, so that with a
+/// smaller number most of what is written would be snapshots; with a greater one a start would take long.
+const GROWTH: u64 = 5;
+
 /// How much is read from a file at a time.
 const READ_SIZE: usize = 256 * 1024;
 
@@ -171,10 +175,11 @@ impl Journal {
         self.log.sync()
     }
 
-    /// True once the log has grown past twice what is worth keeping, which is that many records and bytes, or the
-    /// snapshot holds as much more that is not.
+    /// True once log and snapshot have grown past [`GROWTH`] times what is worth keeping, which is that many records and
+    /// bytes.
     pub fn is_long(&self, records: u64, bytes: u64) -> bool {
-        self.log_length + self.snapshot_length > self.log_bytes_min.max(3 * entries_length(records, bytes))
+        self.log_length + self.snapshot_length
+            > self.log_bytes_min.max(GROWTH * entries_length(records, bytes))
     }
 
     /// Makes everything last that was ever appended.
@@ -418,7 +423,7 @@ mod tests {
     }
 
     #[actix::test]
-    async fn a_log_is_long_once_it_is_twice_what_is_worth_keeping() {
+    async fn a_log_is_long_once_it_is_several_times_what_is_worth_keeping() {
         let bench = Bench::new();
         let (mut journal, ..) = bench.open().await;
         let line = [&[b'x'; 1023][..], b"\n"].concat();
@@ -439,8 +444,8 @@ mod tests {
         let (mut journal, ..) = bench.open().await;
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         snapshot(&mut journal, &line.repeat(5000), 4).await;
-        assert!(!journal.is_long(5000, 5000 * 1024) && !journal.is_long(1700, 1700 * 1024));
-        assert!(journal.is_long(1600, 1600 * 1024));
+        assert!(!journal.is_long(5000, 5000 * 1024) && !journal.is_long(1020, 1020 * 1024));
+        assert!(journal.is_long(980, 980 * 1024));
         drop(journal);
         assert!(bench.open().await.0.is_long(0, 0), "though it was begun anew");
     }

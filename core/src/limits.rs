@@ -124,7 +124,7 @@ impl Default for Limits {
             records_max: 10_000_000,
             records_bytes: 4 * 1024 * 1024 * 1024,
             record_ttl_ms: None,
-            log_bytes_min: 64 * 1024 * 1024,
+            log_bytes_min: 256 * 1024 * 1024,
             seen_max: 65_536,
             seen_ms: 60_000,
             ring_bytes: 8 * 1024 * 1024,
