@@ -103,8 +103,7 @@ impl Store {
         }
         let Some(slot) = self.records.add(record) else { return Learned::Refused };
         self.digest.add(slot, record.said.client);
-        let records = &self.records;
-        self.index.add(hint.hash, slot, |slot| records.client(slot));
+        self.index.add(hint.hash, slot);
         Learned::News
     }
 
