@@ -140,9 +140,9 @@ impl Digest {
         self.key
     }
 
-    /// Notes that a slot was taken, for a client that is new: the next one, or one that was removed.
-    pub fn add(&mut self, slot: u32, client: &[u8]) {
-        let bucket = usize::from(self.key.bucket(client));
+    /// Notes that a slot was taken, for a client of a bucket that is new: the next one, or one that was removed.
+    pub fn add(&mut self, slot: u32, bucket: u16) {
+        let bucket = usize::from(bucket);
         // The store leaves out the last number that a slot could have.
         let older = std::mem::replace(&mut self.heads[bucket], slot + 1);
         let links = Links { newer: 0, older };
@@ -156,9 +156,9 @@ impl Digest {
         self.mark(bucket);
     }
 
-    /// Notes that the record of a client in a slot was removed.
-    pub fn remove(&mut self, slot: u32, client: &[u8]) {
-        let bucket = usize::from(self.key.bucket(client));
+    /// Notes that the record in a slot was removed, of a client of a bucket.
+    pub fn remove(&mut self, slot: u32, bucket: u16) {
+        let bucket = usize::from(bucket);
         let Some(Links { newer, older }) = self.linked(slot + 1).map(|links| *links) else { return };
         match self.linked(newer) {
             Some(newer) => newer.older = older,
@@ -175,11 +175,13 @@ impl Digest {
         self.links.get_mut(link.checked_sub(1)? as usize)
     }
 
-    /// Notes that a client that is known has another record.
-    pub fn change(&mut self, client: &[u8]) {
-        self.mark(usize::from(self.key.bucket(client)));
+    /// Notes that a client of a bucket that is known has another record.
+    #[inline]
+    pub fn change(&mut self, bucket: u16) {
+        self.mark(usize::from(bucket));
     }
 
+    #[inline]
     fn mark(&mut self, bucket: usize) {
         let (word, bit) = (&mut self.marks[bucket / WORD], 1 << (bucket % WORD));
         self.marked += usize::from(*word & bit == 0);
@@ -307,7 +309,7 @@ mod tests {
         fn learn(&mut self, client: u16, record: u64) {
             if let Some(slot) = self.find(client) {
                 self.records[slot] = Some((client, record));
-                self.digest.change(&client.to_be_bytes());
+                self.digest.change(self.bucket(client));
                 return;
             }
             let free = self.records.iter().position(Option::is_none);
@@ -316,14 +318,18 @@ mod tests {
                 self.records.len() - 1
             });
             self.records[slot] = Some((client, record));
-            self.digest.add(u32::try_from(slot).unwrap(), &client.to_be_bytes());
+            self.digest.add(u32::try_from(slot).unwrap(), self.bucket(client));
         }
 
         fn forget(&mut self, client: u16) {
             if let Some(slot) = self.find(client) {
                 self.records[slot] = None;
-                self.digest.remove(u32::try_from(slot).unwrap(), &client.to_be_bytes());
+                self.digest.remove(u32::try_from(slot).unwrap(), self.bucket(client));
             }
+        }
+
+        fn bucket(&self, client: u16) -> u16 {
+            self.digest.key().bucket(&client.to_be_bytes())
         }
 
         fn find(&self, client: u16) -> Option<usize> {

@@ -47,13 +47,13 @@ impl<'a> Fields<'a> {
     /// Goes to where the next field begins.
     #[inline]
     pub fn skip_white_space(&mut self) {
-        let mut rest = self.rest;
-        while let Some((&byte, behind)) = rest.split_first()
-            && is_white_space(byte)
-        {
-            rest = behind;
+        // Nearly always there is one space, and no loop is wanted where lines are read.
+        if let [b' ', rest @ ..] = self.rest {
+            self.rest = rest;
         }
-        self.rest = rest;
+        if self.rest.first().is_some_and(|&byte| is_white_space(byte)) {
+            self.rest = behind_white_space(self.rest);
+        }
     }
 }
 
@@ -72,20 +72,34 @@ impl<'a> Iterator for Fields<'a> {
 fn field_length(text: &[u8]) -> usize {
     let mut rest = text;
     while let Some((eight, behind)) = rest.split_first_chunk() {
-        let Some(low) = first_up_to_space(u64::from_le_bytes(*eight)) else {
-            rest = behind;
-            continue;
-        };
-        if is_white_space(eight[low]) {
-            return text.len() - rest.len() + low;
+        if let Some(at) = first_white_space(*eight) {
+            return text.len() - rest.len() + at;
         }
-        rest = &rest[low + 1..];
+        rest = behind;
     }
-    let length = rest.iter().position(|&byte| is_white_space(byte)).unwrap_or(rest.len());
-    text.len() - rest.len() + length
+    let mut last = [b' '; EIGHT];
+    last[..rest.len()].copy_from_slice(rest);
+    text.len() - rest.len() + first_white_space(last).unwrap_or_default()
+}
+
+/// How many bytes are looked at at once.
+const EIGHT: usize = size_of::<u64>();
+
+/// Which of eight bytes is the first white space.
+#[inline]
+fn first_white_space(eight: [u8; EIGHT]) -> Option<usize> {
+    let at = first_up_to_space(u64::from_le_bytes(eight))?;
+    // Nearly always it is a space, and not a control character that may stand in a field.
+    if is_white_space(eight[at]) { Some(at) } else { first_white_space_behind(eight) }
+}
+
+#[cold]
+fn first_white_space_behind(eight: [u8; EIGHT]) -> Option<usize> {
+    eight.iter().position(|&byte| is_white_space(byte))
 }
 
 /// Which of eight bytes, the first of which is the lowest, is the first that is no greater than a space.
+#[inline]
 fn first_up_to_space(word: u64) -> Option<usize> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     // A byte's high bit comes up where subtracting 33 borrows. Bytes above it may be wrong, but not those below.
@@ -93,8 +107,15 @@ fn first_up_to_space(word: u64) -> Option<usize> {
     (low != 0).then_some((low.trailing_zeros() / 8) as usize)
 }
 
+#[cold]
+fn behind_white_space(text: &[u8]) -> &[u8] {
+    let length = text.iter().position(|&byte| !is_white_space(byte)).unwrap_or(text.len());
+    &text[length..]
+}
+
+#[inline]
 fn is_white_space(byte: u8) -> bool {
-    byte <= b' ' && matches!(byte, b' ' | b'\t'..=b'\r')
+    byte == b' ' || byte.wrapping_sub(b'\t') <= b'\r' - b'\t'
 }
 
 #[cfg(test)]
@@ -108,7 +129,7 @@ mod tests {
             line in prop::collection::vec(prop::sample::select(b" \t\n\r\x0b\x0c\0\x08\x0e!ak\x80\xa0\xff".to_vec()), 0..40),
         ) {
             let expected: Vec<&[u8]> =
-                line.split(|&byte| is_white_space(byte)).filter(|field| !field.is_empty()).collect();
+                line.split(|byte| b" \t\n\x0b\x0c\r".contains(byte)).filter(|field| !field.is_empty()).collect();
             prop_assert_eq!(fields(&line).collect::<Vec<_>>(), expected);
         }
     }

@@ -64,13 +64,21 @@ impl<'a> Opening<'a> {
     /// Reads the first two words of a line.
     #[inline]
     pub fn read(line: &'a [u8]) -> Self {
+        // Nearly every line begins so, and this is the fastest way to find that out.
+        if let Some(behind) = line.strip_prefix(b"IAMAT ") {
+            return Self::of(Word::Iamat, fields(behind));
+        }
         let mut fields = fields(line);
-        let word = match fields.next() {
-            Some(b"IAMAT") => Word::Iamat,
-            Some(b"WHATSAT") => Word::Whatsat,
-            Some(_) => return Self::invalid(),
-            None => return Self::default(),
-        };
+        match fields.next() {
+            Some(b"IAMAT") => Self::of(Word::Iamat, fields),
+            Some(b"WHATSAT") => Self::of(Word::Whatsat, fields),
+            Some(_) => Self::invalid(),
+            None => Self::default(),
+        }
+    }
+
+    #[inline]
+    fn of(word: Word, mut fields: Fields<'a>) -> Self {
         fields.skip_white_space();
         let operands = fields.rest();
         let client = fields.word().unwrap_or_default();

@@ -6,10 +6,17 @@ use crate::decimal::{Decimal, Digits, NANOS_PER_SECOND, compare_with_nanos};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Location<'a> {
     text: &'a [u8],
-    latitude: Digits,
-    longitude: Digits,
-    /// Where the sign of the longitude is.
-    longitude_at: usize,
+    latitude: Coordinate,
+    longitude: Coordinate,
+}
+
+/// One of the two numbers, in degrees.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Coordinate {
+    /// True if it has a minus, even before 0.
+    pub is_negative: bool,
+    /// What is behind the sign.
+    pub digits: Digits,
 }
 
 impl<'a> Location<'a> {
@@ -21,33 +28,41 @@ impl<'a> Location<'a> {
     /// Reads the location that a text begins with; what is behind it is returned too.
     #[inline]
     pub fn scan(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (latitude, behind) = Decimal::scan(unsigned(text)?)?;
-        let (longitude, rest) = Decimal::scan(unsigned(behind)?)?;
-        let is_on_globe = is_within(latitude, LATITUDE_MAX) && is_within(longitude, LONGITUDE_MAX);
-        let location = Self {
-            text: &text[..text.len() - rest.len()],
-            latitude: latitude.digits(),
-            longitude: longitude.digits(),
-            longitude_at: text.len() - behind.len(),
-        };
-        is_on_globe.then_some((location, rest))
+        let (latitude, behind) = Coordinate::scan(text, LATITUDE_MAX)?;
+        let (longitude, rest) = Coordinate::scan(behind, LONGITUDE_MAX)?;
+        Some((Self { text: &text[..text.len() - rest.len()], latitude, longitude }, rest))
     }
 
     /// The sender's own bytes.
+    #[inline]
     pub fn text(self) -> &'a [u8] {
         self.text
     }
 
     /// Latitude and longitude in degrees, rounded to the nearest `f64`: for geometry only.
     pub fn degrees(self) -> (f64, f64) {
-        let (latitude, longitude) = self.text.split_at(self.longitude_at);
+        let behind_sign = self.text.get(1..).unwrap_or_default();
+        let second_sign = behind_sign.iter().position(|byte| matches!(byte, b'+' | b'-'));
+        let (latitude, longitude) = self.text.split_at(second_sign.map_or(0, |at| at + 1));
         (rounded(latitude), rounded(longitude))
     }
 
-    /// Latitude and longitude as digits, each with whether it is negative.
-    pub fn digits(self) -> [(bool, Digits); 2] {
-        let is_negative = |at: usize| self.text.get(at) == Some(&b'-');
-        [(is_negative(0), self.latitude), (is_negative(self.longitude_at), self.longitude)]
+    /// Latitude and longitude as digits.
+    #[inline]
+    pub fn coordinates(self) -> [Coordinate; 2] {
+        [self.latitude, self.longitude]
+    }
+}
+
+impl Coordinate {
+    /// Reads the coordinate that a text begins with, of at most so many degrees; what is behind it is returned too.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as what it reads with")]
+    fn scan(text: &[u8], max: u64) -> Option<(Self, &[u8])> {
+        let (&sign, unsigned) = text.split_first().filter(|(sign, _)| matches!(sign, b'+' | b'-'))?;
+        let (degrees, rest) = Decimal::scan(unsigned)?;
+        let is_on_globe = compare_with_nanos(degrees, max * NANOS_PER_SECOND).is_le();
+        is_on_globe.then_some((Self { is_negative: sign == b'-', digits: degrees.digits() }, rest))
     }
 }
 
@@ -61,17 +76,6 @@ impl PartialEq for Location<'_> {
 
 const LATITUDE_MAX: u64 = 90;
 const LONGITUDE_MAX: u64 = 180;
-
-/// What is behind the sign that a text begins with.
-#[inline]
-fn unsigned(text: &[u8]) -> Option<&[u8]> {
-    text.split_first().filter(|&(&sign, _)| sign == b'+' || sign == b'-').map(|(_, rest)| rest)
-}
-
-#[inline]
-fn is_within(degrees: Decimal<'_>, max: u64) -> bool {
-    compare_with_nanos(degrees, max * NANOS_PER_SECOND).is_le()
-}
 
 fn rounded(text: &[u8]) -> f64 {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default()

@@ -2,8 +2,8 @@
 
 use crate::checkin::CheckIn;
 use crate::decimal::{
-    Decimal, NANOS_PER_SECOND, Nanos, compare_with_nanos, number_length, parse_number, print_number,
-    print_skew,
+    Decimal, NANOS_PER_SECOND, Nanos, compare_with_nanos, number_length, print_number, print_skew,
+    scan_number,
 };
 use crate::faults::{self, Fault};
 use crate::fields::fields;
@@ -33,7 +33,7 @@ impl<'a> Record<'a> {
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let mut fields = fields(line);
         let said = CheckIn::read(&mut fields)?;
-        let received = parse_number(fields.next()?)?;
+        let received = fields.read(scan_number)?;
         let server = fields.next()?;
         fields.is_over().then_some(Self { said, received, server })
     }

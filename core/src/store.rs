@@ -101,8 +101,9 @@ impl Store {
         if !may_add(self) {
             return Learned::Refused;
         }
-        let Some(slot) = self.records.add(record) else { return Learned::Refused };
-        self.digest.add(slot, record.said.client);
+        let bucket = self.digest.key().bucket(record.said.client);
+        let Some(slot) = self.records.add(record, bucket) else { return Learned::Refused };
+        self.digest.add(slot, bucket);
         self.index.add(hint.hash, slot);
         Learned::News
     }
@@ -114,7 +115,7 @@ impl Store {
             Ordering::Equal => Learned::Known,
             age if is_to_be_taken(age) => {
                 if !faults::is_on(Fault::DigestMissesChanges) {
-                    self.digest.change(record.said.client);
+                    self.digest.change(self.records.bucket(slot));
                 }
                 Learned::News
             }
@@ -167,7 +168,7 @@ impl Store {
         }
         let client = self.records.client(slot);
         self.index.remove(self.index.hash(client), slot);
-        self.digest.remove(slot, client);
+        self.digest.remove(slot, self.records.bucket(slot));
         self.records.remove(slot);
         true
     }
@@ -265,7 +266,7 @@ impl Store {
 
     fn is_in_bucket(&self, slot: Slot, bucket: u16) -> bool {
         let Ok(slot) = u32::try_from(slot) else { return false };
-        self.records.received(slot).is_some() && self.digest.key().bucket(self.records.client(slot)) == bucket
+        self.records.received(slot).is_some() && self.records.bucket(slot) == bucket
     }
 
     /// What the lines sum up to, as far as they have been summed.

@@ -1,12 +1,25 @@
 //! One record in one cache line: numbers, and how they were written, so that the very bytes come out again.
 
 use crate::decimal::{Digits, Nanos, print_difference};
-use crate::record::{Record, line_bytes, print_receipt, print_voice, rank};
+use crate::location::Coordinate;
+use crate::record::{Record, print_receipt, print_voice, rank};
 
-/// A record as numbers, or a mark that it is kept elsewhere because it does not fit, or that there is none.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A record as numbers, and its client's ID; or a mark that the record is kept elsewhere because it does not fit, or that
+/// there is none.
+#[derive(Clone, Copy)]
 #[repr(align(64))]
 pub struct Cell {
+    numbers: Numbers,
+    /// The bucket of the client, which to find out takes longer than to read it here.
+    bucket: u16,
+    client: [u8; CLIENT_MAX],
+}
+
+const _: () = assert!(size_of::<Cell>() == 64);
+
+/// What changes from one record of a client to the next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
     received: Nanos,
     /// All digits of the client's time as one number, as [`Digits`] has them.
     time: u64,
@@ -21,15 +34,14 @@ pub struct Cell {
     longitude_form: u8,
     time_whole: u8,
     time_decimals: u8,
+    /// How long the record line is, with its end.
+    line_bytes: u8,
     /// The length of the client's ID, or [`ELSEWHERE`], or [`FREE`].
     client_length: u8,
-    client: [u8; CLIENT_MAX],
 }
 
-const _: () = assert!(size_of::<Cell>() == 64);
-
 /// The longest client ID that a cell has room for.
-const CLIENT_MAX: usize = 33;
+const CLIENT_MAX: usize = 30;
 
 /// The length of the client ID of a record that is kept elsewhere. No ID has this length.
 const ELSEWHERE: u8 = u8::MAX;
@@ -37,7 +49,7 @@ const ELSEWHERE: u8 = u8::MAX;
 /// The length of the client ID where there is no record. No ID has this length.
 const FREE: u8 = u8::MAX - 1;
 
-impl Cell {
+impl Numbers {
     const NOTHING: Self = Self {
         received: 0,
         time: 0,
@@ -48,97 +60,148 @@ impl Cell {
         longitude_form: 0,
         time_whole: 0,
         time_decimals: 0,
+        line_bytes: 0,
         client_length: FREE,
-        client: [0; CLIENT_MAX],
     };
+
+    /// Those of a record that another server's name has a number for; `None` if it does not fit.
+    #[inline]
+    pub fn new(record: &Record<'_>, server: u16) -> Option<Self> {
+        let [latitude, longitude] = record.said.location.coordinates();
+        let time = record.said.time.digits();
+        time.nanos()?;
+        Some(Self {
+            received: record.received,
+            time: time.value,
+            latitude: u32::try_from(latitude.digits.value).ok()?,
+            longitude: u32::try_from(longitude.digits.value).ok()?,
+            server,
+            latitude_form: form(latitude)?,
+            longitude_form: form(longitude)?,
+            time_whole: time.whole,
+            time_decimals: time.decimals,
+            line_bytes: u8::try_from(record.line_bytes()).ok()?,
+            client_length: u8::try_from(record.said.client.len())
+                .ok()
+                .filter(|&length| usize::from(length) <= CLIENT_MAX)?,
+        })
+    }
 
     /// The mark of a record that is kept elsewhere.
     pub fn elsewhere(received: Nanos) -> Self {
         Self { received, client_length: ELSEWHERE, ..Self::NOTHING }
     }
 
-    /// The mark that there is no record, with a link to the next such cell.
-    pub fn free(next: Option<u32>) -> Self {
-        Self { latitude: next.map_or(0, |slot| slot + 1), ..Self::NOTHING }
-    }
-
-    /// A record that another server's name has a number for; `None` if it does not fit.
+    /// True if the record is kept elsewhere: nothing else is to be asked then but when it was received.
     #[inline]
-    pub fn new(record: &Record<'_>, server: u16) -> Option<Self> {
-        let mut client = [0; CLIENT_MAX];
-        client.get_mut(..record.said.client.len())?.copy_from_slice(record.said.client);
-        let [latitude, longitude] = record.said.location.digits();
-        let time = record.said.time.digits();
-        time.nanos()?;
-        Some(Self {
-            received: record.received,
-            time: time.value,
-            latitude: u32::try_from(latitude.1.value).ok()?,
-            longitude: u32::try_from(longitude.1.value).ok()?,
-            server,
-            latitude_form: form(latitude)?,
-            longitude_form: form(longitude)?,
-            time_whole: u8::try_from(time.whole).ok()?,
-            time_decimals: u8::try_from(time.decimals).ok()?,
-            client_length: u8::try_from(record.said.client.len()).ok()?,
-            client,
-        })
-    }
-
-    /// True if the record is kept elsewhere: nothing else is to be asked of this cell then.
-    pub fn is_elsewhere(&self) -> bool {
+    pub fn are_elsewhere(&self) -> bool {
         self.client_length == ELSEWHERE
     }
 
-    /// True if there is no record: nothing else is to be asked of this cell then but [`Cell::next_free`].
-    pub fn is_free(&self) -> bool {
-        self.client_length == FREE
-    }
-
-    /// The slot of the next free cell.
-    pub fn next_free(&self) -> Option<u32> {
-        self.latitude.checked_sub(1)
-    }
-
     /// When the server heard it; that is here even if the record is kept elsewhere.
+    #[inline]
     pub fn received(&self) -> Nanos {
         self.received
     }
 
+    /// How long the record line is, with its end.
+    #[inline]
+    pub fn line_bytes(&self) -> u64 {
+        self.line_bytes.into()
+    }
+
+    /// What decides first which of two records is the newer.
+    #[inline]
+    pub fn rank(&self) -> Option<(Nanos, Nanos)> {
+        Some(rank(self.time().nanos()?, self.received))
+    }
+
+    #[inline]
+    fn time(&self) -> Digits {
+        Digits { value: self.time, whole: self.time_whole, decimals: self.time_decimals }
+    }
+}
+
+impl Cell {
+    /// A record of a client that is in a bucket.
+    pub fn new(numbers: Numbers, bucket: u16, client: &[u8]) -> Self {
+        let mut cell = Self { numbers, bucket, client: [0; CLIENT_MAX] };
+        cell.set_client(client);
+        cell
+    }
+
+    /// The mark that there is no record, with a link to the next such cell.
+    pub fn free(next: Option<u32>) -> Self {
+        let numbers = Numbers { latitude: next.map_or(0, |slot| slot + 1), ..Numbers::NOTHING };
+        Self { numbers, bucket: 0, client: [0; CLIENT_MAX] }
+    }
+
+    /// Takes another record of the same client.
+    #[inline]
+    pub fn replace(&mut self, numbers: Numbers, client: &[u8]) {
+        if self.numbers.are_elsewhere() {
+            self.set_client(client);
+        }
+        self.numbers = numbers;
+    }
+
+    /// Keeps an ID, unless it is too long to be of any use here.
+    fn set_client(&mut self, client: &[u8]) {
+        if let Some(room) = self.client.get_mut(..client.len()) {
+            room.copy_from_slice(client);
+        }
+    }
+
+    /// What changes from one record to the next.
+    #[inline]
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    /// The bucket of the client.
+    #[inline]
+    pub fn bucket(&self) -> u16 {
+        self.bucket
+    }
+
+    /// True if the record is kept elsewhere: nothing else is to be asked of this cell then but the bucket.
+    #[inline]
+    pub fn is_elsewhere(&self) -> bool {
+        self.numbers.are_elsewhere()
+    }
+
+    /// True if there is no record: nothing else is to be asked of this cell then but [`Cell::next_free`].
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        self.numbers.client_length == FREE
+    }
+
+    /// The slot of the next free cell.
+    pub fn next_free(&self) -> Option<u32> {
+        self.numbers.latitude.checked_sub(1)
+    }
+
     /// The client's ID.
+    #[inline]
     pub fn client(&self) -> &[u8] {
-        self.client.get(..usize::from(self.client_length)).unwrap_or_default()
+        self.client.get(..usize::from(self.numbers.client_length)).unwrap_or_default()
     }
 
     /// The number of the server's name.
     pub fn server(&self) -> u16 {
-        self.server
-    }
-
-    /// What decides first which of two records is the newer.
-    pub fn rank(&self) -> Option<(Nanos, Nanos)> {
-        Some(rank(self.time().nanos()?, self.received))
+        self.numbers.server
     }
 
     /// Appends the record line, with a line feed.
     pub fn print(&self, server: &[u8], out: &mut Vec<u8>) {
         self.print_operands(out);
-        print_receipt(self.received, server, out);
-    }
-
-    /// How long the record line is, with its end.
-    pub fn line_bytes(&self, server: &[u8]) -> u64 {
-        let location = digits(self.latitude, self.latitude_form).length()
-            + digits(self.longitude, self.longitude_form).length()
-            + SIGNS;
-        let said = self.client().len() + location + self.time().length() + 2;
-        line_bytes(said, self.received, server)
+        print_receipt(self.numbers.received, server, out);
     }
 
     /// Appends the answer to a client, with a line feed.
     pub fn print_at(&self, server: &[u8], out: &mut Vec<u8>) {
         print_voice(server, out);
-        print_difference(self.received, self.time().nanos().unwrap_or_default(), out);
+        print_difference(self.numbers.received, self.numbers.time().nanos().unwrap_or_default(), out);
         out.push(b' ');
         self.print_operands(out);
         out.push(b'\n');
@@ -146,35 +209,30 @@ impl Cell {
 
     /// Latitude and longitude in degrees, rounded to the nearest `f64`.
     pub fn degrees(&self) -> (f64, f64) {
-        (degrees(self.latitude, self.latitude_form), degrees(self.longitude, self.longitude_form))
+        let Numbers { latitude, longitude, latitude_form, longitude_form, .. } = self.numbers;
+        (degrees(latitude, latitude_form), degrees(longitude, longitude_form))
     }
 
     fn print_operands(&self, out: &mut Vec<u8>) {
+        let Numbers { latitude, longitude, latitude_form, longitude_form, .. } = self.numbers;
         out.extend_from_slice(self.client());
         out.push(b' ');
-        print_coordinate(self.latitude, self.latitude_form, out);
-        print_coordinate(self.longitude, self.longitude_form, out);
+        print_coordinate(latitude, latitude_form, out);
+        print_coordinate(longitude, longitude_form, out);
         out.push(b' ');
-        self.time().print(out);
-    }
-
-    fn time(&self) -> Digits {
-        Digits { value: self.time, whole: self.time_whole.into(), decimals: self.time_decimals.into() }
+        self.numbers.time().print(out);
     }
 }
 
-/// A location has two signs.
-const SIGNS: usize = 2;
-
 /// How a coordinate was written, in a byte: sign, three bits, four bits.
-fn form((is_negative, digits): (bool, Digits)) -> Option<u8> {
+#[inline]
+fn form(Coordinate { is_negative, digits }: Coordinate) -> Option<u8> {
     let fits = (1..8).contains(&digits.whole) && digits.decimals < 16;
-    let lengths = u8::try_from(digits.whole << 4 | digits.decimals).ok()?;
-    fits.then_some(u8::from(is_negative) << 7 | lengths)
+    fits.then_some(u8::from(is_negative) << 7 | digits.whole << 4 | digits.decimals)
 }
 
 fn digits(value: u32, form: u8) -> Digits {
-    Digits { value: value.into(), whole: u32::from(form >> 4 & 7), decimals: u32::from(form & 15) }
+    Digits { value: value.into(), whole: form >> 4 & 7, decimals: form & 15 }
 }
 
 fn is_negative(form: u8) -> bool {

@@ -1,6 +1,6 @@
 //! The records themselves, by slot: a cell each, and the few that do not fit one as lines.
 
-use super::cell::Cell;
+use super::cell::{Cell, Numbers};
 use super::names::Names;
 use crate::decimal::Nanos;
 use crate::record::Record;
@@ -26,8 +26,8 @@ pub struct Records {
     bytes: u64,
 }
 
-/// Cells in a chunk: 64 KiB.
-const CHUNK: usize = 1024;
+/// Cells in a chunk: 256 KiB.
+const CHUNK: usize = 4096;
 
 impl Records {
     /// How many there are.
@@ -45,9 +45,9 @@ impl Records {
         self.bytes
     }
 
-    /// Adds the record of a new client, and tells its slot; `None` if all numbers of slots are taken.
-    pub fn add(&mut self, record: &Record<'_>) -> Option<u32> {
-        let cell = self.pack(record);
+    /// Adds the record of a new client, which is in a bucket, and tells its slot; `None` if all numbers of slots are taken.
+    pub fn add(&mut self, record: &Record<'_>, bucket: u16) -> Option<u32> {
+        let cell = Cell::new(self.pack(record), bucket, record.said.client);
         let slot = match self.free {
             Some(slot) => {
                 self.free = self.cell(slot).and_then(Cell::next_free);
@@ -87,11 +87,18 @@ impl Records {
 
     /// When the record of a slot was received; `None` if there is none.
     pub fn received(&self, slot: u32) -> Option<Nanos> {
-        self.cell(slot).filter(|cell| !cell.is_free()).map(Cell::received)
+        self.cell(slot).filter(|cell| !cell.is_free()).map(|cell| cell.numbers().received())
+    }
+
+    /// The bucket of the client whose record is in a slot.
+    #[inline]
+    pub fn bucket(&self, slot: u32) -> u16 {
+        self.cell(slot).map_or(0, Cell::bucket)
     }
 
     /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`. What was received
     /// before the horizon counts as older than anything.
+    #[inline]
     pub fn replace_if(
         &mut self,
         slot: u32,
@@ -99,27 +106,36 @@ impl Records {
         horizon: Nanos,
         is_to_be_taken: impl Fn(Ordering) -> bool,
     ) -> Ordering {
-        let cell = self.pack(record);
+        let numbers = self.pack(record);
         let Some(known) = self.cell(slot) else { return Ordering::Less };
-        let received = known.received();
-        let age = if received < horizon { Ordering::Greater } else { self.compare(slot, &cell, record) };
+        let received = known.numbers().received();
+        let age = if received < horizon { Ordering::Greater } else { self.compare(slot, &numbers, record) };
         self.has_crossed |= if age.is_gt() { record.received < received } else { record.received > received };
         if is_to_be_taken(age) {
-            self.replace(slot, cell, record);
+            self.replace(slot, numbers, record);
         }
         age
     }
 
-    fn replace(&mut self, slot: u32, cell: Cell, record: &Record<'_>) {
-        self.bytes = self.bytes + record.line_bytes() - self.line_bytes(slot);
+    #[inline]
+    fn replace(&mut self, slot: u32, numbers: Numbers, record: &Record<'_>) {
         let chunk = self.chunks.get_mut(slot as usize / CHUNK);
-        let Some(known) = chunk.and_then(|chunk| chunk.get_mut(slot as usize % CHUNK)) else { return };
-        let was_elsewhere = known.is_elsewhere();
-        *known = cell;
-        if cell.is_elsewhere() {
+        let Some(cell) = chunk.and_then(|chunk| chunk.get_mut(slot as usize % CHUNK)) else { return };
+        let known = *cell.numbers();
+        cell.replace(numbers, record.said.client);
+        if known.are_elsewhere() || numbers.are_elsewhere() {
+            return self.replace_line(slot, known, numbers, record);
+        }
+        self.bytes = self.bytes + numbers.line_bytes() - known.line_bytes();
+    }
+
+    /// The same for the line of a record that does not fit a cell, or did not.
+    #[cold]
+    fn replace_line(&mut self, slot: u32, known: Numbers, numbers: Numbers, record: &Record<'_>) {
+        let before = self.lines.remove(&slot).map_or(known.line_bytes(), |line| line.len() as u64 + 1);
+        self.bytes = self.bytes + record.line_bytes() - before;
+        if numbers.are_elsewhere() {
             self.lines.insert(slot, line(record));
-        } else if was_elsewhere {
-            self.lines.remove(&slot);
         }
     }
 
@@ -128,17 +144,21 @@ impl Records {
         std::mem::take(&mut self.has_crossed)
     }
 
-    /// Compares a record, of which the cell is at hand, with the one in a slot by age.
-    fn compare(&self, slot: u32, cell: &Cell, record: &Record<'_>) -> Ordering {
-        let Some(known) = self.cell(slot) else { return Ordering::Less };
-        match (cell.rank(), known.rank()) {
+    /// Compares a record, of which the numbers are at hand, with the one in a slot by age.
+    #[inline]
+    fn compare(&self, slot: u32, numbers: &Numbers, record: &Record<'_>) -> Ordering {
+        let Some(known) = self.cell(slot).map(Cell::numbers) else { return Ordering::Less };
+        match (numbers.rank(), known.rank()) {
             (Some(rank), Some(known)) if rank != known => rank.cmp(&known),
-            _ if !cell.is_elsewhere() && cell == known => Ordering::Equal,
-            _ => {
-                let line = self.line(slot);
-                Record::parse(&line).map_or(Ordering::Greater, |known| record.cmp_age(&known))
-            }
+            _ if !numbers.are_elsewhere() && numbers == known => Ordering::Equal,
+            _ => self.compare_lines(slot, record),
         }
+    }
+
+    #[cold]
+    fn compare_lines(&self, slot: u32, record: &Record<'_>) -> Ordering {
+        let line = self.line(slot);
+        Record::parse(&line).map_or(Ordering::Greater, |known| record.cmp_age(&known))
     }
 
     /// True if a slot has the record of a client.
@@ -208,7 +228,7 @@ impl Records {
     /// How long the record line of a slot is, with its end.
     fn line_bytes(&self, slot: u32) -> u64 {
         match self.cell(slot) {
-            Some(cell) if !cell.is_elsewhere() => cell.line_bytes(self.names.name(cell.server())),
+            Some(cell) if !cell.is_elsewhere() => cell.numbers().line_bytes(),
             _ => self.lines.get(&slot).map_or(0, |line| line.len() as u64 + 1),
         }
     }
@@ -227,9 +247,10 @@ impl Records {
         Record::parse(self.lines.get(&slot)?)
     }
 
-    fn pack(&mut self, record: &Record<'_>) -> Cell {
-        let cell = self.names.number(record.server).and_then(|server| Cell::new(record, server));
-        cell.unwrap_or_else(|| Cell::elsewhere(record.received))
+    #[inline]
+    fn pack(&mut self, record: &Record<'_>) -> Numbers {
+        let numbers = self.names.number(record.server).and_then(|server| Numbers::new(record, server));
+        numbers.unwrap_or_else(|| Numbers::elsewhere(record.received))
     }
 }
 
@@ -264,12 +285,14 @@ mod tests {
         fn a_record_comes_out_byte_for_byte(lines in prop::collection::vec(any_line(), 1..5)) {
             let mut records = Records::default();
             for (slot, line) in (0..).zip(&lines) {
-                prop_assert_eq!(records.add(&Record::parse(line.as_bytes()).unwrap()), Some(slot));
+                let bucket = 65_535 - u16::try_from(slot).unwrap();
+                prop_assert_eq!(records.add(&Record::parse(line.as_bytes()).unwrap(), bucket), Some(slot));
             }
             for (slot, line) in (0..).zip(&lines) {
                 let record = Record::parse(line.as_bytes()).unwrap();
                 prop_assert_eq!(String::from_utf8(records.line(slot)).unwrap(), &**line);
                 prop_assert!(records.is_of(slot, record.said.client));
+                prop_assert_eq!(u32::from(records.bucket(slot)), 65_535 - slot);
                 prop_assert_eq!(records.degrees(slot), record.said.location.degrees());
                 prop_assert_eq!(records.line_bytes(slot), line.len() as u64 + 1);
                 prop_assert_eq!(record.line_bytes(), line.len() as u64 + 1);
@@ -282,17 +305,20 @@ mod tests {
 
         #[test]
         fn a_record_is_compared_as_if_it_were_a_line(a in any_line(), b in any_line()) {
+            let of_another = b.split_once(' ').unwrap().1;
+            let b = format!("{} {of_another}", a.split(' ').next().unwrap());
             let (known, told) = (Record::parse(a.as_bytes()).unwrap(), Record::parse(b.as_bytes()).unwrap());
             for (known, told) in [(known, told), (told, known), (known, known)] {
                 let mut records = Records::default();
-                assert_eq!(records.add(&known), Some(0));
+                assert_eq!(records.add(&known, 7), Some(0));
                 let expected = told.cmp_age(&known);
                 prop_assert_eq!(records.replace_if(0, &told, 0, Ordering::is_gt), expected);
                 let newest = if expected.is_gt() { told } else { known };
                 prop_assert_eq!(records.line(0), &*line(&newest));
                 prop_assert_eq!(records.bytes(), newest.line_bytes());
                 prop_assert_eq!(records.lines.len(), usize::from(records.cell(0).unwrap().is_elsewhere()));
-                prop_assert_eq!(records.received(0), Some(newest.received));
+                prop_assert_eq!((records.received(0), records.bucket(0)), (Some(newest.received), 7));
+                prop_assert!(records.is_of(0, newest.said.client));
             }
         }
 
@@ -309,7 +335,7 @@ mod tests {
                     records.remove(slot);
                     prop_assert_eq!((records.received(slot), records.client(slot)), (None, &[][..]));
                 } else {
-                    let slot = records.add(&Record::parse(line.as_bytes()).unwrap()).unwrap();
+                    let slot = records.add(&Record::parse(line.as_bytes()).unwrap(), 7).unwrap();
                     prop_assert_eq!(known.insert(slot, line), None);
                 }
                 most = most.max(known.len());
@@ -326,11 +352,11 @@ mod tests {
     fn what_clients_usually_send_fits_a_cell() {
         for line in [
             "kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997 1520023935182837383 Goloman",
-            "00000000-0000-0000-0000-00000000 -90+180 0 0 A",
+            "30-bytes-of-some.long-host.edu -90+180 0 0 A",
             "k +34.0689301-118.4451271 1520023934.5 1520023935182837383 A",
         ] {
             let mut records = Records::default();
-            assert_eq!(records.add(&Record::parse(line.as_bytes()).unwrap()), Some(0));
+            assert_eq!(records.add(&Record::parse(line.as_bytes()).unwrap(), 7), Some(0));
             assert!(records.lines.is_empty(), "{line}");
         }
     }
