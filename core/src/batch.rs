@@ -78,8 +78,8 @@ pub struct Order {
     pub pause: Pause,
 }
 
-/// How many lines are looked at before the first of them is executed: enough to keep the memory busy.
-pub(crate) const GROUP: usize = 16;
+/// How many lines are looked at before the first of them is executed: as many as keep the memory busy. More were slower.
+pub(crate) const GROUP: usize = 8;
 
 /// When so many answers wait for places, those come before any more lines are executed.
 const GAPS_MAX: usize = 16;
