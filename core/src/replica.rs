@@ -217,11 +217,15 @@ impl Replica {
         batch.run(|lines, searched, answers| clerk.execute(heard, lines, searched, answers))
     }
 
-    /// Puts news of this server's own on its way to the disk and to the neighbours, and keeps the buffer.
+    /// Puts news of this server's own on its way to the neighbours and to the disk, and keeps a buffer.
     fn publish(&mut self, mut news: Vec<u8>, now_ms: u64, fresh: impl FnOnce() -> Uuid) {
         if !news.is_empty() {
-            self.note_applied(&news);
             self.spread(&news, now_ms, fresh());
+            match &mut self.applied {
+                // Nearly always what was applied before is on disk, and nothing need be copied.
+                Some(applied) if applied.is_empty() => std::mem::swap(applied, &mut news),
+                _ => self.note_applied(&news),
+            }
         }
         news.clear();
         self.news = news;
