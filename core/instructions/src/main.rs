@@ -56,8 +56,8 @@ fn go(at: usize, groups: usize) -> ExitCode {
     let Some((_, go, start, end, do_return)) = PATHS.get(at) else { return ExitCode::FAILURE };
     let clients = if *do_return { OPERATIONS } else { 2 * OPERATIONS };
     let line = |number: usize| {
-        let (client, second) = (number % clients, 1_520_000_000 + number);
-        format!("{start}client-{client:09} +34.068930-118.445127 {second}.918963997{end}\n")
+        let client = number % clients;
+        format!("{start}client-{client:09} +34.068930-118.445127 1520023934.{number:09}{end}\n")
     };
     let group = |at: usize| (at * GROUP..(at + 1) * GROUP).map(line).collect::<String>();
     let inputs: Vec<String> = (0..2 * OPERATIONS / GROUP).map(group).collect();
