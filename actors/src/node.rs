@@ -168,11 +168,17 @@ async fn recall(settings: &Settings, seams: &Seams) -> io::Result<(Replica, Opti
     let mut replica = Replica::keyed(&settings.name, &settings.limits, key);
     replica.set_clock((seams.clock)());
     let Some(keep) = settings.keep.clone() else { return Ok((replica, None)) };
-    let mut foreign: u64 = 0;
+    let (mut lines, mut foreign) = (Vec::with_capacity(RESTORE_SIZE), 0);
     let (journal, read) = Journal::open(keep, settings.limits.log_bytes_min, |line| {
-        foreign += u64::from(!replica.restore(line));
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+        if lines.len() >= RESTORE_SIZE {
+            foreign += replica.restore(&lines);
+            lines.clear();
+        }
     })
     .await?;
+    foreign += replica.restore(&lines);
     let (clients, damaged) = (replica.store().len(), read.damaged + foreign);
     let expired = replica.counts().late;
     info!("memory read clients={clients} entries={} damaged={damaged} expired={expired}", read.entries);
@@ -181,6 +187,9 @@ async fn recall(settings: &Settings, seams: &Seams) -> io::Result<(Replica, Opti
     }
     Ok((replica, Some(journal)))
 }
+
+/// So many bytes of record lines are read from disk before they are taken: the store finds the records of many side by side.
+const RESTORE_SIZE: usize = 16 * 1024;
 
 async fn bind(seams: &Seams, purpose: &'static str, address: &str) -> Result<Box<dyn Incoming>, StartError> {
     let bound = seams.network.bind(address).await;

@@ -119,7 +119,7 @@ fn recovered(reads: &[&[u8]]) -> (Vec<Vec<u8>>, Summary) {
     let mut recovery = Recovery::default();
     let mut replica = Replica::new("Goloman", &Limits::default());
     let mut each = |line: &[u8]| {
-        replica.restore(line);
+        let _ = replica.restore(line);
         lines.push(line.to_vec());
     };
     for read in reads {

@@ -379,11 +379,18 @@ impl Replica {
         std::mem::take(&mut self.ended)
     }
 
-    /// Takes a record line from disk; false if it is none.
-    pub fn restore(&mut self, line: &[u8]) -> bool {
-        // What was acknowledged is remembered, whatever the limits are today.
-        let learned = Record::parse(line).map(|record| self.store.learn(&record));
-        learned.map(|learned| self.counts.note(learned)).is_some()
+    /// Takes record lines from disk; tells how many are none. What was acknowledged is remembered, whatever the limits are
+    /// today.
+    #[must_use]
+    pub fn restore(&mut self, lines: &[u8]) -> u64 {
+        let mut clerk = Clerk {
+            server: self.name.as_bytes(),
+            store: &mut self.store,
+            admission: &mut self.admission,
+            counts: &mut self.counts,
+            news: &mut Vec::new(),
+        };
+        clerk.restore(link::lines(lines))
     }
 
     /// Keeps what is applied from now on, for [`Replica::applied`].

@@ -130,11 +130,28 @@ fn so_many_searches_are_under_way_and_one_more_finds_nothing_until_one_has_ended
 fn what_was_kept_on_disk_is_remembered_though_the_limit_is_lower_now() {
     let mut replica = goloman(&Limits { records_max: 1, ..Limits::default() });
     for client in ["a", "b"] {
-        assert!(replica.restore(format!("{client} +1-2 1 {NOON} Goloman").as_bytes()));
+        assert_eq!(replica.restore(format!("{client} +1-2 1 {NOON} Goloman").as_bytes()), 0);
     }
     assert!(is_known(&replica, "a") && is_known(&replica, "b"));
     assert!(say(&mut replica, "::1", 0, &iamat("b", 2)).starts_with("AT "));
     assert!(say(&mut replica, "::1", 0, &iamat("c", 1)).starts_with("? "));
+}
+
+#[test]
+fn what_is_no_record_on_disk_is_counted_and_the_rest_is_remembered() {
+    let mut replica = goloman(&Limits::default());
+    let lines: String =
+        (0..100)
+            .map(|client| {
+                if client % 7 == 3 {
+                    "k +1-2 1\n".into()
+                } else {
+                    format!("k{client} +1-2 1 {NOON} Goloman\n")
+                }
+            })
+            .collect();
+    assert_eq!(replica.restore(lines.as_bytes()), 14);
+    assert_eq!((replica.store().len(), replica.counts().applied), (86, 86));
 }
 
 /// Milliseconds that a record lives in these tests: 16 epochs of a second.
@@ -184,7 +201,8 @@ fn what_has_expired_is_refused_from_neighbours_and_disk_and_not_passed_on() {
     replica.set_clock(NOON_S + 17 * S);
     let lines = format!("old +1-2 5 {} Hands\nyoung +1-2 5 {} Hands\n", NOON_S + S - 1, NOON_S + S);
     tell(&mut replica, 1, &lines);
-    assert!(replica.restore(format!("old +1-2 5 {NOON_S} Hands").as_bytes()), "it is a record all the same");
+    let foreign = replica.restore(format!("old +1-2 5 {NOON_S} Hands").as_bytes());
+    assert_eq!(foreign, 0, "it is a record all the same");
     replica.hear("Wilkes", Frame::Records { done: 1, lines: lines.into_bytes() }, 0, Uuid::from_u128(9));
     assert!(!is_known(&replica, "old") && is_known(&replica, "young"));
     assert_eq!((replica.counts().applied, replica.counts().late), (1, 3));

@@ -307,7 +307,7 @@ mod tests {
         let mut replica = Replica::new("Goloman", limits);
         let keep = Keep { disk: Arc::new(disk.clone()), durability };
         let (journal, _) =
-            Journal::open(keep, LOG_BYTES_MIN, |line| assert!(replica.restore(line))).await.unwrap();
+            Journal::open(keep, LOG_BYTES_MIN, |line| assert_eq!(replica.restore(line), 0)).await.unwrap();
         let has_ended: Arc<AtomicBool> = Arc::default();
         let ended = Arc::clone(&has_ended);
         let abort: Abort = Arc::new(move |_| ended.store(true, Ordering::Relaxed));
@@ -481,7 +481,7 @@ mod tests {
         assert_eq!(files.len(), 2, "{files:?}");
         let mut replica = Replica::new("Goloman", &Limits::default());
         let keep = Keep { disk: Arc::new(bench.disk.clone()), durability: Durability::Write };
-        Journal::open(keep, LOG_BYTES_MIN, |line| assert!(replica.restore(line))).await.unwrap();
+        Journal::open(keep, LOG_BYTES_MIN, |line| assert_eq!(replica.restore(line), 0)).await.unwrap();
         assert_eq!(replica.store().len(), 200);
         assert!(
             replica.store().dump().iter().all(|line| line.ends_with(b" +1-2 7 1520023935182837383 Goloman"))

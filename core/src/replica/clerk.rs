@@ -128,25 +128,46 @@ impl Clerk<'_> {
     }
 
     /// Takes what is new of some record lines; true if all of it is.
-    pub fn hear<'l>(&mut self, mut lines: impl Iterator<Item = &'l [u8]>) -> bool {
+    pub fn hear<'l>(&mut self, lines: impl Iterator<Item = &'l [u8]>) -> bool {
         let mut is_all_news = true;
+        self.read(lines, |clerk, hint, line, record| {
+            clerk.counts.malformed += u64::from(record.is_none());
+            is_all_news &= record.is_some_and(|record| clerk.learn(hint, line, record));
+        });
+        is_all_news
+    }
+
+    /// Takes record lines that were kept, whatever the limits are today; tells how many are none.
+    pub fn restore<'l>(&mut self, lines: impl Iterator<Item = &'l [u8]>) -> u64 {
+        let mut foreign = 0;
+        self.read(lines, |clerk, hint, _, record| match record {
+            Some(record) => clerk.counts.note(clerk.store.learn_at(hint, record, |_| true)),
+            None => foreign += 1,
+        });
+        foreign
+    }
+
+    /// Reads lines, and has each taken with the record in it, if there is one.
+    fn read<'l>(
+        &mut self,
+        mut lines: impl Iterator<Item = &'l [u8]>,
+        mut take: impl FnMut(&mut Self, Hint, &'l [u8], Option<&Record<'l>>),
+    ) {
         loop {
             let mut told: [(&[u8], Option<Record<'_>>); GROUP] = [(&[], None); GROUP];
             let mut count = 0;
             for (told, line) in told.iter_mut().zip(&mut lines) {
-                let record = Record::parse(line);
-                *told = (line, record);
-                self.counts.malformed += u64::from(record.is_none());
+                *told = (line, Record::parse(line));
                 count += 1;
             }
             let clients =
                 told.each_ref().map(|(_, record)| record.map_or(&[][..], |record| record.said.client));
             let hints = self.store.hints(clients, count);
             for ((line, record), hint) in told[..count].iter().zip(hints) {
-                is_all_news &= record.is_some_and(|record| self.learn(hint, line, &record));
+                take(self, hint, line, record.as_ref());
             }
             if count < GROUP {
-                return is_all_news;
+                return;
             }
         }
     }
