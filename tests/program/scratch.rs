@@ -1,34 +1,31 @@
 //! A directory of its own for one test, herds on free ports in it, and the built program run there.
 
 use canary::Canaries;
+use room::{Room, reserve};
 use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 #[path = "canary.rs"]
 pub mod canary;
+#[path = "../harness/room.rs"]
+mod room;
 
 /// A directory that goes when the test ends.
 pub struct Scratch {
-    path: PathBuf,
+    room: Room,
 }
 
 impl Scratch {
     /// Makes a directory that no other test has.
     pub fn new() -> Scratch {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("herd-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).expect("a scratch directory");
-        Scratch { path }
+        Scratch { room: Room::new() }
     }
 
     /// Tells where a file of this test is.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.room.path().join(name)
     }
 
     /// Writes a file.
@@ -44,7 +41,7 @@ impl Scratch {
     /// Prepares to run the program in the directory, with secrets and without settings of the person who runs the tests.
     pub fn herd(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
-        command.args(arguments).current_dir(&self.path);
+        command.args(arguments).current_dir(self.room.path());
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
             if name.starts_with("HERD_") || name.starts_with("GOOGLE_PLACES_") || name == "RUST_LOG" {
@@ -68,35 +65,25 @@ impl Scratch {
     /// Writes `topology.json` for a herd on free ports, each server linked with the one before it, and tells
     /// where its clients go.
     pub fn chain(&self, names: &[&str]) -> Vec<String> {
-        let ports = free_ports(names.len() * 2);
+        let addresses = reserve(self.room.host(), names.len() * 2);
         let server = |(place, name): (usize, &&str)| {
-            let (clients, peers) = (ports[place * 2], ports[place * 2 + 1]);
+            let (clients, peers) = (&addresses[place * 2], &addresses[place * 2 + 1]);
             let before = if place == 0 { String::new() } else { format!("\"{}\"", names[place - 1]) };
             format!(
-                "\"{name}\": {{\"clients\": \"127.0.0.1:{clients}\", \"peers\": \"127.0.0.1:{peers}\", \
-                 \"neighbours\": [{before}]}}"
+                "\"{name}\": {{\"clients\": \"{clients}\", \"peers\": \"{peers}\", \"neighbours\": [{before}]}}"
             )
         };
         let servers: Vec<String> = names.iter().enumerate().map(server).collect();
         self.write("topology.json", &format!("{{\"servers\": {{{}}}}}", servers.join(",\n")));
-        ports.chunks(2).map(|pair| format!("127.0.0.1:{}", pair[0])).collect()
+        addresses.into_iter().step_by(2).collect()
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let found = Canaries::new().found_below(&self.path);
-        // What is left behind is in the target directory, and goes with it.
-        let _ = fs::remove_dir_all(&self.path);
+        let found = Canaries::new().found_below(self.room.path());
         assert!(thread::panicking() || found.is_empty(), "secrets are shown: {found:#?}");
     }
-}
-
-/// Finds ports that nobody listens on, all different.
-fn free_ports(count: usize) -> Vec<u16> {
-    let bind = |_| TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let listeners: Vec<TcpListener> = (0..count).map(bind).collect();
-    listeners.iter().map(|listener| listener.local_addr().expect("an address").port()).collect()
 }
 
 /// What the program said on standard output.
