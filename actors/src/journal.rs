@@ -175,7 +175,7 @@ impl Journal {
         self.log.sync()
     }
 
-    /// True once log and snapshot have grown past [`GROWTH`] times what is worth keeping, which is that many records and
+    /// True once log and snapshot have grown past `GROWTH` times what is worth keeping, which is that many records and
     /// bytes.
     pub fn is_long(&self, records: u64, bytes: u64) -> bool {
         self.log_length + self.snapshot_length
