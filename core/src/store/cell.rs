@@ -64,7 +64,7 @@ impl Numbers {
         client_length: FREE,
     };
 
-    /// Those of a record that another server's name has a number for; `None` if it does not fit.
+    /// Those of a record whose server's name has this number; `None` if it does not fit.
     #[inline]
     pub fn new(record: &Record<'_>, server: u16) -> Option<Self> {
         let [latitude, longitude] = record.said.location.coordinates();
@@ -123,10 +123,12 @@ impl Numbers {
 }
 
 impl Cell {
-    /// A record of a client that is in a bucket.
+    /// A record of a client that is in a bucket. An ID that is too long for a cell is not of any use here.
     pub fn new(numbers: Numbers, bucket: u16, client: &[u8]) -> Self {
         let mut cell = Self { numbers, bucket, client: [0; CLIENT_MAX] };
-        cell.set_client(client);
+        if let Some(room) = cell.client.get_mut(..client.len()) {
+            room.copy_from_slice(client);
+        }
         cell
     }
 
@@ -138,18 +140,8 @@ impl Cell {
 
     /// Takes another record of the same client.
     #[inline]
-    pub fn replace(&mut self, numbers: Numbers, client: &[u8]) {
-        if self.numbers.are_elsewhere() {
-            self.set_client(client);
-        }
+    pub fn replace(&mut self, numbers: Numbers) {
         self.numbers = numbers;
-    }
-
-    /// Keeps an ID, unless it is too long to be of any use here.
-    fn set_client(&mut self, client: &[u8]) {
-        if let Some(room) = self.client.get_mut(..client.len()) {
-            room.copy_from_slice(client);
-        }
     }
 
     /// What changes from one record to the next.

@@ -122,7 +122,7 @@ impl Records {
         let chunk = self.chunks.get_mut(slot as usize / CHUNK);
         let Some(cell) = chunk.and_then(|chunk| chunk.get_mut(slot as usize % CHUNK)) else { return };
         let known = *cell.numbers();
-        cell.replace(numbers, record.said.client);
+        cell.replace(numbers);
         if known.are_elsewhere() || numbers.are_elsewhere() {
             return self.replace_line(slot, known, numbers, record);
         }
