@@ -383,14 +383,7 @@ impl Replica {
     /// today.
     #[must_use]
     pub fn restore(&mut self, lines: &[u8]) -> u64 {
-        let mut clerk = Clerk {
-            server: self.name.as_bytes(),
-            store: &mut self.store,
-            admission: &mut self.admission,
-            counts: &mut self.counts,
-            news: &mut Vec::new(),
-        };
-        clerk.restore(link::lines(lines))
+        self.clerk(&mut Vec::new()).restore(link::lines(lines))
     }
 
     /// Keeps what is applied from now on, for [`Replica::applied`].
@@ -515,18 +508,22 @@ impl Replica {
     /// Takes what is new of an update; tells that, and whether it is the whole update.
     fn take_news(&mut self, update: &Update) -> (Vec<u8>, bool) {
         let mut news = Vec::new();
-        let mut clerk = Clerk {
-            server: self.name.as_bytes(),
-            store: &mut self.store,
-            admission: &mut self.admission,
-            counts: &mut self.counts,
-            news: &mut news,
-        };
-        let is_all_news = clerk.hear(update.lines());
+        let is_all_news = self.clerk(&mut news).hear(update.lines());
         self.note_applied(&news);
         self.end_searches(&news);
         let is_all_news = is_all_news && !news.is_empty();
         (news, is_all_news)
+    }
+
+    /// Somebody to take record lines, and to write down which of them are news.
+    fn clerk<'a>(&'a mut self, news: &'a mut Vec<u8>) -> Clerk<'a> {
+        Clerk {
+            server: self.name.as_bytes(),
+            store: &mut self.store,
+            admission: &mut self.admission,
+            counts: &mut self.counts,
+            news,
+        }
     }
 
     fn note_applied(&mut self, lines: &[u8]) {
