@@ -345,12 +345,13 @@ pub fn scan_number(text: &[u8]) -> Option<(u64, &[u8])> {
     // Nanoseconds have nineteen digits.
     while let Some(eight) = text.get(digits..).and_then(<[u8]>::first_chunk) {
         let (more, count) = scan_eight(*eight);
-        if count < EIGHT {
-            value = if count > 0 { append_digits(value, more, count) } else { value };
-            return number(value, text, digits + count);
+        if count > 0 {
+            value = append_digits(value, more, count);
+            digits += count;
         }
-        value = append_digits(value, more, EIGHT);
-        digits += EIGHT;
+        if count < EIGHT {
+            return number(value, text, digits);
+        }
     }
     let (value, digits) = scan_more_digits(value, text, digits);
     number(value, text, digits)
