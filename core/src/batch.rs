@@ -125,6 +125,19 @@ impl Batch {
         std::mem::swap(&mut self.input, bytes);
     }
 
+    /// Ends the use of a batch that is done. What comes next goes into the buffers that were just used, which are near,
+    /// and not into those beside them.
+    pub(crate) fn release(&mut self, bytes: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            std::mem::swap(&mut self.input, bytes);
+            bytes.clear();
+        }
+        if self.answers.text.is_empty() {
+            self.output.clear();
+            std::mem::swap(&mut self.output, &mut self.answers.text);
+        }
+    }
+
     /// The lines as they came.
     pub fn input(&self) -> &[u8] {
         &self.input

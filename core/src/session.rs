@@ -60,7 +60,8 @@ impl Session {
     }
 
     /// Takes a batch back that is done, so that the next one need not allocate.
-    pub fn reuse(&mut self, batch: Box<Batch>) {
+    pub fn reuse(&mut self, mut batch: Box<Batch>) {
+        batch.release(&mut self.pending);
         self.spare = Some(batch);
     }
 
@@ -128,6 +129,20 @@ mod tests {
     fn the_end_of_the_input_ends_the_last_line() {
         assert_eq!(echoes(&[b"a\nb"], 10), b"? a\n? b\n");
         assert_eq!(echoes(&[b"a\n"], 10), b"? a\n");
+    }
+
+    #[test]
+    fn every_read_goes_into_the_buffer_that_the_last_one_went_into() {
+        let mut session = Session::new(10);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            session.buffer().extend_from_slice(b"a\n");
+            places.push(session.buffer().as_ptr());
+            let batch = session.batch().unwrap();
+            session.reuse(batch);
+            assert!(session.buffer().is_empty());
+        }
+        assert!(places.iter().all(|place| *place == places[0]));
     }
 
     #[test]
