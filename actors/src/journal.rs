@@ -88,7 +88,6 @@ pub struct Journal {
     snapshot_length: u64,
     /// How many appends there were.
     appends: u64,
-    entries: Vec<u8>,
 }
 
 /// The number of an append, to ask later whether it was synced.
@@ -150,17 +149,14 @@ impl Journal {
             log_bytes_min,
             snapshot_length,
             appends: 0,
-            entries: Vec::new(),
         };
         Ok((journal, whole))
     }
 
-    /// Appends some record lines, each of which ends with a line feed.
-    pub fn append(&mut self, lines: &[u8]) -> io::Result<Mark> {
-        self.entries.clear();
-        print_entries(lines, &mut self.entries);
-        self.log.append(&self.entries)?;
-        self.log_length += self.entries.len() as u64;
+    /// Appends entries to the log.
+    pub fn append(&mut self, entries: &[u8]) -> io::Result<Mark> {
+        self.log.append(entries)?;
+        self.log_length += entries.len() as u64;
         self.appends += 1;
         Ok(self.appends)
     }
@@ -325,6 +321,12 @@ mod tests {
         }
     }
 
+    fn entries(lines: &[u8]) -> Vec<u8> {
+        let mut entries = Vec::new();
+        print_entries(lines, &mut entries);
+        entries
+    }
+
     /// A server that was stopped in the middle of a snapshot made sure of the new log alone, and the end of the old one
     /// was lost with the power; so it was when a server was killed there and came back.
     #[actix::test]
@@ -332,7 +334,7 @@ mod tests {
         let disk = MemoryDisk::default();
         let keep = Keep { disk: Arc::new(disk.clone()), durability: Durability::Write };
         let (mut journal, _) = Journal::open(keep.clone(), LOG_BYTES_MIN, |_| {}).await.unwrap();
-        journal.append(b"kiwi +1-2 3 4 Goloman\n").unwrap();
+        journal.append(&entries(b"kiwi +1-2 3 4 Goloman\n")).unwrap();
         let (next, named) = journal.prepare().unwrap();
         named.await.unwrap();
         let (_broken_off, _) = journal.begin(next).unwrap();
@@ -374,20 +376,20 @@ mod tests {
         for round in 0..3 {
             let (mut journal, lines, _) = bench.open().await;
             assert_eq!(lines.len(), round * 2);
-            journal.append(b"first\nsecond\n").unwrap();
+            journal.append(&entries(b"first\nsecond\n")).unwrap();
         }
     }
 
     #[actix::test]
     async fn a_torn_tail_is_cut_and_appended_behind() {
         let bench = Bench::new();
-        bench.open().await.0.append(b"first\nsecond\n").unwrap();
+        bench.open().await.0.append(&entries(b"first\nsecond\n")).unwrap();
         let path = bench.scratch.path().join("log-0");
         let length = std::fs::metadata(&path).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 2).unwrap();
         let (mut journal, lines, summary) = bench.open().await;
         assert_eq!((&lines[..], summary.damaged), (&["first".to_owned()][..], 1));
-        journal.append(b"third\n").unwrap();
+        journal.append(&entries(b"third\n")).unwrap();
         drop(journal);
         assert_eq!(bench.open().await.1, ["first", "third"]);
     }
@@ -396,9 +398,9 @@ mod tests {
     async fn a_snapshot_takes_the_place_of_what_is_older() {
         let bench = Bench::new();
         let (mut journal, ..) = bench.open().await;
-        journal.append(b"old\n").unwrap();
+        journal.append(&entries(b"old\n")).unwrap();
         snapshot(&mut journal, b"new\n", 4).await;
-        journal.append(b"newer\n").unwrap();
+        journal.append(&entries(b"newer\n")).unwrap();
         drop(journal);
         assert_eq!(bench.names(), ["lock", "log-1", "snapshot-1"]);
         assert_eq!(bench.open().await.1, ["new", "newer"]);
@@ -409,9 +411,9 @@ mod tests {
         for steps in 0..=4 {
             let bench = Bench::new();
             let (mut journal, ..) = bench.open().await;
-            journal.append(b"first\n").unwrap();
+            journal.append(&entries(b"first\n")).unwrap();
             snapshot(&mut journal, b"first\n", steps).await;
-            journal.append(b"second\n").unwrap();
+            journal.append(&entries(b"second\n")).unwrap();
             drop(journal);
             let (mut journal, lines, _) = bench.open().await;
             assert!(lines.contains(&"first".to_owned()), "{steps}: {lines:?}");
@@ -429,7 +431,7 @@ mod tests {
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         let mut appended = 0;
         while !journal.is_long(0, 0) {
-            journal.append(&line).unwrap();
+            journal.append(&entries(&line)).unwrap();
             appended += 1;
         }
         assert!(appended > 1000 && appended < 1050, "{appended}");

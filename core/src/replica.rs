@@ -12,6 +12,7 @@ use crate::digest::Key;
 use crate::faults::{self, Fault};
 use crate::flood::{Flood, Taken};
 use crate::healing::Healing;
+use crate::journal::print_entries;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::link::{self, Frame, Update, Vocabulary};
@@ -44,7 +45,7 @@ pub struct Replica {
     searches: Searches,
     /// Own searches that ended and that nobody was told of yet.
     ended: Vec<Uuid>,
-    /// Record lines that were applied and are not on disk yet, if they are to be.
+    /// The journal's entries of what was applied and is not on disk yet, if it is to be.
     applied: Option<Vec<u8>>,
     counts: Counts,
     /// A buffer for the record lines that a batch brings.
@@ -167,7 +168,8 @@ impl Replica {
     pub fn execute(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, fresh: Uuid) -> Pause {
         let mut news = std::mem::take(&mut self.news);
         let pause = self.run(batch, received, now_ms, &mut news);
-        self.publish(news, now_ms, || fresh);
+        self.publish(&mut news, now_ms, || fresh);
+        self.news = news;
         pause
     }
 
@@ -175,17 +177,19 @@ impl Replica {
     /// together, under UUIDs that `fresh` makes.
     pub fn execute_all(&mut self, orders: &mut [Order], now_ms: u64, mut fresh: impl FnMut() -> Uuid) {
         let mut news = std::mem::take(&mut self.news);
+        // With nobody to tell there is nothing to wait for, and what is used again at once is still near.
+        let enough = if self.flood.has_links() { self.chunk_bytes } else { 0 };
         for group in orders.chunks_mut(GROUP) {
             self.foresee(group);
             for Order { batch, received, pause } in group {
                 *pause = self.run(batch, *received, now_ms, &mut news);
-                if news.len() >= self.chunk_bytes {
-                    self.publish(news, now_ms, &mut fresh);
-                    news = std::mem::take(&mut self.news);
+                if news.len() >= enough {
+                    self.publish(&mut news, now_ms, &mut fresh);
                 }
             }
         }
-        self.publish(news, now_ms, fresh);
+        self.publish(&mut news, now_ms, fresh);
+        self.news = news;
     }
 
     /// Looks at what the first lines of some batches need, so that the memory is waited for once and not for each. The
@@ -214,21 +218,18 @@ impl Replica {
             counts: &mut self.counts,
             news,
         };
-        batch.run(|lines, searched, answers| clerk.execute(heard, lines, searched, answers))
+        let known = clerk.news.len();
+        let pause = batch.run(|lines, searched, answers| clerk.execute(heard, lines, searched, answers));
+        self.note_applied(&news[known..]);
+        pause
     }
 
-    /// Puts news of this server's own on its way to the neighbours and to the disk, and keeps a buffer.
-    fn publish(&mut self, mut news: Vec<u8>, now_ms: u64, fresh: impl FnOnce() -> Uuid) {
+    /// Puts news of this server's own on its way to the neighbours, if there is any.
+    fn publish(&mut self, news: &mut Vec<u8>, now_ms: u64, fresh: impl FnOnce() -> Uuid) {
         if !news.is_empty() {
-            self.spread(&news, now_ms, fresh());
-            match &mut self.applied {
-                // Nearly always what was applied before is on disk, and nothing need be copied.
-                Some(applied) if applied.is_empty() => std::mem::swap(applied, &mut news),
-                _ => self.note_applied(&news),
-            }
+            self.spread(news, now_ms, fresh());
+            news.clear();
         }
-        news.clear();
-        self.news = news;
     }
 
     /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.
@@ -391,9 +392,9 @@ impl Replica {
         self.applied = Some(Vec::new());
     }
 
-    /// The record lines that were applied since this was last emptied; whoever writes them to disk empties it.
+    /// The journal's entries of what was applied since this was last emptied; whoever writes them to disk empties it.
     pub fn applied(&mut self) -> Option<&mut Vec<u8>> {
-        self.applied.as_mut().filter(|lines| !lines.is_empty())
+        self.applied.as_mut().filter(|entries| !entries.is_empty())
     }
 
     /// The neighbours that can be talked to.
@@ -528,7 +529,7 @@ impl Replica {
 
     fn note_applied(&mut self, lines: &[u8]) {
         if let Some(applied) = &mut self.applied {
-            applied.extend_from_slice(lines);
+            print_entries(lines, applied);
         }
     }
 

@@ -207,7 +207,7 @@ fn what_has_expired_is_refused_from_neighbours_and_disk_and_not_passed_on() {
     assert!(!is_known(&replica, "old") && is_known(&replica, "young"));
     assert_eq!((replica.counts().applied, replica.counts().late), (1, 3));
     let applied =
-        replica.applied().map(|lines| String::from_utf8_lossy(lines).into_owned()).unwrap_or_default();
+        replica.applied().map(|entries| String::from_utf8_lossy(entries).into_owned()).unwrap_or_default();
     assert_eq!(applied.lines().count(), 1, "{applied}");
     let mut out = Vec::new();
     replica.take("Wilkes", 0, &mut out);

@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use herd_core::batch::{Batch, Pause};
-use herd_core::journal::print_entries;
 use herd_core::limits::Limits;
 use herd_core::replica::Replica;
 use herd_core::session::Session;
@@ -99,7 +98,6 @@ struct Log {
     file: File,
     length: u64,
     length_max: u64,
-    entries: Vec<u8>,
     /// Takes the file that is to be synced from now on.
     syncing: Sender<File>,
 }
@@ -122,10 +120,10 @@ impl Log {
                 }
             }
         });
-        Ok(Self { path, file, length: 0, length_max, entries: Vec::new(), syncing })
+        Ok(Self { path, file, length: 0, length_max, syncing })
     }
 
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    fn append(&mut self, entries: &[u8]) -> io::Result<()> {
         if self.length > self.length_max {
             fs::remove_file(&self.path)?;
             self.file = File::create(&self.path)?;
@@ -133,10 +131,8 @@ impl Log {
             // Without the thread nothing would be synced, and the comparison would be false.
             self.syncing.send(self.file.try_clone()?).map_err(io::Error::other)?;
         }
-        self.entries.clear();
-        print_entries(lines, &mut self.entries);
-        self.length += self.entries.len() as u64;
-        self.file.write_all(&self.entries)
+        self.length += entries.len() as u64;
+        self.file.write_all(entries)
     }
 }
 
