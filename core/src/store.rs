@@ -13,7 +13,6 @@ use index::Index;
 use records::Records;
 use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::hint::black_box;
 
 /// Where a record is in the store. Slots are numbered from 0; a record stays in its own, and one that was removed leaves it
 /// to another client.
@@ -175,18 +174,19 @@ impl Store {
 
     /// Finds out where the records of some clients are, and has them near when they are needed.
     ///
-    /// First all places of the index are looked at, then all records: the processor waits for many at a time, and
-    /// not for one after the other. With a million clients that is most of the time that an update takes.
+    /// First what the index needs is fetched for all, then all records: the processor waits for many at a time, and not
+    /// for one after the other. With a million clients that would be most of the time that an update takes.
     pub fn hints<const N: usize>(&self, clients: [&[u8]; N], count: usize) -> [Hint; N] {
         let mut hints = [Hint::default(); N];
         for (hint, client) in hints.iter_mut().zip(clients).take(count) {
             hint.hash = self.index.hash(client);
+            self.index.fetch(hint.hash);
         }
         for hint in hints.iter_mut().take(count) {
             hint.slot = self.index.find(hint.hash, |_| true);
-        }
-        for slot in hints.iter().take(count).filter_map(|hint| hint.slot) {
-            black_box(self.records.touch(slot));
+            if let Some(slot) = hint.slot {
+                self.records.fetch(slot);
+            }
         }
         hints
     }

@@ -5,6 +5,7 @@ use super::names::Names;
 use crate::decimal::Nanos;
 use crate::record::Record;
 use memchr::memchr;
+use prefetch_index::prefetch_index;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -220,9 +221,12 @@ impl Records {
         line
     }
 
-    /// Loads a slot's cell, so that it is near when it is needed; the byte says nothing.
-    pub fn touch(&self, slot: u32) -> u8 {
-        self.cell(slot).map_or(0, |cell| u8::from(cell.is_elsewhere()))
+    /// Has the cell of a slot fetched. Nobody waits for that.
+    #[inline]
+    pub fn fetch(&self, slot: u32) {
+        if let Some(chunk) = self.chunks.get(slot as usize / CHUNK) {
+            prefetch_index(chunk, slot as usize % CHUNK);
+        }
     }
 
     /// How long the record line of a slot is, with its end.
