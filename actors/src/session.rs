@@ -9,7 +9,7 @@ use crate::messages::{Execute, Executed, Find, Near, Stop};
 use crate::net::{Clock, Socket};
 use crate::panics::Panicked;
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MailboxError, Recipient, WrapFuture,
 };
 use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
@@ -25,10 +25,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 /// Talks to one client.
@@ -83,7 +84,7 @@ impl SessionActor {
 }
 
 impl Actor for SessionActor {
-    type Context = Context<Self>;
+    type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(mut talk) = self.talk.take() else { return ctx.stop() };
@@ -210,15 +211,15 @@ impl Talk {
     }
 
     async fn converse(&mut self, stop: &StopSign) -> Result<End, End> {
-        let mut hourglass = Hourglass::new(self.first_line);
-        // One waiting for the sign serves all reads, and is asked only by those that have to wait.
-        let mut stopped = pin!(stop.rung.notified());
+        // One waiting for the sign serves all reads.
+        let stopped = pin!(stop.rung.notified());
+        let mut vigil = Vigil::new(stopped, self.first_line);
         while !stop.is_set.get() {
-            let read = tokio::select! {
-                biased;
-                read = read(&mut self.socket, self.session.buffer(), self.read_size) => read?,
-                () = &mut stopped => break,
-                () = hourglass.runs_out() => return self.hang_up(End::Silent).await,
+            let read = read(&mut self.socket, self.session.buffer(), self.read_size);
+            let read = match vigil.watch(read).await {
+                Watched::Event(read) => read?,
+                Watched::Stop => break,
+                Watched::Silence => return self.hang_up(End::Silent).await,
             };
             if read == self.read_size {
                 self.read_size = (self.read_size * 2).min(self.read_max);
@@ -226,7 +227,7 @@ impl Talk {
             let received = (self.desk.clock)();
             while let Some(batch) = self.session.batch() {
                 self.answer(batch, received).await?;
-                hourglass.turn(self.idle);
+                vigil.hourglass.turn(self.idle);
             }
             if read == 0 {
                 if let Some(batch) = self.session.finish() {
@@ -339,6 +340,54 @@ fn has_more_than_a_line(output: &[u8]) -> bool {
     output.iter().position(|&byte| byte == b'\n').is_some_and(|end| end + 1 < output.len())
 }
 
+/// What a session waits for besides its client.
+struct Vigil<'v, 'n> {
+    stopped: Pin<&'v mut Notified<'n>>,
+    hourglass: Hourglass,
+    /// True once both know whom to wake.
+    is_kept: bool,
+}
+
+/// How a wait ended.
+enum Watched<T> {
+    /// With what was waited for.
+    Event(T),
+    /// The session is to stop.
+    Stop,
+    /// The client said no line in time.
+    Silence,
+}
+
+impl<'v, 'n> Vigil<'v, 'n> {
+    fn new(stopped: Pin<&'v mut Notified<'n>>, limit: Duration) -> Self {
+        Self { stopped, hourglass: Hourglass::new(limit), is_kept: false }
+    }
+
+    /// Waits for an event, a stop, or the end of patience.
+    ///
+    /// The last two are asked once, and after that only when the session was woken and not by the event: they go on
+    /// knowing whom to wake, and to ask them takes as long as half a command. Whoever rang a stop while nobody waited
+    /// here has set its sign, too, and an hourglass that ran out meanwhile tells.
+    async fn watch<T>(&mut self, event: impl Future<Output = T>) -> Watched<T> {
+        let mut event = pin!(event);
+        let mut is_kept = self.is_kept && !self.hourglass.has_rung();
+        poll_fn(|context| {
+            if let Poll::Ready(event) = event.as_mut().poll(context) {
+                return Poll::Ready(Watched::Event(event));
+            }
+            if std::mem::take(&mut is_kept) {
+                return Poll::Pending;
+            }
+            if self.stopped.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Watched::Stop);
+            }
+            self.is_kept = true;
+            self.hourglass.poll(context).map(|()| Watched::Silence)
+        })
+        .await
+    }
+}
+
 /// How long the next line may still take. Turning it touches no timer, since it is turned for every batch.
 struct Hourglass {
     due: Instant,
@@ -361,11 +410,16 @@ impl Hourglass {
         }
     }
 
-    async fn runs_out(&mut self) {
+    /// True once the alarm has rung and was not set anew.
+    fn has_rung(&self) -> bool {
+        self.alarm.is_elapsed()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            self.alarm.as_mut().await;
+            ready!(self.alarm.as_mut().poll(context));
             if self.alarm.deadline() >= self.due {
-                return;
+                return Poll::Ready(());
             }
             self.alarm.as_mut().reset(self.due);
         }
@@ -544,7 +598,7 @@ mod tests {
     struct Slow(Rc<Notify>);
 
     impl Actor for Slow {
-        type Context = Context<Self>;
+        type Context = actix::Context<Self>;
     }
 
     impl Handler<Near> for Slow {
@@ -620,16 +674,54 @@ mod tests {
         assert!(began.elapsed() <= Duration::from_secs(2), "{:?}", began.elapsed());
     }
 
+    /// A session that waits for places while something else happens that it waits for as well; then they come.
+    async fn kept_waiting(meanwhile: impl AsyncFnOnce(&mut Bench)) -> Bench {
+        let go: Rc<Notify> = Rc::default();
+        let mut bench = bench_with(Slow(Rc::clone(&go)).start().recipient(), 1 << 20);
+        bench.client.write_all(IAMAT).await.unwrap();
+        assert_eq!(bench.hear(AT.len()).await, AT);
+        tokio::time::sleep(Duration::from_millis(1)).await; // It has to wait for what the client says next.
+        bench.client.write_all(&[IAMAT, b"WHATSAT kiwi 1 1\n"].concat()).await.unwrap();
+        assert_eq!(bench.hear(AT.len() * 2).await, AT.repeat(2));
+        meanwhile(&mut bench).await;
+        go.notify_one();
+        assert_eq!(bench.hear(4).await, "{}\n\n");
+        bench
+    }
+
+    #[actix::test]
+    async fn a_client_whose_time_ran_out_while_it_was_kept_waiting_has_as_much_again_and_no_more() {
+        tokio::time::pause();
+        let Limits { first_line_ms, idle_ms, .. } = Limits::default();
+        let longer = Duration::from_millis(first_line_ms + 2 * idle_ms);
+        let mut bench = kept_waiting(async |_| tokio::time::sleep(longer).await).await;
+        let (limit, began) = (Duration::from_millis(idle_ms), Instant::now());
+        assert_eq!(timeout(2 * limit, bench.client.read(&mut [0])).await.unwrap().unwrap(), 0);
+        assert!(began.elapsed() >= limit, "{:?}", began.elapsed());
+    }
+
+    #[actix::test]
+    async fn a_session_that_is_stopped_while_its_client_is_kept_waiting_hangs_up_behind_the_answer() {
+        tokio::time::pause();
+        let mut bench = kept_waiting(async |bench| bench.session.send(Stop).await.unwrap()).await;
+        let soon = Duration::from_secs(1);
+        assert_eq!(timeout(soon, bench.client.read(&mut [0])).await.unwrap().unwrap(), 0);
+    }
+
     #[actix::test]
     async fn a_later_line_may_have_less_time_than_the_first() {
         tokio::time::pause();
         let began = Instant::now();
         let mut hourglass = Hourglass::new(Duration::from_secs(100));
         hourglass.turn(Duration::from_secs(1));
-        hourglass.runs_out().await;
+        poll_fn(|context| hourglass.poll(context)).await;
         assert!(began.elapsed() < Duration::from_secs(2));
         hourglass.turn(Duration::MAX);
-        assert!(timeout(Duration::from_secs(1_000_000), hourglass.runs_out()).await.is_err());
+        assert!(
+            timeout(Duration::from_secs(1_000_000), poll_fn(|context| hourglass.poll(context)))
+                .await
+                .is_err()
+        );
     }
 
     #[actix::test]
@@ -673,7 +765,7 @@ mod tests {
     struct Dead;
 
     impl Actor for Dead {
-        type Context = Context<Self>;
+        type Context = actix::Context<Self>;
     }
 
     impl Handler<Execute> for Dead {
