@@ -227,7 +227,7 @@ impl Replica {
     /// Puts news of this server's own on its way to the neighbours, if there is any.
     fn publish(&mut self, news: &mut Vec<u8>, now_ms: u64, fresh: impl FnOnce() -> Uuid) {
         if !news.is_empty() {
-            self.spread(news, now_ms, fresh());
+            self.spread(news, now_ms, fresh);
             news.clear();
         }
     }
@@ -534,11 +534,12 @@ impl Replica {
     }
 
     /// Puts record lines of this server's own on their way, if there is anybody to tell.
-    fn spread(&mut self, news: &[u8], now_ms: u64, fresh: Uuid) {
+    fn spread(&mut self, news: &[u8], now_ms: u64, fresh: impl FnOnce() -> Uuid) {
         self.end_searches(news);
         if !self.flood.has_links() {
             return;
         }
+        let fresh = fresh();
         if let Some(number) = self.flood.say(fresh, news, now_ms) {
             self.note_begun(fresh, Some(number), now_ms);
         }
