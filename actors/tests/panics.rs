@@ -261,7 +261,8 @@ async fn a_store_that_panics_ends_the_server_before_it_answers() {
     let server = server("Goloman", &[]).await;
     let mut client = server.connect().await;
     server.fuses.dice.light();
-    client.write_all(IAMAT.as_bytes()).await.unwrap();
+    // A search begins with a throw of the dice.
+    client.write_all(b"WHATSAT kiwi 10 5\n").await.unwrap();
     assert_eq!(rest(&mut client).await, "");
     assert_eq!(server.reasons(), ["the store has panicked"]);
 }
