@@ -366,8 +366,8 @@ impl<'v, 'n> Vigil<'v, 'n> {
     /// Waits for an event, a stop, or the end of patience.
     ///
     /// The last two are asked once, and after that only when the session was woken and not by the event: they go on
-    /// knowing whom to wake, and to ask them takes as long as half a command. Whoever rang a stop while nobody waited
-    /// here has set its sign, too, and an hourglass that ran out meanwhile tells.
+    /// knowing whom to wake, and to ask them took 240 of the 7,150 instructions of a command. Whoever rang a stop while
+    /// nobody waited here has set its sign, too, and an hourglass that ran out meanwhile tells.
     async fn watch<T>(&mut self, event: impl Future<Output = T>) -> Watched<T> {
         let mut event = pin!(event);
         let mut is_kept = self.is_kept && !self.hourglass.has_rung();

@@ -210,7 +210,7 @@ impl Batch {
         while self.next < self.input.len() && self.answers.gaps.len() < GAPS_MAX {
             let first = line_at(&self.input, self.next, self.line_max);
             let mut room;
-            // For a line alone, to prepare room for a group takes as long as a tenth of all that it takes.
+            // To prepare room for a group takes a hundred instructions and more, which a line alone need not wait for.
             let lines = if first.end < self.input.len() {
                 room = [first; GROUP];
                 let count = look_ahead(&self.input, self.line_max, &mut room);

@@ -8,17 +8,17 @@
 //! costs one record, and one that was flipped in a line's end costs none.
 
 use crate::faults::{self, Fault};
+use crate::link;
 use memchr::memchr;
 
 /// Appends entries for some record lines, each of which ends with a line feed.
-pub fn print_entries(mut lines: &[u8], out: &mut Vec<u8>) {
-    while let Some(end) = memchr(b'\n', lines) {
-        let (line, rest) = lines.split_at(end + 1);
+pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
+    for record in link::lines(lines) {
         let mut start = [b' '; CHECKSUM + 1];
-        start[..CHECKSUM].copy_from_slice(&hex(crc32c::crc32c(&line[..end])));
+        start[..CHECKSUM].copy_from_slice(&hex(crc32c::crc32c(record)));
         out.extend_from_slice(&start);
-        out.extend_from_slice(line);
-        lines = rest;
+        out.extend_from_slice(record);
+        out.push(b'\n');
     }
 }
 

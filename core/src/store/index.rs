@@ -21,6 +21,9 @@ const TABLES: usize = 1024;
 /// How many slots a line has room for.
 const ROOM: usize = 8;
 
+/// How many slots there are to a line, removed ones included, when a table grows.
+const FILL: usize = ROOM / 4 * 3;
+
 /// Some slots, each with its tag, in any order.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -151,7 +154,7 @@ impl Table {
     }
 
     fn add(&mut self, tag: u32, slot: u32) {
-        if self.used >= self.lines.len() * ROOM / 4 * 3 {
+        if self.used >= self.lines.len() * FILL {
             self.grow();
         }
         self.put(tag, slot);
@@ -174,7 +177,7 @@ impl Table {
 
     /// Makes room for half as many slots again as there are, and forgets those that were removed.
     fn grow(&mut self) {
-        let lines = (self.slots + self.slots / 2).div_ceil(ROOM / 4 * 3).max(1);
+        let lines = (self.slots + self.slots / 2).div_ceil(FILL).max(1);
         let before = std::mem::replace(&mut self.lines, vec![Line::EMPTY; lines].into());
         self.used = 0;
         for Line { tags, slots } in before {

@@ -120,8 +120,7 @@ impl Records {
 
     #[inline]
     fn replace(&mut self, slot: u32, numbers: Numbers, record: &Record<'_>) {
-        let chunk = self.chunks.get_mut(slot as usize / CHUNK);
-        let Some(cell) = chunk.and_then(|chunk| chunk.get_mut(slot as usize % CHUNK)) else { return };
+        let Some(cell) = self.cell_mut(slot) else { return };
         let known = *cell.numbers();
         cell.replace(numbers);
         if known.are_elsewhere() || numbers.are_elsewhere() {
@@ -241,9 +240,14 @@ impl Records {
         self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
     }
 
+    #[inline]
+    fn cell_mut(&mut self, slot: u32) -> Option<&mut Cell> {
+        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
+    }
+
     fn set_cell(&mut self, slot: u32, cell: Cell) {
-        if let Some(chunk) = self.chunks.get_mut(slot as usize / CHUNK) {
-            chunk[slot as usize % CHUNK] = cell;
+        if let Some(place) = self.cell_mut(slot) {
+            *place = cell;
         }
     }
 
