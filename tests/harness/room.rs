@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::net::TcpSocket;
 
 /// Counts the rooms of this process, so that each has a directory and a host of its own.
 static ROOMS: AtomicU32 = AtomicU32::new(0);
@@ -41,10 +42,19 @@ impl Drop for Room {
 }
 
 /// Finds `count` free addresses on a host. They are held together, so that they differ, and then let go.
+///
+/// By sockets that do not listen: a program that another test starts at this moment has a copy of each until it is the
+/// program that it is to be, and a port that is listened on is taken for as long.
 pub fn reserve(host: &str, count: usize) -> Vec<String> {
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind((host, 0)).expect("a free port")).collect();
-    held.iter().map(|listener| listener.local_addr().expect("an address").to_string()).collect()
+    let address = format!("{host}:0").parse().expect("a loopback host");
+    let bound = |_| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("an address that can be shared");
+        socket.bind(address).expect("a free port");
+        socket
+    };
+    let held: Vec<TcpSocket> = (0..count).map(bound).collect();
+    held.iter().map(|socket| socket.local_addr().expect("an address").to_string()).collect()
 }
 
 /// Picks a loopback host that nobody else binds or dials from, so that a port stays free while its server is
