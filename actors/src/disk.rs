@@ -1,6 +1,8 @@
 //! Where files are kept: a directory of the operating system, or whatever a test puts in its place.
 
 use crate::net::Step;
+#[cfg(target_os = "linux")]
+use log::debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -74,13 +76,13 @@ impl Disk for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
-        Ok(Box::new(Log(Arc::new(File::create(self.path.join(name))?))))
+        Ok(Box::new(Log::new(File::create(self.path.join(name))?, 0)))
     }
 
     fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>> {
         let file = OpenOptions::new().append(true).open(self.path.join(name))?;
         file.set_len(length)?;
-        Ok(Box::new(Log(Arc::new(file))))
+        Ok(Box::new(Log::new(file, length)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -98,19 +100,62 @@ impl Disk for Directory {
     }
 }
 
-/// A file of the operating system. Shared, because a sync goes on in another thread.
-struct Log(Arc<File>);
+/// A file of the operating system.
+struct Log {
+    /// Shared, because a sync goes on in another thread.
+    file: Arc<File>,
+    /// How many bytes it has.
+    length: u64,
+    /// For how many bytes the disk was asked for room.
+    room: u64,
+}
+
+/// How much room is asked for beyond the end of a file: as much as it has, but neither less nor more than this.
+const ROOM_MIN: u64 = 64 * 1024;
+const ROOM_MAX: u64 = 16 * 1024 * 1024;
+
+impl Log {
+    fn new(file: File, length: u64) -> Self {
+        Self { file: Arc::new(file), length, room: length }
+    }
+
+    /// Has the disk set room aside before it is needed. A file system that looks for room only when it writes pages out
+    /// holds up whoever appends meanwhile, for milliseconds.
+    fn see_to_room(&mut self) {
+        if self.length > self.room {
+            self.room = self.length + self.length.clamp(ROOM_MIN, ROOM_MAX);
+            set_aside(&self.file, self.length, self.room - self.length);
+        }
+    }
+}
 
 impl Appendable for Log {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.as_ref().write_all(bytes)
+        self.file.as_ref().write_all(bytes)?;
+        self.length += bytes.len() as u64;
+        self.see_to_room();
+        Ok(())
     }
 
     fn sync(&self) -> Step<'static, ()> {
-        let file = Arc::clone(&self.0);
+        let file = Arc::clone(&self.file);
         elsewhere(move || file.sync_data())
     }
 }
+
+/// Sets room aside behind the end of a file, which stays where it is. Where that is refused, because there is none or the
+/// file system knows no such thing, nothing is lost: an append that finds no room says so.
+#[cfg(target_os = "linux")]
+fn set_aside(file: &File, end: u64, bytes: u64) {
+    use rustix::fs::{FallocateFlags, fallocate};
+    if let Err(error) = fallocate(file, FallocateFlags::KEEP_SIZE, end, bytes) {
+        debug!("no room set aside for a log bytes={bytes} reason={error}");
+    }
+}
+
+/// Elsewhere the file system does as it does.
+#[cfg(not(target_os = "linux"))]
+fn set_aside(_: &File, _: u64, _: u64) {}
 
 /// Does what waits for the disk in a thread where nobody else waits.
 fn elsewhere(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Step<'static, ()> {
@@ -140,6 +185,40 @@ mod tests {
         disk.sync_names().await.unwrap();
         disk.reopen("log", 5).unwrap().append(b"!").unwrap();
         assert_eq!(content(&disk, "log"), "first!");
+    }
+
+    /// The room that was set aside is not part of the file: nobody finds zeros behind the last line.
+    #[actix::test]
+    async fn a_file_is_as_long_as_what_was_appended_whatever_room_it_has() {
+        let scratch = Scratch::new();
+        let disk = Directory::open(scratch.path()).unwrap();
+        let length = || fs::metadata(scratch.path().join("log")).unwrap().len();
+        let mut log = disk.create("log").unwrap();
+        let piece = vec![b'x'; 40_000];
+        for pieces in 1..=10 {
+            log.append(&piece).unwrap();
+            assert_eq!(length(), 40_000 * pieces);
+        }
+        disk.reopen("log", 50_000).unwrap().append(b"end").unwrap();
+        assert_eq!(length(), 50_003);
+        assert!(content(&disk, "log").ends_with("xend"));
+    }
+
+    #[test]
+    fn room_is_asked_for_when_it_is_used_up_and_as_much_again_as_there_is() {
+        let scratch = Scratch::new();
+        let mut log = Log::new(File::create(scratch.path().join("log")).unwrap(), 0);
+        let mut rooms = Vec::new();
+        for length in [1, ROOM_MIN, ROOM_MIN + 2, 3 * ROOM_MIN, ROOM_MAX * 3, ROOM_MAX * 4, ROOM_MAX * 4 + 1]
+        {
+            log.length = length;
+            log.see_to_room();
+            rooms.push(log.room);
+        }
+        let small = ROOM_MIN + 1;
+        let doubled = 2 * (ROOM_MIN + 2);
+        let large = ROOM_MAX * 4;
+        assert_eq!(rooms, [small, small, doubled, 6 * ROOM_MIN, large, large, large + 1 + ROOM_MAX]);
     }
 
     #[actix::test]
