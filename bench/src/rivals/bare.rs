@@ -1,7 +1,7 @@
 //! The rules of herd without any actor: a bare epoll loop over the same memory, to see what the actors cost.
 //!
-//! It answers IAMAT with the same code of `herd_core` and writes the same log, which is synced ten times a second; it has
-//! no links, no places, no snapshots and no limits on time.
+//! It answers IAMAT with the same code of `herd_core` and writes the same log, which has room set aside and is synced ten
+//! times a second; it has no links, no places, no snapshots and no limits on time.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -16,6 +16,7 @@ use herd_core::batch::{Batch, Pause};
 use herd_core::limits::Limits;
 use herd_core::replica::Replica;
 use herd_core::session::Session;
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use uuid::Uuid;
 
@@ -97,10 +98,15 @@ struct Log {
     path: PathBuf,
     file: File,
     length: u64,
+    /// Where the room ends that is set aside for it.
+    room: i64,
     length_max: u64,
     /// Takes the file that is to be synced from now on.
     syncing: Sender<File>,
 }
+
+/// Bytes set aside for the log before they are needed, as herd does.
+const ROOM: i64 = 16 * 1024 * 1024;
 
 /// How often the log is synced.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
@@ -120,7 +126,7 @@ impl Log {
                 }
             }
         });
-        Ok(Self { path, file, length: 0, length_max, syncing })
+        Ok(Self { path, file, length: 0, room: 0, length_max, syncing })
     }
 
     fn append(&mut self, entries: &[u8]) -> io::Result<()> {
@@ -128,11 +134,18 @@ impl Log {
             fs::remove_file(&self.path)?;
             self.file = File::create(&self.path)?;
             self.length = 0;
+            self.room = 0;
             // Without the thread nothing would be synced, and the comparison would be false.
             self.syncing.send(self.file.try_clone()?).map_err(io::Error::other)?;
         }
+        self.file.write_all(entries)?;
         self.length += entries.len() as u64;
-        self.file.write_all(entries)
+        if self.length.cast_signed() > self.room {
+            // As in herd, a disk that refuses may.
+            let _ = fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.room, ROOM);
+            self.room += ROOM;
+        }
+        Ok(())
     }
 }
 
