@@ -1,6 +1,8 @@
 //! Where every client was last seen: one record per client, the newest.
 
 mod cell;
+mod chunks;
+mod ids;
 mod index;
 mod names;
 mod records;
@@ -37,7 +39,7 @@ pub enum Learned {
 /// The newest record of every client, in memory.
 ///
 /// Records are numbers in cells of one cache line each, found by an index; the time that an update takes is that
-/// of the two places in memory. Whoever has several updates says so first, with [`Store::hints`].
+/// of the two places in memory, or of three with a client ID of over 30 bytes. Whoever has several updates says so first, with [`Store::hints`].
 #[derive(Default)]
 pub struct Store {
     records: Records,
@@ -187,6 +189,13 @@ impl Store {
             if let Some(slot) = hint.slot {
                 self.records.fetch(slot);
             }
+        }
+        if self.records.has_long() {
+            hints
+                .iter()
+                .take(count)
+                .filter_map(|hint| hint.slot)
+                .for_each(|slot| self.records.fetch_long(slot));
         }
         hints
     }
@@ -585,8 +594,8 @@ mod tests {
             let (mut horizon, mut most) = (0_u64, 0);
             let received = |line: &str| Record::parse(line.as_bytes()).unwrap().received;
             for (client, time, age, pace, looks) in steps {
-                // Some IDs are too long for a cell.
-                let name = format!("c{client}{}", "x".repeat(usize::from(client) * 4));
+                // Some IDs are too long for a cell, and one is for those that are.
+                let name = format!("c{client}{}", "x".repeat(usize::from(client) * 6));
                 let line = format!("{name} +1-2 {time} {} A", (horizon + 5).saturating_sub(age));
                 let known = list.iter().position(|known| known.starts_with(&format!("{name} ")));
                 let record = Record::parse(line.as_bytes()).unwrap();

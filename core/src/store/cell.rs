@@ -1,10 +1,11 @@
 //! One record in one cache line: numbers, and how they were written, so that the very bytes come out again.
 
+use super::ids::ID_MAX;
 use crate::decimal::{Digits, Nanos, print_difference};
 use crate::location::Coordinate;
 use crate::record::{Record, print_receipt, print_voice, rank};
 
-/// A record as numbers, and its client's ID; or a mark that the record is kept elsewhere because it does not fit, or that
+/// A record as numbers, and its client's ID, if that is not long; or a mark that the record is kept elsewhere because it does not fit, or that
 /// there is none.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -12,6 +13,7 @@ pub struct Cell {
     numbers: Numbers,
     /// The bucket of the client, which to find out takes longer than to read it here.
     bucket: u16,
+    /// The client's ID, or its number among the long ones.
     client: [u8; CLIENT_MAX],
 }
 
@@ -40,8 +42,8 @@ pub struct Numbers {
     client_length: u8,
 }
 
-/// The longest client ID that a cell has room for.
-const CLIENT_MAX: usize = 30;
+/// The longest client ID that a cell has room for. A longer one is among the long ones, up to [`ID_MAX`].
+pub const CLIENT_MAX: usize = 30;
 
 /// The length of the client ID of a record that is kept elsewhere. No ID has this length.
 const ELSEWHERE: u8 = u8::MAX;
@@ -83,7 +85,7 @@ impl Numbers {
             line_bytes: u8::try_from(record.line_bytes()).ok()?,
             client_length: u8::try_from(record.said.client.len())
                 .ok()
-                .filter(|&length| usize::from(length) <= CLIENT_MAX)?,
+                .filter(|&length| usize::from(length) <= ID_MAX)?,
         })
     }
 
@@ -123,7 +125,8 @@ impl Numbers {
 }
 
 impl Cell {
-    /// A record of a client that is in a bucket. An ID that is too long for a cell is not of any use here.
+    /// A record of a client that is in a bucket: its ID, or the bytes of that one's number among the long ones. What is too
+    /// long is not of any use here.
     pub fn new(numbers: Numbers, bucket: u16, client: &[u8]) -> Self {
         let mut cell = Self { numbers, bucket, client: [0; CLIENT_MAX] };
         if let Some(room) = cell.client.get_mut(..client.len()) {
@@ -173,10 +176,17 @@ impl Cell {
         self.numbers.latitude.checked_sub(1)
     }
 
-    /// The client's ID.
+    /// The client's ID, if it is here.
     #[inline]
-    pub fn client(&self) -> &[u8] {
-        self.client.get(..usize::from(self.numbers.client_length)).unwrap_or_default()
+    pub fn client(&self) -> Option<&[u8]> {
+        self.client.get(..usize::from(self.numbers.client_length))
+    }
+
+    /// The number of the client's ID among the long ones, and how long it is, if it is there.
+    #[inline]
+    pub fn long_client(&self) -> (u32, usize) {
+        let [a, b, c, d, ..] = self.client;
+        (u32::from_le_bytes([a, b, c, d]), self.numbers.client_length.into())
     }
 
     /// The number of the server's name.
@@ -185,17 +195,17 @@ impl Cell {
     }
 
     /// Appends the record line, with a line feed.
-    pub fn print(&self, server: &[u8], out: &mut Vec<u8>) {
-        self.print_operands(out);
+    pub fn print(&self, client: &[u8], server: &[u8], out: &mut Vec<u8>) {
+        self.print_operands(client, out);
         print_receipt(self.numbers.received, server, out);
     }
 
     /// Appends the answer to a client, with a line feed.
-    pub fn print_at(&self, server: &[u8], out: &mut Vec<u8>) {
+    pub fn print_at(&self, client: &[u8], server: &[u8], out: &mut Vec<u8>) {
         print_voice(server, out);
         print_difference(self.numbers.received, self.numbers.time().nanos().unwrap_or_default(), out);
         out.push(b' ');
-        self.print_operands(out);
+        self.print_operands(client, out);
         out.push(b'\n');
     }
 
@@ -205,9 +215,9 @@ impl Cell {
         (degrees(latitude, latitude_form), degrees(longitude, longitude_form))
     }
 
-    fn print_operands(&self, out: &mut Vec<u8>) {
+    fn print_operands(&self, client: &[u8], out: &mut Vec<u8>) {
         let Numbers { latitude, longitude, latitude_form, longitude_form, .. } = self.numbers;
-        out.extend_from_slice(self.client());
+        out.extend_from_slice(client);
         out.push(b' ');
         print_coordinate(latitude, latitude_form, out);
         print_coordinate(longitude, longitude_form, out);

@@ -1,19 +1,21 @@
-//! The records themselves, by slot: a cell each, and the few that do not fit one as lines.
+//! The records themselves, by slot: a cell each, a place for a client ID that is long, and the few that fit neither as lines.
 
-use super::cell::{Cell, Numbers};
+use super::cell::{CLIENT_MAX, Cell, Numbers};
+use super::chunks::Chunks;
+use super::ids::{ID_MAX, Ids};
 use super::names::Names;
 use crate::decimal::Nanos;
 use crate::record::Record;
 use memchr::memchr;
-use prefetch_index::prefetch_index;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// Records by slot. Slots are numbered from 0; those that have become free are taken again first.
 #[derive(Default)]
 pub struct Records {
-    /// Cells in chunks of [`CHUNK`], so that nothing large is ever moved.
-    chunks: Vec<Vec<Cell>>,
+    cells: Chunks<Cell>,
+    /// The client IDs that cells have no room for.
+    ids: Ids,
     /// Record lines without their ends, of the slots whose cells say that they are elsewhere.
     lines: HashMap<u32, Box<[u8]>>,
     /// The slot that became free last.
@@ -27,9 +29,6 @@ pub struct Records {
     bytes: u64,
 }
 
-/// Cells in a chunk: 256 KiB.
-const CHUNK: usize = 4096;
-
 impl Records {
     /// How many there are.
     pub fn len(&self) -> usize {
@@ -38,7 +37,7 @@ impl Records {
 
     /// How many slots there are, those that are free included.
     pub fn slots(&self) -> usize {
-        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+        self.cells.len()
     }
 
     /// How long all record lines are together, with their ends.
@@ -48,7 +47,13 @@ impl Records {
 
     /// Adds the record of a new client, which is in a bucket, and tells its slot; `None` if all numbers of slots are taken.
     pub fn add(&mut self, record: &Record<'_>, bucket: u16) -> Option<u32> {
-        let cell = Cell::new(self.pack(record), bucket, record.said.client);
+        let numbers = self.pack(record);
+        let client = record.said.client;
+        let cell = if is_long(client) {
+            Cell::new(numbers, bucket, &self.ids.add(client)?.to_le_bytes())
+        } else {
+            Cell::new(numbers, bucket, client)
+        };
         let slot = match self.free {
             Some(slot) => {
                 self.free = self.cell(slot).and_then(Cell::next_free);
@@ -67,17 +72,16 @@ impl Records {
 
     fn push(&mut self, cell: Cell) -> Option<u32> {
         let slot = u32::try_from(self.slots()).ok().filter(|&slot| slot < u32::MAX)?;
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        self.chunks.last_mut()?.push(cell);
+        self.cells.push(cell);
         Some(slot)
     }
 
     /// Removes the record of a slot, which becomes free.
     pub fn remove(&mut self, slot: u32) {
-        if self.cell(slot).is_none_or(Cell::is_free) {
-            return;
+        let Some(cell) = self.cell(slot).filter(|cell| !cell.is_free()) else { return };
+        let (number, _) = cell.long_client();
+        if is_long(self.client(slot)) {
+            self.ids.remove(number);
         }
         self.bytes -= self.line_bytes(slot);
         self.lines.remove(&slot);
@@ -171,9 +175,17 @@ impl Records {
     #[inline]
     pub fn client(&self, slot: u32) -> &[u8] {
         match self.cell(slot) {
-            Some(cell) if !cell.is_elsewhere() => cell.client(),
+            Some(cell) if !cell.is_elsewhere() => self.client_of(cell),
             _ => self.odd_client(slot),
         }
+    }
+
+    #[inline]
+    fn client_of<'a>(&'a self, cell: &'a Cell) -> &'a [u8] {
+        cell.client().unwrap_or_else(|| {
+            let (number, length) = cell.long_client();
+            self.ids.get(number, length)
+        })
     }
 
     #[cold]
@@ -184,7 +196,9 @@ impl Records {
     /// Appends the record line of a slot, with a line feed.
     pub fn print(&self, slot: u32, out: &mut Vec<u8>) {
         match self.cell(slot) {
-            Some(cell) if !cell.is_elsewhere() => cell.print(self.names.name(cell.server()), out),
+            Some(cell) if !cell.is_elsewhere() => {
+                cell.print(self.client_of(cell), self.names.name(cell.server()), out);
+            }
             _ => {
                 out.extend_from_slice(self.lines.get(&slot).map(|line| &**line).unwrap_or_default());
                 out.push(b'\n');
@@ -195,7 +209,9 @@ impl Records {
     /// Appends the answer to a client, with a line feed.
     pub fn print_at(&self, slot: u32, out: &mut Vec<u8>) {
         match self.cell(slot) {
-            Some(cell) if !cell.is_elsewhere() => cell.print_at(self.names.name(cell.server()), out),
+            Some(cell) if !cell.is_elsewhere() => {
+                cell.print_at(self.client_of(cell), self.names.name(cell.server()), out);
+            }
             _ => {
                 if let Some(record) = self.odd(slot) {
                     record.print_at(out);
@@ -223,9 +239,23 @@ impl Records {
     /// Has the cell of a slot fetched. Nobody waits for that.
     #[inline]
     pub fn fetch(&self, slot: u32) {
-        if let Some(chunk) = self.chunks.get(slot as usize / CHUNK) {
-            prefetch_index(chunk, slot as usize % CHUNK);
+        self.cells.fetch(slot);
+    }
+
+    /// Has the client ID of a slot fetched, if it is a long one. That may be waited for: the cell tells where it is.
+    #[inline]
+    pub fn fetch_long(&self, slot: u32) {
+        if let Some(cell) = self.cell(slot)
+            && cell.client().is_none()
+        {
+            self.ids.fetch(cell.long_client().0);
         }
+    }
+
+    /// True if any client ID is a long one.
+    #[inline]
+    pub fn has_long(&self) -> bool {
+        self.ids.len() > 0
     }
 
     /// How long the record line of a slot is, with its end.
@@ -237,12 +267,12 @@ impl Records {
     }
 
     fn cell(&self, slot: u32) -> Option<&Cell> {
-        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
+        self.cells.get(slot)
     }
 
     #[inline]
     fn cell_mut(&mut self, slot: u32) -> Option<&mut Cell> {
-        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
+        self.cells.get_mut(slot)
     }
 
     fn set_cell(&mut self, slot: u32, cell: Cell) {
@@ -260,6 +290,11 @@ impl Records {
         let numbers = self.names.number(record.server).and_then(|server| Numbers::new(record, server));
         numbers.unwrap_or_else(|| Numbers::elsewhere(record.received))
     }
+}
+
+/// True for a client ID that has a place among the long ones. One that is longer still is kept with its record line.
+fn is_long(client: &[u8]) -> bool {
+    (CLIENT_MAX + 1..=ID_MAX).contains(&client.len())
 }
 
 /// Most record lines are shorter than this.
@@ -284,7 +319,7 @@ mod tests {
         let time = prop_oneof!["[0-9]{1,3}(\\.[0-9]{1,2})?", "[0-9]{1,12}(\\.[0-9]{1,12})?"];
         let received = prop_oneof![0..3_u64, any::<u64>(), (0..400_u64).prop_map(|s| s * 1_000_000_000)];
         let server = prop::sample::select(vec!["A", "B", "Goloman"]);
-        let client = prop_oneof!["k", "[a-z]{30,36}"];
+        let client = prop_oneof!["k", "[a-z]{29,32}", "[a-z]{36}", "[a-z]{63,66}"];
         (client, location, time, received, server).prop_map(|(c, l, t, r, s)| format!("{c} {l} {t} {r} {s}"))
     }
 
@@ -348,6 +383,8 @@ mod tests {
                 }
                 most = most.max(known.len());
                 prop_assert_eq!((records.len(), records.slots()), (known.len(), most));
+                let long = known.values().filter(|line| is_long(line.split(' ').next().unwrap().as_bytes()));
+                prop_assert_eq!(records.ids.len(), long.count());
                 prop_assert_eq!(records.bytes(), known.values().map(|line| line.len() as u64 + 1).sum::<u64>());
             }
             for (slot, line) in known {
@@ -361,6 +398,8 @@ mod tests {
         for line in [
             "kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997 1520023935182837383 Goloman",
             "30-bytes-of-some.long-host.edu -90+180 0 0 A",
+            "f81d4fae-7dec-11d0-a765-00a0c91e6bf6 +34.068930-118.445127 1520023934.9 1520023935182837383 Hands",
+            "64-bytes-of-the-longest-client-ID-that-has-a-place-among-the-ids +34.068930-118.445127 0 0 A",
             "k +34.0689301-118.4451271 1520023934.5 1520023935182837383 A",
         ] {
             let mut records = Records::default();
