@@ -20,11 +20,12 @@ use uuid::Uuid;
 type Go = fn(&mut Replica, &str);
 
 /// The hot paths: name, what it does, what is before and behind the record in its lines, whether clients come again.
-const PATHS: [(&str, Go, &str, &str, bool); 7] = [
+const PATHS: [(&str, Go, &str, &str, bool); 8] = [
     ("parse a command", parse_commands, "IAMAT ", "", true),
     ("parse a record line", parse_records, "", " 1520023935182837383 Hands", true),
     ("parse and print a record line", print_records, "", " 1520023935182837383 Hands", true),
     ("execute IAMAT of a known client", execute, "IAMAT ", "", true),
+    ("execute IAMAT of a known client with a long ID", execute, "IAMAT f81d4fae-7dec-11d0-", "", true),
     ("execute IAMAT of a new client", execute, "IAMAT ", "", false),
     ("hear a record of a known client", hear, "", " 1520023935182837383 Hands", true),
     ("print a record for the journal", print_entry, "", " 1520023935182837383 Hands", true),
