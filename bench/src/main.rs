@@ -32,7 +32,7 @@ use crate::options::{Drive, Options};
 use crate::process::Cores;
 use crate::redis::{AddTowns, Redis, SearchTowns, Verb};
 use crate::rivals::{bare, echo, naive, relay};
-use crate::speech::{Echo, Iamat, Speech};
+use crate::speech::{Echo, Iamat, Speech, UUID_PREFIX};
 use crate::towns::{Settle, Towns, Whatsat};
 
 fn main() -> ExitCode {
@@ -68,6 +68,7 @@ fn drive(how: &Drive) -> Result<(), Failure> {
     let crowd = Crowd::new(how.clients, Order::AtRandom);
     let towns = || Towns::new(how.clients as usize);
     let speech: Box<dyn Speech> = match how.speech.as_str() {
+        "iamat" if how.uuids => Box::new(Iamat::new(&how.name, crowd).with_prefix(UUID_PREFIX)),
         "iamat" => Box::new(Iamat::new(&how.name, crowd)),
         "echo" => Box::new(Echo::new(crowd)),
         "set" => Box::new(Redis::new(Verb::Set, crowd)),

@@ -109,6 +109,9 @@ pub struct Drive {
     /// Clients that report
     #[structopt(long, default_value = "100000")]
     pub clients: u32,
+    /// Client IDs of 36 bytes in place of 16, with iamat
+    #[structopt(long)]
+    pub uuids: bool,
     /// Seconds
     #[structopt(long, default_value = "5")]
     pub seconds: f64,

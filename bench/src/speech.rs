@@ -42,6 +42,8 @@ impl fmt::Display for Wrong {
 /// IAMAT, answered by `AT <server> <skew>` and an exact copy of the three fields.
 pub struct Iamat {
     crowd: Crowd,
+    /// How every client ID begins.
+    prefix: &'static [u8],
     /// `AT <server> `, with which every reply begins.
     opening: Vec<u8>,
 }
@@ -49,7 +51,12 @@ pub struct Iamat {
 impl Iamat {
     /// Speaks to the server of this name.
     pub fn new(server: &str, crowd: Crowd) -> Self {
-        Self { crowd, opening: format!("AT {server} ").into_bytes() }
+        Self { crowd, prefix: b"", opening: format!("AT {server} ").into_bytes() }
+    }
+
+    /// The same with client IDs that are longer: each begins so.
+    pub fn with_prefix(self, prefix: &'static [u8]) -> Self {
+        Self { prefix, ..self }
     }
 }
 
@@ -59,7 +66,7 @@ const RIGHT_AT: &str = "AT, the server's name, a skew of nine decimals, and a co
 
 impl Speech for Iamat {
     fn say(&mut self, out: &mut Vec<u8>) {
-        write_iamat(self.crowd.next(), out);
+        write_iamat(self.prefix, self.crowd.next(), out);
     }
 
     fn judge(&self, command: &[u8], input: &[u8]) -> Result<Option<usize>, Wrong> {
@@ -83,9 +90,13 @@ pub fn follows(opening: &[u8], known: &[u8], input: &[u8]) -> Result<Option<usiz
     Ok((copied == known.len()).then_some(opened + skew + copied))
 }
 
-/// Appends one IAMAT line.
-pub fn write_iamat(sighting: &Sighting, out: &mut Vec<u8>) {
+/// What makes a client ID of a crowd as long as a UUID.
+pub const UUID_PREFIX: &[u8] = b"f81d4fae-7dec-11d0-a";
+
+/// Appends one IAMAT line, in which the client ID begins with a prefix.
+fn write_iamat(prefix: &[u8], sighting: &Sighting, out: &mut Vec<u8>) {
     out.extend_from_slice(IAMAT);
+    out.extend_from_slice(prefix);
     out.extend_from_slice(&sighting.client);
     out.push(b' ');
     out.extend_from_slice(&sighting.latitude);
@@ -137,7 +148,7 @@ impl Echo {
 
 impl Speech for Echo {
     fn say(&mut self, out: &mut Vec<u8>) {
-        write_iamat(self.crowd.next(), out);
+        write_iamat(b"", self.crowd.next(), out);
     }
 
     fn judge(&self, command: &[u8], input: &[u8]) -> Result<Option<usize>, Wrong> {

@@ -54,6 +54,8 @@ pub struct System {
     pub address: String,
     /// How many clients report to it.
     pub clients: u32,
+    /// How every client ID begins, where it is a herd.
+    pub prefix: &'static [u8],
     protocol: Protocol,
     processes: Vec<Process>,
     herd: Option<Herd>,
@@ -141,7 +143,7 @@ impl Bench {
         let process = Process::start(label, &mut command, self.cores, &self.directory(label)?)?;
         let mut processes = vec![process];
         herd::await_address(&address, &mut processes, Instant::now() + LISTEN_MAX)?;
-        Ok(System { label, address, clients: CLIENTS, protocol, processes, herd: None })
+        Ok(System { label, address, clients: CLIENTS, prefix: b"", protocol, processes, herd: None })
     }
 
     /// Starts one of this program's own servers and waits until it listens.
@@ -169,7 +171,7 @@ impl System {
     pub fn of_herd(label: &'static str, mut herd: Herd) -> Self {
         let (address, protocol) = (herd.address().to_owned(), Protocol::Iamat(herd.name()));
         let processes = std::mem::take(&mut herd.processes);
-        Self { label, address, clients: CLIENTS, protocol, processes, herd: Some(herd) }
+        Self { label, address, clients: CLIENTS, prefix: b"", protocol, processes, herd: Some(herd) }
     }
 
     /// Processes of another kind that answer IAMAT under this name.
@@ -179,7 +181,15 @@ impl System {
         address: String,
         processes: Vec<Process>,
     ) -> Self {
-        Self { label, address, clients: CLIENTS, protocol: Protocol::Iamat(name), processes, herd: None }
+        Self {
+            label,
+            address,
+            clients: CLIENTS,
+            prefix: b"",
+            protocol: Protocol::Iamat(name),
+            processes,
+            herd: None,
+        }
     }
 
     /// The herd, where this is one.
@@ -199,7 +209,7 @@ impl System {
 
     fn connect(&self, connections: usize, crowd: Crowd) -> Result<Load, Failure> {
         let speech: Box<dyn Speech> = match self.protocol {
-            Protocol::Iamat(name) => Box::new(Iamat::new(name, crowd)),
+            Protocol::Iamat(name) => Box::new(Iamat::new(name, crowd).with_prefix(self.prefix)),
             Protocol::Echo => Box::new(Echo::new(crowd)),
             Protocol::Redis(verb) => Box::new(Redis::new(verb, crowd)),
         };

@@ -5,6 +5,7 @@ use crate::herd::ALONE;
 use crate::load::Failure;
 use crate::redis::Verb;
 use crate::report::{Bound, Finding};
+use crate::speech::UUID_PREFIX;
 use crate::system::{Bench, CLIENTS, System};
 
 /// How deep the larger pipeline is.
@@ -31,17 +32,31 @@ pub fn at_a_million(bench: &Bench) -> Result<Vec<Finding>, Failure> {
     let mut small = bench.herd_with(SMALL, ALONE, &[])?;
     small.fill(CLIENTS, 64)?;
     systems.push(small);
+    let mut uuids = bench.herd_with(UUIDS, ALONE, &[])?;
+    uuids.prefix = UUID_PREFIX;
+    uuids.fill(bench.million, 64)?;
+    systems.push(uuids);
     let costs = closed_costs(bench, &systems, 16, DEEP)?;
     let load = format!("IAMAT 16×128, {} clients", people(bench.million));
     Ok(vec![
         faster(2, &format!("{load}, commands per CPU second against SET"), &costs, "SET", 3.5),
         faster(2, &format!("{load}, against GEOADD"), &costs, "GEOADD", 25.0),
         dearer(2, &format!("{load}, its cost against 100 thousand"), &costs, SMALL, 1.25),
+        costs.ratio(
+            2,
+            "the same with client IDs of 36 bytes against those of 16",
+            UUIDS,
+            "herd",
+            Bound::None,
+        ),
     ])
 }
 
 /// The herd that knows fewer clients.
 const SMALL: &str = "herd of 100 thousand";
+
+/// The herd whose clients have longer IDs.
+const UUIDS: &str = "IDs of 36 bytes";
 
 /// Row 3.
 pub fn pipelined_16(bench: &Bench) -> Result<Vec<Finding>, Failure> {

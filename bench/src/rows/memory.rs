@@ -9,7 +9,7 @@ use crate::load::{Failure, Load, Until};
 use crate::process::Process;
 use crate::redis::Verb;
 use crate::report::{Bound, Finding, figure};
-use crate::speech::Iamat;
+use crate::speech::{Iamat, UUID_PREFIX};
 use crate::system::{Bench, System};
 
 /// How long a server may take to learn of a million clients.
@@ -17,21 +17,25 @@ const LEARN_MAX: Duration = Duration::from_secs(120);
 
 /// Row 11.
 pub fn resident(bench: &Bench) -> Result<Vec<Finding>, Failure> {
-    let rivals = if bench.redis.is_some() { 2 } else { 1 };
-    let bytes = in_turns(bench.runs, rivals, |system| {
+    let systems = if bench.redis.is_some() { 3 } else { 2 };
+    let bytes = in_turns(bench.runs, systems, |system| {
         let mut fresh: System =
-            if system == 0 { bench.herd_alone()? } else { bench.redis(Verb::Set, &[])? };
+            if system == 2 { bench.redis(Verb::Set, &[])? } else { bench.herd_alone()? };
+        fresh.prefix = if system == 1 { UUID_PREFIX } else { b"" };
         let before = fresh.resident()?;
         fresh.fill(bench.million, 64)?;
         fresh.settle()?;
         Ok(fresh.resident()?.saturating_sub(before) as f64 / f64::from(bench.million))
     })?;
-    let herd = bytes.first().cloned().unwrap_or_default();
-    let sizes = Comparison { unit: "B", systems: ["herd", "SET"].into_iter().zip(bytes).collect() };
+    let of = |system: usize| bytes.get(system).cloned().unwrap_or_default();
+    let (herd, uuids) = (of(0), of(1));
+    let systems = ["herd", "IDs of 36 bytes", "SET"].into_iter().zip(bytes).collect();
+    let sizes = Comparison { unit: "B", systems };
     let what = format!("resident bytes per client at {}", people(bench.million));
     Ok(vec![
         Finding::new(11, &what, herd, "B", Bound::AtMost(96.0)),
         sizes.ratio(11, "the same against Redis SET", "herd", "SET", Bound::AtMost(0.65)),
+        Finding::new(11, "the same with client IDs of 36 bytes", uuids, "B", Bound::None),
     ])
 }
 
