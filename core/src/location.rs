@@ -77,7 +77,8 @@ impl PartialEq for Location<'_> {
 const LATITUDE_MAX: u64 = 90;
 const LONGITUDE_MAX: u64 = 180;
 
-fn rounded(text: &[u8]) -> f64 {
+/// The nearest `f64` to a decimal with a sign.
+pub(crate) fn rounded(text: &[u8]) -> f64 {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 

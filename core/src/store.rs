@@ -39,7 +39,7 @@ pub enum Learned {
 /// The newest record of every client, in memory.
 ///
 /// Records are numbers in cells of one cache line each, found by an index; the time that an update takes is that
-/// of the two places in memory, or of three with a client ID of over 30 bytes. Whoever has several updates says so first, with [`Store::hints`].
+/// of the two places in memory, or of three with a client ID of over 26 bytes. Whoever has several updates says so first, with [`Store::hints`].
 #[derive(Default)]
 pub struct Store {
     records: Records,

@@ -2,11 +2,11 @@
 
 use super::ids::ID_MAX;
 use crate::decimal::{Digits, Nanos, print_difference};
-use crate::location::Coordinate;
-use crate::record::{Record, print_receipt, print_voice, rank};
+use crate::location::{Coordinate, rounded};
+use crate::record::{Record, line_bytes, print_receipt, print_voice, rank};
 
-/// A record as numbers, and its client's ID, if that is not long; or a mark that the record is kept elsewhere because it does not fit, or that
-/// there is none.
+/// A record as numbers, and its client's ID, if that is not long; or a mark that the record is kept elsewhere because it
+/// does not fit, or that there is none.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub struct Cell {
@@ -22,28 +22,50 @@ const _: () = assert!(size_of::<Cell>() == 64);
 /// What changes from one record of a client to the next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
-    received: Nanos,
+    received: Bytes<8>,
     /// All digits of the client's time as one number, as [`Digits`] has them.
-    time: u64,
-    /// All digits of the latitude; of a free cell, the next free slot plus 1, or 0.
-    latitude: u32,
+    time: Bytes<8>,
+    /// All digits of the latitude, nearly always room for those that an `f64` prints; of a free cell, the next free slot
+    /// plus 1, or 0.
+    latitude: Bytes<7>,
     /// All digits of the longitude.
-    longitude: u32,
+    longitude: Bytes<7>,
     /// The number of the server's name.
     server: u16,
     /// How the latitude was written: its sign, the digits before its point, and those behind it.
     latitude_form: u8,
     longitude_form: u8,
-    time_whole: u8,
-    time_decimals: u8,
-    /// How long the record line is, with its end.
-    line_bytes: u8,
+    /// How the time was written: ten times the digits before its point, and those behind it.
+    time_form: u8,
     /// The length of the client's ID, or [`ELSEWHERE`], or [`FREE`].
     client_length: u8,
 }
 
+/// A number in so many bytes, the least significant first, wherever in a cell it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bytes<const N: usize>([u8; N]);
+
+impl<const N: usize> Bytes<N> {
+    const ZERO: Self = Self([0; N]);
+
+    /// `None` if the number does not fit.
+    #[inline]
+    fn new(number: u64) -> Option<Self> {
+        let bytes = number.to_le_bytes();
+        let (low, high) = bytes.split_first_chunk()?;
+        high.iter().all(|&byte| byte == 0).then_some(Self(*low))
+    }
+
+    #[inline]
+    fn get(self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes[..N].copy_from_slice(&self.0);
+        u64::from_le_bytes(bytes)
+    }
+}
+
 /// The longest client ID that a cell has room for. A longer one is among the long ones, up to [`ID_MAX`].
-pub const CLIENT_MAX: usize = 30;
+pub const CLIENT_MAX: usize = 26;
 
 /// The length of the client ID of a record that is kept elsewhere. No ID has this length.
 const ELSEWHERE: u8 = u8::MAX;
@@ -53,16 +75,14 @@ const FREE: u8 = u8::MAX - 1;
 
 impl Numbers {
     const NOTHING: Self = Self {
-        received: 0,
-        time: 0,
-        latitude: 0,
-        longitude: 0,
+        received: Bytes::ZERO,
+        time: Bytes::ZERO,
+        latitude: Bytes::ZERO,
+        longitude: Bytes::ZERO,
         server: 0,
         latitude_form: 0,
         longitude_form: 0,
-        time_whole: 0,
-        time_decimals: 0,
-        line_bytes: 0,
+        time_form: 0,
         client_length: FREE,
     };
 
@@ -71,18 +91,16 @@ impl Numbers {
     pub fn new(record: &Record<'_>, server: u16) -> Option<Self> {
         let [latitude, longitude] = record.said.location.coordinates();
         let time = record.said.time.digits();
-        time.nanos()?;
+        time.nanos()?; // Its digits are at most nineteen then, nine of them decimals: the form fits a byte.
         Some(Self {
-            received: record.received,
-            time: time.value,
-            latitude: u32::try_from(latitude.digits.value).ok()?,
-            longitude: u32::try_from(longitude.digits.value).ok()?,
+            received: Bytes::new(record.received)?,
+            time: Bytes::new(time.value)?,
+            latitude: Bytes::new(latitude.digits.value)?,
+            longitude: Bytes::new(longitude.digits.value)?,
             server,
             latitude_form: form(latitude)?,
             longitude_form: form(longitude)?,
-            time_whole: time.whole,
-            time_decimals: time.decimals,
-            line_bytes: u8::try_from(record.line_bytes()).ok()?,
+            time_form: time.whole * 10 + time.decimals,
             client_length: u8::try_from(record.said.client.len())
                 .ok()
                 .filter(|&length| usize::from(length) <= ID_MAX)?,
@@ -91,7 +109,7 @@ impl Numbers {
 
     /// The mark of a record that is kept elsewhere.
     pub fn elsewhere(received: Nanos) -> Self {
-        Self { received, client_length: ELSEWHERE, ..Self::NOTHING }
+        Self { received: Bytes(received.to_le_bytes()), client_length: ELSEWHERE, ..Self::NOTHING }
     }
 
     /// True if the record is kept elsewhere: nothing else is to be asked then but when it was received.
@@ -103,24 +121,43 @@ impl Numbers {
     /// When the server heard it; that is here even if the record is kept elsewhere.
     #[inline]
     pub fn received(&self) -> Nanos {
-        self.received
+        self.received.get()
     }
 
-    /// How long the record line is, with its end.
+    /// The number of the server's name.
     #[inline]
-    pub fn line_bytes(&self) -> u64 {
-        self.line_bytes.into()
+    pub fn server(&self) -> u16 {
+        self.server
+    }
+
+    /// How long the record line is, with its end, if this is the name of its server.
+    #[inline]
+    pub fn line_bytes(&self, server: &[u8]) -> u64 {
+        // Two signs and two spaces are among what the client said.
+        let numbers = [self.latitude(), self.longitude(), self.time()].map(Digits::length);
+        let said = usize::from(self.client_length) + numbers.iter().sum::<usize>() + 4;
+        line_bytes(said, self.received(), server)
     }
 
     /// What decides first which of two records is the newer.
     #[inline]
     pub fn rank(&self) -> Option<(Nanos, Nanos)> {
-        Some(rank(self.time().nanos()?, self.received))
+        Some(rank(self.time().nanos()?, self.received()))
     }
 
     #[inline]
     fn time(&self) -> Digits {
-        Digits { value: self.time, whole: self.time_whole, decimals: self.time_decimals }
+        Digits { value: self.time.get(), whole: self.time_form / 10, decimals: self.time_form % 10 }
+    }
+
+    #[inline]
+    fn latitude(&self) -> Digits {
+        digits(self.latitude, self.latitude_form)
+    }
+
+    #[inline]
+    fn longitude(&self) -> Digits {
+        digits(self.longitude, self.longitude_form)
     }
 }
 
@@ -137,7 +174,8 @@ impl Cell {
 
     /// The mark that there is no record, with a link to the next such cell.
     pub fn free(next: Option<u32>) -> Self {
-        let numbers = Numbers { latitude: next.map_or(0, |slot| slot + 1), ..Numbers::NOTHING };
+        let latitude = next.and_then(|slot| Bytes::new(u64::from(slot) + 1)).unwrap_or(Bytes::ZERO);
+        let numbers = Numbers { latitude, ..Numbers::NOTHING };
         Self { numbers, bucket: 0, client: [0; CLIENT_MAX] }
     }
 
@@ -173,7 +211,7 @@ impl Cell {
 
     /// The slot of the next free cell.
     pub fn next_free(&self) -> Option<u32> {
-        self.numbers.latitude.checked_sub(1)
+        self.numbers.latitude.get().checked_sub(1).and_then(|slot| u32::try_from(slot).ok())
     }
 
     /// The client's ID, if it is here.
@@ -189,21 +227,16 @@ impl Cell {
         (u32::from_le_bytes([a, b, c, d]), self.numbers.client_length.into())
     }
 
-    /// The number of the server's name.
-    pub fn server(&self) -> u16 {
-        self.numbers.server
-    }
-
     /// Appends the record line, with a line feed.
     pub fn print(&self, client: &[u8], server: &[u8], out: &mut Vec<u8>) {
         self.print_operands(client, out);
-        print_receipt(self.numbers.received, server, out);
+        print_receipt(self.numbers.received(), server, out);
     }
 
     /// Appends the answer to a client, with a line feed.
     pub fn print_at(&self, client: &[u8], server: &[u8], out: &mut Vec<u8>) {
         print_voice(server, out);
-        print_difference(self.numbers.received, self.numbers.time().nanos().unwrap_or_default(), out);
+        print_difference(self.numbers.received(), self.numbers.time().nanos().unwrap_or_default(), out);
         out.push(b' ');
         self.print_operands(client, out);
         out.push(b'\n');
@@ -211,43 +244,49 @@ impl Cell {
 
     /// Latitude and longitude in degrees, rounded to the nearest `f64`.
     pub fn degrees(&self) -> (f64, f64) {
-        let Numbers { latitude, longitude, latitude_form, longitude_form, .. } = self.numbers;
-        (degrees(latitude, latitude_form), degrees(longitude, longitude_form))
+        let Numbers { latitude_form, longitude_form, .. } = self.numbers;
+        (degrees(self.numbers.latitude(), latitude_form), degrees(self.numbers.longitude(), longitude_form))
     }
 
     fn print_operands(&self, client: &[u8], out: &mut Vec<u8>) {
-        let Numbers { latitude, longitude, latitude_form, longitude_form, .. } = self.numbers;
+        let Numbers { latitude_form, longitude_form, .. } = self.numbers;
         out.extend_from_slice(client);
         out.push(b' ');
-        print_coordinate(latitude, latitude_form, out);
-        print_coordinate(longitude, longitude_form, out);
+        print_coordinate(self.numbers.latitude(), latitude_form, out);
+        print_coordinate(self.numbers.longitude(), longitude_form, out);
         out.push(b' ');
         self.numbers.time().print(out);
     }
 }
 
-/// How a coordinate was written, in a byte: sign, three bits, four bits.
+/// How a coordinate was written, in a byte: one bit for the sign, and seven for how many digits there are before the point
+/// and behind it.
 #[inline]
 fn form(Coordinate { is_negative, digits }: Coordinate) -> Option<u8> {
-    let fits = (1..8).contains(&digits.whole) && digits.decimals < 16;
-    fits.then_some(u8::from(is_negative) << 7 | digits.whole << 4 | digits.decimals)
+    let fits = (1..=5).contains(&digits.whole) && digits.decimals < DECIMALS;
+    fits.then_some(u8::from(is_negative) << 7 | (digits.whole * DECIMALS + digits.decimals))
 }
 
-fn digits(value: u32, form: u8) -> Digits {
-    Digits { value: value.into(), whole: form >> 4 & 7, decimals: form & 15 }
+/// One more than the most digits behind the point of a coordinate.
+const DECIMALS: u8 = 20;
+
+fn digits(value: Bytes<7>, form: u8) -> Digits {
+    let digits = form & 0x7f;
+    Digits { value: value.get(), whole: digits / DECIMALS, decimals: digits % DECIMALS }
 }
 
 fn is_negative(form: u8) -> bool {
     form >> 7 == 1
 }
 
-fn print_coordinate(value: u32, form: u8, out: &mut Vec<u8>) {
+fn print_coordinate(digits: Digits, form: u8, out: &mut Vec<u8>) {
     out.push(if is_negative(form) { b'-' } else { b'+' });
-    digits(value, form).print(out);
+    digits.print(out);
 }
 
-/// Both numbers are exact in an `f64`, so their quotient is the nearest one to what was written.
-fn degrees(value: u32, form: u8) -> f64 {
-    let size = f64::from(value) / 10_f64.powi(i32::from(form & 15));
-    if is_negative(form) { -size } else { size }
+/// The `f64` that is nearest to what was written, of which read again from its digits is the surest way.
+fn degrees(digits: Digits, form: u8) -> f64 {
+    let mut text = Vec::new();
+    print_coordinate(digits, form, &mut text);
+    rounded(&text)
 }
