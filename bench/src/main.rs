@@ -68,8 +68,10 @@ fn drive(how: &Drive) -> Result<(), Failure> {
     let crowd = Crowd::new(how.clients, Order::AtRandom);
     let towns = || Towns::new(how.clients as usize);
     let speech: Box<dyn Speech> = match how.speech.as_str() {
-        "iamat" if how.uuids => Box::new(Iamat::new(&how.name, crowd).with_prefix(UUID_PREFIX)),
-        "iamat" => Box::new(Iamat::new(&how.name, crowd)),
+        "iamat" => {
+            let prefix = if how.uuids { UUID_PREFIX } else { b"" };
+            Box::new(Iamat::new(&how.name, crowd).with_prefix(prefix))
+        }
         "echo" => Box::new(Echo::new(crowd)),
         "set" => Box::new(Redis::new(Verb::Set, crowd)),
         "geoadd" => Box::new(Redis::new(Verb::GeoAdd, crowd)),

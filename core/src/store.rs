@@ -176,7 +176,7 @@ impl Store {
 
     /// Finds out where the records of some clients are, and has them near when they are needed.
     ///
-    /// First what the index needs is fetched for all, then all records: the processor waits for many at a time, and not
+    /// First what the index needs is fetched for all, then all records, then long IDs: the processor waits for many at a time, and not
     /// for one after the other. With a million clients that would be most of the time that an update takes.
     pub fn hints<const N: usize>(&self, clients: [&[u8]; N], count: usize) -> [Hint; N] {
         let mut hints = [Hint::default(); N];
@@ -191,11 +191,9 @@ impl Store {
             }
         }
         if self.records.has_long() {
-            hints
-                .iter()
-                .take(count)
-                .filter_map(|hint| hint.slot)
-                .for_each(|slot| self.records.fetch_long(slot));
+            for slot in hints.iter().take(count).filter_map(|hint| hint.slot) {
+                self.records.fetch_long(slot);
+            }
         }
         hints
     }

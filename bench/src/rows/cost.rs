@@ -56,7 +56,7 @@ pub fn at_a_million(bench: &Bench) -> Result<Vec<Finding>, Failure> {
 const SMALL: &str = "herd of 100 thousand";
 
 /// The herd whose clients have longer IDs.
-const UUIDS: &str = "IDs of 36 bytes";
+pub const UUIDS: &str = "IDs of 36 bytes";
 
 /// Row 3.
 pub fn pipelined_16(bench: &Bench) -> Result<Vec<Finding>, Failure> {

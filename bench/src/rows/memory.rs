@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::cost::UUIDS;
 use super::{Comparison, in_turns, people};
 use crate::crowd::{Crowd, Order};
 use crate::herd::{Herd, PAIR};
@@ -27,15 +28,14 @@ pub fn resident(bench: &Bench) -> Result<Vec<Finding>, Failure> {
         fresh.settle()?;
         Ok(fresh.resident()?.saturating_sub(before) as f64 / f64::from(bench.million))
     })?;
-    let of = |system: usize| bytes.get(system).cloned().unwrap_or_default();
-    let (herd, uuids) = (of(0), of(1));
-    let systems = ["herd", "IDs of 36 bytes", "SET"].into_iter().zip(bytes).collect();
+    let systems = ["herd", UUIDS, "SET"].into_iter().zip(bytes).collect();
     let sizes = Comparison { unit: "B", systems };
+    let of = |label| sizes.of(label).unwrap_or_default().to_vec();
     let what = format!("resident bytes per client at {}", people(bench.million));
     Ok(vec![
-        Finding::new(11, &what, herd, "B", Bound::AtMost(96.0)),
+        Finding::new(11, &what, of("herd"), "B", Bound::AtMost(96.0)),
         sizes.ratio(11, "the same against Redis SET", "herd", "SET", Bound::AtMost(0.65)),
-        Finding::new(11, "the same with client IDs of 36 bytes", uuids, "B", Bound::None),
+        Finding::new(11, "the same with client IDs of 36 bytes", of(UUIDS), "B", Bound::None),
     ])
 }
 

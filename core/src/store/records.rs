@@ -1,4 +1,5 @@
-//! The records themselves, by slot: a cell each, a place for a client ID that is long, and the few that fit neither as lines.
+//! The records themselves, by slot: a cell each, a place for a client ID that is long, and the few that fit neither as
+//! lines.
 
 use super::cell::{CLIENT_MAX, Cell, Numbers};
 use super::chunks::Chunks;
@@ -49,14 +50,11 @@ impl Records {
     pub fn add(&mut self, record: &Record<'_>, bucket: u16) -> Option<u32> {
         let numbers = self.pack(record);
         let client = record.said.client;
-        let cell = if is_long(client) {
-            Cell::new(numbers, bucket, &self.ids.add(client)?.to_le_bytes())
-        } else {
-            Cell::new(numbers, bucket, client)
-        };
+        let kept = if is_long(client) { &self.ids.add(client)?.to_le_bytes()[..] } else { client };
+        let cell = Cell::new(numbers, bucket, kept);
         let slot = match self.free {
             Some(slot) => {
-                self.free = self.cell(slot).and_then(Cell::next_free);
+                self.free = self.cells.get(slot).and_then(Cell::next_free);
                 self.frees -= 1;
                 self.set_cell(slot, cell);
                 slot
@@ -78,7 +76,7 @@ impl Records {
 
     /// Removes the record of a slot, which becomes free.
     pub fn remove(&mut self, slot: u32) {
-        let Some(cell) = self.cell(slot).filter(|cell| !cell.is_free()) else { return };
+        let Some(cell) = self.cells.get(slot).filter(|cell| !cell.is_free()) else { return };
         let (number, _) = cell.long_client();
         if is_long(self.client(slot)) {
             self.ids.remove(number);
@@ -92,13 +90,13 @@ impl Records {
 
     /// When the record of a slot was received; `None` if there is none.
     pub fn received(&self, slot: u32) -> Option<Nanos> {
-        self.cell(slot).filter(|cell| !cell.is_free()).map(|cell| cell.numbers().received())
+        self.cells.get(slot).filter(|cell| !cell.is_free()).map(|cell| cell.numbers().received())
     }
 
     /// The bucket of the client whose record is in a slot.
     #[inline]
     pub fn bucket(&self, slot: u32) -> u16 {
-        self.cell(slot).map_or(0, Cell::bucket)
+        self.cells.get(slot).map_or(0, Cell::bucket)
     }
 
     /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`. What was received
@@ -112,7 +110,7 @@ impl Records {
         is_to_be_taken: impl Fn(Ordering) -> bool,
     ) -> Ordering {
         let numbers = self.pack(record);
-        let Some(known) = self.cell(slot) else { return Ordering::Less };
+        let Some(known) = self.cells.get(slot) else { return Ordering::Less };
         let received = known.numbers().received();
         let age = if received < horizon { Ordering::Greater } else { self.compare(slot, &numbers, record) };
         self.has_crossed |= if age.is_gt() { record.received < received } else { record.received > received };
@@ -124,7 +122,7 @@ impl Records {
 
     #[inline]
     fn replace(&mut self, slot: u32, numbers: Numbers, record: &Record<'_>) {
-        let Some(cell) = self.cell_mut(slot) else { return };
+        let Some(cell) = self.cells.get_mut(slot) else { return };
         let known = *cell.numbers();
         cell.replace(numbers);
         if known.are_elsewhere() || numbers.are_elsewhere() {
@@ -151,7 +149,7 @@ impl Records {
     /// Compares a record, of which the numbers are at hand, with the one in a slot by age.
     #[inline]
     fn compare(&self, slot: u32, numbers: &Numbers, record: &Record<'_>) -> Ordering {
-        let Some(known) = self.cell(slot).map(Cell::numbers) else { return Ordering::Less };
+        let Some(known) = self.cells.get(slot).map(Cell::numbers) else { return Ordering::Less };
         match (numbers.rank(), known.rank()) {
             (Some(rank), Some(known)) if rank != known => rank.cmp(&known),
             _ if !numbers.are_elsewhere() && numbers == known => Ordering::Equal,
@@ -174,7 +172,7 @@ impl Records {
     /// The client whose record is in a slot.
     #[inline]
     pub fn client(&self, slot: u32) -> &[u8] {
-        match self.cell(slot) {
+        match self.cells.get(slot) {
             Some(cell) if !cell.is_elsewhere() => self.client_of(cell),
             _ => self.odd_client(slot),
         }
@@ -195,7 +193,7 @@ impl Records {
 
     /// Appends the record line of a slot, with a line feed.
     pub fn print(&self, slot: u32, out: &mut Vec<u8>) {
-        match self.cell(slot) {
+        match self.cells.get(slot) {
             Some(cell) if !cell.is_elsewhere() => {
                 cell.print(self.client_of(cell), self.names.name(cell.numbers().server()), out);
             }
@@ -208,7 +206,7 @@ impl Records {
 
     /// Appends the answer to a client, with a line feed.
     pub fn print_at(&self, slot: u32, out: &mut Vec<u8>) {
-        match self.cell(slot) {
+        match self.cells.get(slot) {
             Some(cell) if !cell.is_elsewhere() => {
                 cell.print_at(self.client_of(cell), self.names.name(cell.numbers().server()), out);
             }
@@ -222,7 +220,7 @@ impl Records {
 
     /// Where the client of a slot is: degrees north and east, rounded to the nearest `f64`.
     pub fn degrees(&self, slot: u32) -> (f64, f64) {
-        match self.cell(slot) {
+        match self.cells.get(slot) {
             Some(cell) if !cell.is_elsewhere() => cell.degrees(),
             _ => self.odd(slot).map(|record| record.said.location.degrees()).unwrap_or_default(),
         }
@@ -245,7 +243,7 @@ impl Records {
     /// Has the client ID of a slot fetched, if it is a long one. That may be waited for: the cell tells where it is.
     #[inline]
     pub fn fetch_long(&self, slot: u32) {
-        if let Some(cell) = self.cell(slot)
+        if let Some(cell) = self.cells.get(slot)
             && cell.client().is_none()
         {
             self.ids.fetch(cell.long_client().0);
@@ -260,7 +258,7 @@ impl Records {
 
     /// How long the record line of a slot is, with its end.
     fn line_bytes(&self, slot: u32) -> u64 {
-        match self.cell(slot) {
+        match self.cells.get(slot) {
             Some(cell) if !cell.is_elsewhere() => self.bytes_of(cell.numbers()),
             _ => self.lines.get(&slot).map_or(0, |line| line.len() as u64 + 1),
         }
@@ -272,17 +270,8 @@ impl Records {
         numbers.line_bytes(self.names.name(numbers.server()))
     }
 
-    fn cell(&self, slot: u32) -> Option<&Cell> {
-        self.cells.get(slot)
-    }
-
-    #[inline]
-    fn cell_mut(&mut self, slot: u32) -> Option<&mut Cell> {
-        self.cells.get_mut(slot)
-    }
-
     fn set_cell(&mut self, slot: u32, cell: Cell) {
-        if let Some(place) = self.cell_mut(slot) {
+        if let Some(place) = self.cells.get_mut(slot) {
             *place = cell;
         }
     }
@@ -365,7 +354,7 @@ mod tests {
                 let newest = if expected.is_gt() { told } else { known };
                 prop_assert_eq!(records.line(0), &*line(&newest));
                 prop_assert_eq!(records.bytes(), newest.line_bytes());
-                prop_assert_eq!(records.lines.len(), usize::from(records.cell(0).unwrap().is_elsewhere()));
+                prop_assert_eq!(records.lines.len(), usize::from(records.cells.get(0).unwrap().is_elsewhere()));
                 prop_assert_eq!((records.received(0), records.bucket(0)), (Some(newest.received), 7));
                 prop_assert!(records.is_of(0, newest.said.client));
             }
