@@ -14,12 +14,18 @@ use memchr::memchr;
 /// Appends entries for some record lines, each of which ends with a line feed.
 pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
     for record in link::lines(lines) {
-        let mut start = [b' '; CHECKSUM + 1];
-        start[..CHECKSUM].copy_from_slice(&hex(crc32c::crc32c(record)));
-        out.extend_from_slice(&start);
-        out.extend_from_slice(record);
-        out.push(b'\n');
+        print_entry(record, out);
     }
+}
+
+/// Appends the entry for a record line without its end.
+#[inline]
+pub fn print_entry(record: &[u8], out: &mut Vec<u8>) {
+    let mut start = [b' '; CHECKSUM + 1];
+    start[..CHECKSUM].copy_from_slice(&hex(crc32c::crc32c(record)));
+    out.extend_from_slice(&start);
+    out.extend_from_slice(record);
+    out.push(b'\n');
 }
 
 /// How long the entries of so many records are, whose lines have so many bytes with their ends.

@@ -12,7 +12,6 @@ use crate::digest::Key;
 use crate::faults::{self, Fault};
 use crate::flood::{Flood, Taken};
 use crate::healing::Healing;
-use crate::journal::print_entries;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::link::{self, Frame, Update, Vocabulary};
@@ -217,11 +216,9 @@ impl Replica {
             admission: &mut self.admission,
             counts: &mut self.counts,
             news,
+            applied: self.applied.as_mut(),
         };
-        let known = clerk.news.len();
-        let pause = batch.run(|lines, searched, answers| clerk.execute(heard, lines, searched, answers));
-        self.note_applied(&news[known..]);
-        pause
+        batch.run(|lines, searched, answers| clerk.execute(heard, lines, searched, answers))
     }
 
     /// Puts news of this server's own on its way to the neighbours, if there is any.
@@ -510,7 +507,6 @@ impl Replica {
     fn take_news(&mut self, update: &Update) -> (Vec<u8>, bool) {
         let mut news = Vec::new();
         let is_all_news = self.clerk(&mut news).hear(update.lines());
-        self.note_applied(&news);
         self.end_searches(&news);
         let is_all_news = is_all_news && !news.is_empty();
         (news, is_all_news)
@@ -524,12 +520,7 @@ impl Replica {
             admission: &mut self.admission,
             counts: &mut self.counts,
             news,
-        }
-    }
-
-    fn note_applied(&mut self, lines: &[u8]) {
-        if let Some(applied) = &mut self.applied {
-            print_entries(lines, applied);
+            applied: self.applied.as_mut(),
         }
     }
 

@@ -4,6 +4,7 @@ use super::Counts;
 use crate::admission::Admission;
 use crate::batch::{Answers, GROUP, Line, Step};
 use crate::decimal::Nanos;
+use crate::journal::print_entry;
 use crate::line::{Command, Opening, print_invalid};
 use crate::places::Query;
 use crate::record::Record;
@@ -19,6 +20,8 @@ pub(super) struct Clerk<'a> {
     pub counts: &'a mut Counts,
     /// Where record lines go that are news.
     pub news: &'a mut Vec<u8>,
+    /// Where the journal's entries of those go, if there is a journal.
+    pub applied: Option<&'a mut Vec<u8>>,
 }
 
 /// When lines of a client were heard, and where they come from.
@@ -99,10 +102,24 @@ impl Clerk<'_> {
         let learned = self.store.learn_at(hint, record, |store| self.admission.admits(from, store, now_ms));
         self.counts.note(learned);
         if learned == Learned::News {
-            record.said.print(self.news);
-            self.news.extend_from_slice(heard.receipt);
+            self.note_news(|news| {
+                record.said.print(news);
+                news.extend_from_slice(heard.receipt);
+            });
         }
         learned != Learned::Refused
+    }
+
+    /// Writes a record line down that is news, which `print` appends.
+    #[inline]
+    fn note_news(&mut self, print: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.news.len();
+        print(self.news);
+        if let Some(applied) = &mut self.applied
+            && let Some((_, record)) = self.news[start..].split_last()
+        {
+            print_entry(record, applied);
+        }
     }
 
     fn tell(
@@ -177,7 +194,7 @@ impl Clerk<'_> {
         let learned = self.store.learn_at(hint, record, |store| self.admission.has_room(store));
         self.counts.note(learned);
         if learned == Learned::News {
-            record.print_again(line, self.news);
+            self.note_news(|news| record.print_again(line, news));
         }
         learned == Learned::News
     }
