@@ -134,7 +134,7 @@ pub struct Hear {
     pub frames: Vec<Frame>,
 }
 
-/// What is there to write to a neighbour? Nothing means that [`Flood`] will tell when there is something.
+/// What is there to write to a neighbour? When there is more, [`Flood`] will tell.
 #[derive(Debug, PartialEq, Message)]
 #[rtype(result = "Vec<u8>")]
 pub struct Take {
@@ -144,7 +144,7 @@ pub struct Take {
     pub chunk: Vec<u8>,
 }
 
-/// There is something to [`Take`]. Said once, until it is taken.
+/// There is something to [`Take`]. Said once, until somebody takes.
 #[derive(Clone, Copy, Debug, PartialEq, Message)]
 #[rtype(result = "()")]
 pub struct Flood;

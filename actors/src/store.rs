@@ -1,8 +1,8 @@
 //! The store: it owns what this server knows of all clients, the seen UUIDs, and what links are to be told.
 //!
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers,
-//! [`Recall`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer that took
-//! everything when there is more. Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what
+//! [`Recall`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer when there
+//! is more than that took. Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what
 //! it executes together, and in [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails,
 //! ends the whole server, which must not go on answering.
 
@@ -265,8 +265,7 @@ impl Handler<Take> for StoreActor {
 
     fn handle(&mut self, Take { link, mut chunk }: Take, ctx: &mut Self::Context) -> Vec<u8> {
         self.replica.take(&link, self.now_ms(), &mut chunk);
-        self.work(ctx);
-        self.set_alarm(ctx);
+        self.follow_up(ctx);
         chunk
     }
 }

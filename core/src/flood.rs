@@ -79,7 +79,7 @@ struct Link {
     /// Searches and answers for this link alone.
     outbox: VecDeque<Vec<u8>>,
     outbox_length: usize,
-    /// True once it took everything: it is to be told when there is more.
+    /// True from when it takes until it is told that there is more.
     waits: bool,
 }
 
@@ -330,19 +330,13 @@ impl Flood {
             link.announce(bytes_max, out);
             self.told = end;
         }
+        link.waits = true;
         self.drop_taken(now_ms);
         taken
     }
 
-    /// Notes whether a link took everything there was, and is to be told when there is more.
-    pub fn wait(&mut self, name: &str, waits: bool) {
-        if let Some(link) = self.links.get_mut(name) {
-            link.waits = waits;
-        }
-    }
-
-    /// The neighbours that took everything and now have more to take, also of what others say there is; each is
-    /// named once, until it takes again.
+    /// The neighbours that have more to take than they took, also of what others say there is; each is named once, until
+    /// it takes again.
     pub fn bells(&mut self, now_ms: u64, has_more: impl Fn(&str) -> bool) -> Vec<String> {
         let (first, announce_ms) = (self.first, self.announce_ms);
         let rings = |link: &Link| {
@@ -554,7 +548,6 @@ mod tests {
     fn taken(flood: &mut Flood, link: &str) -> String {
         let mut out = Vec::new();
         let _ = flood.take(link, CHUNK, 0, &mut out);
-        flood.wait(link, out.is_empty());
         String::from_utf8(out).unwrap()
     }
 
@@ -569,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_that_took_everything_is_called_once_when_there_is_more() {
+    fn a_neighbour_that_took_something_is_called_once_when_there_is_more() {
         let mut flood = flood(1000, &["a"]);
         assert!(flood.bells(0, |_| false).is_empty());
         let _ = flood.push(Arrival::here(0), update(1));
@@ -640,14 +633,13 @@ mod tests {
         let mut flood = flood(1000, &[]);
         flood.link_up("a", Vocabulary::Trees);
         flood.hear_prune("a", "Goloman");
-        flood.wait("a", true);
+        assert_eq!(taken(&mut flood, "a"), "");
         flood
     }
 
     fn taken_at(flood: &mut Flood, now_ms: u64) -> String {
         let mut out = Vec::new();
         assert_eq!(flood.take("a", CHUNK, now_ms, &mut out), Taken::AllOfIt);
-        flood.wait("a", out.is_empty());
         String::from_utf8(out).unwrap()
     }
 
@@ -673,7 +665,7 @@ mod tests {
         let Limits { announce_ms, recall_ms, .. } = Limits::default();
         assert!(taken_at(&mut flood, announce_ms).starts_with("HAVE "));
         assert!(flood.hear_want("a", number));
-        assert_eq!(flood.bells(announce_ms, |_| false).len(), 0, "it is still taking");
+        assert_eq!(flood.bells(announce_ms, |_| false), ["a"]);
         assert!(taken_at(&mut flood, announce_ms).contains("Goloman 1\nk1 "));
         assert_eq!(flood.deadline_ms(), Some(recall_ms));
         flood.drop_taken(recall_ms);

@@ -305,7 +305,7 @@ impl Replica {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Appends what a link is to write next; nothing means that [`Replica::bells`] will name it when there is more.
+    /// Appends what a link is to write next. When there is more, [`Replica::bells`] will name it.
     pub fn take(&mut self, link: &str, now_ms: u64, out: &mut Vec<u8>) {
         // A flood without end leaves half of each write to the healing.
         let share = if self.healing.answers(link) { self.chunk_bytes / 2 } else { self.chunk_bytes };
@@ -313,10 +313,9 @@ impl Replica {
             self.healing.offer(link, &mut self.store);
         }
         self.healing.take(link, &mut self.store, self.chunk_bytes, out);
-        self.flood.wait(link, out.is_empty());
     }
 
-    /// The links that took everything and now have more to take.
+    /// The links that have more to take than they took; each is named once, until it takes again.
     #[must_use]
     pub fn bells(&mut self, now_ms: u64) -> Vec<String> {
         self.flood.bells(now_ms, |link| self.healing.has_more(link))
