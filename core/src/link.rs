@@ -208,6 +208,11 @@ impl Update {
         lines(&self.lines)
     }
 
+    /// The record lines with their ends.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.lines
+    }
+
     /// The bytes of the record lines with their ends.
     pub fn len(&self) -> usize {
         self.lines.len()

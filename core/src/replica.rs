@@ -380,7 +380,7 @@ impl Replica {
     /// today.
     #[must_use]
     pub fn restore(&mut self, lines: &[u8]) -> u64 {
-        self.clerk(&mut Vec::new()).restore(link::lines(lines))
+        self.clerk(&mut Vec::new()).restore(lines)
     }
 
     /// Keeps what is applied from now on, for [`Replica::applied`].
@@ -504,8 +504,8 @@ impl Replica {
 
     /// Takes what is new of an update; tells that, and whether it is the whole update.
     fn take_news(&mut self, update: &Update) -> (Vec<u8>, bool) {
-        let mut news = Vec::new();
-        let is_all_news = self.clerk(&mut news).hear(update.lines());
+        let mut news = Vec::with_capacity(update.len());
+        let is_all_news = self.clerk(&mut news).hear(update.bytes());
         self.end_searches(&news);
         let is_all_news = is_all_news && !news.is_empty();
         (news, is_all_news)

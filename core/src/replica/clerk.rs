@@ -6,9 +6,11 @@ use crate::batch::{Answers, GROUP, Line, Step};
 use crate::decimal::Nanos;
 use crate::journal::print_entry;
 use crate::line::{Command, Opening, print_invalid};
+use crate::link;
 use crate::places::Query;
 use crate::record::Record;
 use crate::store::{Hint, Learned, Store};
+use memchr::memchr;
 use std::net::IpAddr;
 
 /// Whoever works on the store for a while.
@@ -145,7 +147,7 @@ impl Clerk<'_> {
     }
 
     /// Takes what is new of some record lines; true if all of it is.
-    pub fn hear<'l>(&mut self, lines: impl Iterator<Item = &'l [u8]>) -> bool {
+    pub fn hear(&mut self, lines: &[u8]) -> bool {
         let mut is_all_news = true;
         self.read(lines, |clerk, hint, line, record| {
             clerk.counts.malformed += u64::from(record.is_none());
@@ -155,7 +157,7 @@ impl Clerk<'_> {
     }
 
     /// Takes record lines that were kept, whatever the limits are today; tells how many are none.
-    pub fn restore<'l>(&mut self, lines: impl Iterator<Item = &'l [u8]>) -> u64 {
+    pub fn restore(&mut self, lines: &[u8]) -> u64 {
         let mut foreign = 0;
         self.read(lines, |clerk, hint, _, record| match record {
             Some(record) => clerk.counts.note(clerk.store.learn_at(hint, record, |_| true)),
@@ -167,11 +169,26 @@ impl Clerk<'_> {
     /// Reads lines, and has each taken with the record in it, if there is one.
     fn read<'l>(
         &mut self,
-        mut lines: impl Iterator<Item = &'l [u8]>,
+        lines: &'l [u8],
+        take: impl FnMut(&mut Self, Hint, &'l [u8], Option<&Record<'l>>),
+    ) {
+        // As with a client's lines, one alone should not wait for room for a group.
+        if memchr(b'\n', lines).is_none_or(|end| end + 1 == lines.len()) {
+            self.read_by::<1>(lines, take);
+        } else {
+            self.read_by::<GROUP>(lines, take);
+        }
+    }
+
+    /// The same, so many at a time.
+    fn read_by<'l, const N: usize>(
+        &mut self,
+        lines: &'l [u8],
         mut take: impl FnMut(&mut Self, Hint, &'l [u8], Option<&Record<'l>>),
     ) {
+        let mut lines = link::lines(lines);
         loop {
-            let mut told: [(&[u8], Option<Record<'_>>); GROUP] = [(&[], None); GROUP];
+            let mut told: [(&[u8], Option<Record<'_>>); N] = [(&[], None); N];
             let mut count = 0;
             for (told, line) in told.iter_mut().zip(&mut lines) {
                 *told = (line, Record::parse(line));
@@ -183,7 +200,7 @@ impl Clerk<'_> {
             for ((line, record), hint) in told[..count].iter().zip(hints) {
                 take(self, hint, line, record.as_ref());
             }
-            if count < GROUP {
+            if count < N {
                 return;
             }
         }
