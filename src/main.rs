@@ -22,6 +22,7 @@ mod up;
 
 use failure::Failure;
 use options::{Command, Early, Options};
+use std::panic::resume_unwind;
 use topology::File;
 
 fn main() {
@@ -30,13 +31,19 @@ fn main() {
     let outcome = match options::read(std::env::args_os()) {
         Ok(options) => {
             let system = actix_rt::System::new();
-            let outcome = system.block_on(run(options));
+            let outcome = system.block_on(in_a_task(run(options)));
             // Dropping the system would wait for lookups of host names that nobody waits for any more.
             std::process::exit(conclude(outcome));
         }
         Err(early) => conclude_early(early),
     };
     std::process::exit(conclude(outcome));
+}
+
+/// Runs a command in a task of its own. What the system waits for itself would be polled whenever any other task was,
+/// with every update that comes by.
+async fn in_a_task(command: impl Future<Output = Result<(), Failure>> + 'static) -> Result<(), Failure> {
+    actix_rt::spawn(command).await.unwrap_or_else(|failed| resume_unwind(failed.into_panic()))
 }
 
 async fn run(options: Options) -> Result<(), Failure> {
