@@ -95,9 +95,9 @@ impl StoreActor {
     }
 
     /// Does what follows from whatever the replica was just told.
-    fn follow_up(&mut self, ctx: &mut Context<Self>) {
+    fn follow_up(&mut self, now_ms: u64, ctx: &mut Context<Self>) {
         self.work(ctx);
-        for link in self.replica.bells(self.now_ms()) {
+        for link in self.replica.bells(now_ms) {
             if let Some(flood) = self.doorbells.get(link.as_str()) {
                 // A doorbell that nobody hears belongs to a peer that is gone and takes nothing any more.
                 flood.do_send(Flood);
@@ -114,7 +114,7 @@ impl StoreActor {
 
     /// Works for the healing a little at a time, and lets everybody else have a turn in between.
     fn work(&mut self, ctx: &mut Context<Self>) {
-        if self.works {
+        if self.works || !self.replica.has_work() {
             return;
         }
         let began = Instant::now();
@@ -125,7 +125,7 @@ impl StoreActor {
             self.works = true;
             ctx.run_later(PAUSE, |store, ctx| {
                 store.works = false;
-                store.follow_up(ctx);
+                store.follow_up(store.now_ms(), ctx);
             });
         }
     }
@@ -134,8 +134,9 @@ impl StoreActor {
     fn compare_later(&mut self, ctx: &mut Context<Self>) {
         let dice = u64::try_from((self.dice)() & u128::from(u64::MAX)).unwrap_or_default();
         ctx.run_later(Duration::from_millis(self.replica.compare_in_ms(dice)), |store, ctx| {
-            store.replica.compare(store.now_ms());
-            store.follow_up(ctx);
+            let now_ms = store.now_ms();
+            store.replica.compare(now_ms);
+            store.follow_up(now_ms, ctx);
             store.compare_later(ctx);
         });
     }
@@ -144,7 +145,7 @@ impl StoreActor {
     fn tell_time(&mut self, ctx: &mut Context<Self>) {
         self.replica.set_clock((self.clock)());
         let Some(next_ms) = self.replica.clock_in_ms((self.clock)()) else { return };
-        self.follow_up(ctx);
+        self.follow_up(self.now_ms(), ctx);
         self.consider_snapshot(ctx);
         ctx.run_later(Duration::from_millis(next_ms), Self::tell_time);
     }
@@ -205,7 +206,7 @@ impl Handler<Find> for StoreActor {
         debug!("search {search} for {}", client.escape_ascii());
         let (over, wait) = oneshot::channel();
         self.waiting.entry(search).or_default().push(over);
-        self.follow_up(ctx);
+        self.follow_up(now_ms, ctx);
         Box::pin(async {
             let _ = wait.await; // A store that is gone answers nothing; the session finds out by itself.
         })
@@ -230,7 +231,7 @@ impl Handler<LinkUp> for StoreActor {
     fn handle(&mut self, LinkUp { link, vocabulary, flood }: LinkUp, ctx: &mut Self::Context) {
         self.replica.link_up(&link, vocabulary);
         self.doorbells.insert(link, flood);
-        self.follow_up(ctx);
+        self.follow_up(self.now_ms(), ctx);
     }
 }
 
@@ -240,7 +241,7 @@ impl Handler<LinkDown> for StoreActor {
     fn handle(&mut self, LinkDown { link }: LinkDown, ctx: &mut Self::Context) {
         self.doorbells.remove(&link);
         self.replica.link_down(&link);
-        self.follow_up(ctx);
+        self.follow_up(self.now_ms(), ctx);
     }
 }
 
@@ -256,7 +257,7 @@ impl Handler<Hear> for StoreActor {
         debug!("heard {link}: {:?}", self.replica.counts());
         // Nobody waits for a neighbour's records to be synced: the server that took them answers for them.
         let _ = self.keep(ctx);
-        self.follow_up(ctx);
+        self.follow_up(now_ms, ctx);
     }
 }
 
@@ -264,8 +265,9 @@ impl Handler<Take> for StoreActor {
     type Result = Vec<u8>;
 
     fn handle(&mut self, Take { link, mut chunk }: Take, ctx: &mut Self::Context) -> Vec<u8> {
-        self.replica.take(&link, self.now_ms(), &mut chunk);
-        self.follow_up(ctx);
+        let now_ms = self.now_ms();
+        self.replica.take(&link, now_ms, &mut chunk);
+        self.follow_up(now_ms, ctx);
         chunk
     }
 }

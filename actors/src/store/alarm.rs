@@ -58,8 +58,9 @@ impl ActorFuture<StoreActor> for Ringing {
     ) -> Poll<()> {
         ready!(store.alarm.sleep.as_mut().poll(task));
         store.alarm.due_ms = None;
-        store.replica.expire(store.now_ms());
-        store.follow_up(ctx);
+        let now_ms = store.now_ms();
+        store.replica.expire(now_ms);
+        store.follow_up(now_ms, ctx);
         Poll::Ready(())
     }
 }

@@ -77,7 +77,7 @@ impl StoreActor {
         let (now_ms, dice) = (self.now_ms(), &self.dice);
         self.replica.execute_all(orders, now_ms, || super::fresh(dice));
         let kept = self.keep(ctx);
-        self.follow_up(ctx);
+        self.follow_up(now_ms, ctx);
         if faults::is_on(Fault::AnswersTheWrong) {
             sessions.reverse();
         }
