@@ -15,6 +15,7 @@ pub mod places;
 pub mod session;
 pub mod store;
 pub mod tls;
+mod waiting;
 mod workers;
 
 #[cfg(test)]

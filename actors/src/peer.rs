@@ -11,6 +11,7 @@ use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
 use crate::net::{Seams, Socket};
 use crate::panics::OnPanic;
+use crate::waiting::{FOREVER, Hourglass, within};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient,
     SpawnHandle, WrapFuture,
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// Keeps the link to one neighbour.
 pub struct PeerActor {
@@ -378,14 +379,16 @@ impl Reader {
 
     async fn read(&mut self) -> Result<End, End> {
         let is_borne = faults::is_on(Fault::BearsSilence);
-        let silent = Duration::from_millis(if is_borne { u64::MAX } else { self.limits.silent_ms });
+        let silent = if is_borne { FOREVER } else { Duration::from_millis(self.limits.silent_ms) };
+        let mut hourglass = Hourglass::new(silent);
         loop {
             if let Some(reason) = self.tell().await? {
                 return Ok(End::Bye(reason));
             }
             self.inbox.buffer().reserve(READ_SIZE);
+            hourglass.turn(silent);
             let reading = self.from.read_buf(self.inbox.buffer());
-            match timeout(silent, reading).await.map_err(|_| End::Silent)? {
+            match hourglass.watch(reading).await.ok_or(End::Silent)? {
                 Ok(0) => return Ok(End::Eof),
                 // TLS says so of an end without a goodbye of its own. Frames have lengths, so nothing is taken for whole.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(End::Eof),
@@ -431,6 +434,7 @@ impl Writer {
 
     async fn write(&mut self) -> Result<End, End> {
         let heartbeat = Duration::from_millis(self.limits.heartbeat_ms);
+        let mut hourglass = Hourglass::new(heartbeat);
         let mut chunk = Vec::new();
         let (began, mut pace) = (Instant::now(), Pace::default());
         loop {
@@ -446,8 +450,10 @@ impl Writer {
             } else if self.bell.is_last.get() {
                 return self.say_goodbye().await;
             }
-            while !self.bell.is_last.get() && timeout(heartbeat, self.bell.rung.notified()).await.is_err() {
+            hourglass.turn(heartbeat);
+            while !self.bell.is_last.get() && hourglass.watch(self.bell.rung.notified()).await.is_none() {
                 self.say(&Frame::Ping.to_bytes()).await?;
+                hourglass.turn(heartbeat);
             }
         }
     }
@@ -460,7 +466,7 @@ impl Writer {
             self.to.write_all(bytes).await?;
             self.to.flush().await
         };
-        timeout(stall, saying).await.map_err(|_| End::Stalled)??;
+        within(stall, saying).await.map_err(|_| End::Stalled)??;
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 use crate::messages::{Execute, Executed, Find, Near, Stop};
 use crate::net::{Clock, Socket};
 use crate::panics::Panicked;
+use crate::waiting::{FOREVER, Hourglass, within};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MailboxError, Recipient, WrapFuture,
 };
@@ -25,12 +26,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::timeout;
 
 /// Talks to one client.
 pub struct SessionActor {
@@ -316,14 +317,8 @@ impl Talk {
             return Ok(());
         }
         trace_lines(&self.client, '<', output);
-        let mut written = pin!(self.socket.write_all(output));
-        // Nearly always the socket takes all of it at once, and no timer is needed.
-        let at_once = poll_fn(|context| Poll::Ready(written.as_mut().poll(context))).await;
-        match at_once {
-            Poll::Ready(result) => result?,
-            Poll::Pending if faults::is_on(Fault::BearsStalling) => written.await?,
-            Poll::Pending => timeout(self.write_stall, written).await.map_err(|_| End::Stalled)??,
-        }
+        let stall = if faults::is_on(Fault::BearsStalling) { FOREVER } else { self.write_stall };
+        within(stall, self.socket.write_all(output)).await.map_err(|_| End::Stalled)??;
         output.clear();
         Ok(())
     }
@@ -388,47 +383,6 @@ impl<'v, 'n> Vigil<'v, 'n> {
     }
 }
 
-/// How long the next line may still take. Turning it touches no timer, since it is turned for every batch.
-struct Hourglass {
-    due: Instant,
-    /// Rings when it is due, or before: then it is set anew.
-    alarm: Pin<Box<Sleep>>,
-}
-
-impl Hourglass {
-    fn new(limit: Duration) -> Self {
-        let alarm = Box::pin(sleep(limit));
-        Self { due: alarm.deadline(), alarm }
-    }
-
-    /// Begins anew.
-    fn turn(&mut self, limit: Duration) {
-        let now = Instant::now();
-        self.due = now.checked_add(limit).unwrap_or(now + FOREVER);
-        if self.due < self.alarm.deadline() {
-            self.alarm.as_mut().reset(self.due);
-        }
-    }
-
-    /// True once the alarm has rung and was not set anew.
-    fn has_rung(&self) -> bool {
-        self.alarm.is_elapsed()
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.alarm.as_mut().poll(context));
-            if self.alarm.deadline() >= self.due {
-                return Poll::Ready(());
-            }
-            self.alarm.as_mut().reset(self.due);
-        }
-    }
-}
-
-/// Longer than any connection lasts, and short enough for the clock to count.
-const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
 /// Reads some bytes behind those that a buffer holds, at most `size`; 0 is the end of the input.
 async fn read(socket: &mut Socket, buffer: &mut Vec<u8>, size: usize) -> io::Result<usize> {
     buffer.reserve(size);
@@ -457,6 +411,7 @@ mod tests {
     use std::sync::Arc;
     use tokio::io::DuplexStream;
     use tokio::sync::mpsc::UnboundedReceiver;
+    use tokio::time::Instant;
     use uuid::Uuid;
 
     const IAMAT: &[u8] = b"IAMAT kiwi +34.068930-118.445127 1520023934.918963997\n";

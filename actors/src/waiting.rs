@@ -1,0 +1,70 @@
+//! Waiting that has an end, where it nearly always ends before: timers are made and moved as little as can be.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+/// Longer than any connection lasts, and short enough for the clock to count.
+pub const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// Waits for what is nearly always there at once, and only then makes a timer. What is not there in time is an error.
+pub async fn within<T>(limit: Duration, event: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let mut event = pin!(event);
+    match poll_fn(|context| Poll::Ready(event.as_mut().poll(context))).await {
+        Poll::Ready(event) => Ok(event),
+        Poll::Pending => timeout(limit, event).await,
+    }
+}
+
+/// How long the next event may still take. Turning it touches no timer, since it is turned for every event.
+pub struct Hourglass {
+    due: Instant,
+    /// Rings when it is due, or before: then it is set anew.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Hourglass {
+    /// Begins to run.
+    pub fn new(limit: Duration) -> Self {
+        let alarm = Box::pin(sleep(limit));
+        Self { due: alarm.deadline(), alarm }
+    }
+
+    /// Begins anew.
+    pub fn turn(&mut self, limit: Duration) {
+        let now = Instant::now();
+        self.due = now.checked_add(limit).unwrap_or(now + FOREVER);
+        if self.due < self.alarm.deadline() {
+            self.alarm.as_mut().reset(self.due);
+        }
+    }
+
+    /// True once the alarm has rung and was not set anew.
+    pub fn has_rung(&self) -> bool {
+        self.alarm.is_elapsed()
+    }
+
+    /// Ready when it has run out.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.alarm.as_mut().poll(context));
+            if self.alarm.deadline() >= self.due {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(self.due);
+        }
+    }
+
+    /// Waits for an event; `None` if the glass runs out before.
+    pub async fn watch<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
+        let mut event = pin!(event);
+        poll_fn(|context| match event.as_mut().poll(context) {
+            Poll::Ready(event) => Poll::Ready(Some(event)),
+            Poll::Pending => self.poll(context).map(|()| None),
+        })
+        .await
+    }
+}
