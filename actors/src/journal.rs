@@ -252,7 +252,7 @@ fn unless(fault: Fault, step: Step<'static, ()>) -> Step<'static, ()> {
 }
 
 /// The name of a snapshot that is not whole yet.
-const UNFINISHED: &str = "snapshot.tmp";
+pub const UNFINISHED: &str = "snapshot.tmp";
 
 fn log(number: u64) -> String {
     format!("log-{number}")

@@ -6,13 +6,14 @@ use crate::journal::{Durability, Journal, Mark, Snapshot};
 use crate::messages::Executed;
 use crate::net::{Abort, Step};
 use actix::dev::OneshotSender;
-use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use herd_core::faults::{self, Fault};
 use herd_core::store::Slot;
 use log::info;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
+use tokio::task::yield_now;
 
 /// The disk side of the store.
 pub struct Keeper {
@@ -93,14 +94,6 @@ pub(super) enum Kept {
     After(Mark),
     /// Never: the server is at its end.
     Never,
-}
-
-/// Copy the next records to the snapshot. Said by the store to itself.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Copy {
-    snapshot: Snapshot,
-    slot: Slot,
 }
 
 impl StoreActor {
@@ -195,8 +188,26 @@ impl StoreActor {
         let Some((synced, snapshot)) = self.or_end(begun, ctx) else { return };
         self.after(synced, ctx, move |store, ctx| {
             store.synced(mark, ctx);
-            ctx.notify(Copy { snapshot, slot: 0 });
+            store.copy(snapshot, 0, ctx);
         });
+    }
+
+    /// Copies the next records to a snapshot, and the rest when everybody else has had a turn.
+    fn copy(&mut self, mut snapshot: Snapshot, slot: Slot, ctx: &mut Context<Self>) {
+        let mut lines = Vec::new();
+        let next = self.replica.store().print_from(slot, COPY_SIZE, &mut lines);
+        let copied = snapshot.append(&lines);
+        if self.or_end(copied, ctx).is_none() {
+            return;
+        }
+        match next {
+            // What an actor notifies itself of is done in the same turn, and so would all of the snapshot be.
+            Some(slot) => {
+                let turn = yield_now().into_actor(self);
+                ctx.spawn(turn.map(move |(), store, ctx| store.copy(snapshot, slot, ctx)));
+            }
+            None => self.finish_snapshot(&snapshot, ctx),
+        }
     }
 
     fn finish_snapshot(&mut self, snapshot: &Snapshot, ctx: &mut Context<Self>) {
@@ -256,27 +267,10 @@ impl StoreActor {
     }
 }
 
-impl Handler<Copy> for StoreActor {
-    type Result = ();
-
-    fn handle(&mut self, Copy { mut snapshot, slot }: Copy, ctx: &mut Context<Self>) {
-        let mut lines = Vec::new();
-        let next = self.replica.store().print_from(slot, COPY_SIZE, &mut lines);
-        let copied = snapshot.append(&lines);
-        if self.or_end(copied, ctx).is_none() {
-            return;
-        }
-        match next {
-            Some(slot) => ctx.notify(Copy { snapshot, slot }),
-            None => self.finish_snapshot(&snapshot, ctx),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Keep;
+    use crate::journal::{Keep, UNFINISHED};
     use crate::messages::{Count, Execute, Find, Flush, Hear, LinkUp};
     use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
@@ -284,6 +278,7 @@ mod tests {
     use herd_core::limits::Limits;
     use herd_core::link::{Frame, Update, Vocabulary};
     use herd_core::replica::Replica;
+    use std::collections::BTreeSet;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::time::timeout;
@@ -486,6 +481,27 @@ mod tests {
         assert!(
             replica.store().dump().iter().all(|line| line.ends_with(b" +1-2 7 1520023935182837383 Goloman"))
         );
+    }
+
+    /// What the store told itself to do next, actix did at once: all of a snapshot was copied while nobody else had a
+    /// turn, an eighth of a second with a million clients.
+    #[actix::test]
+    async fn clients_are_answered_between_any_two_pieces_of_a_snapshot() {
+        tokio::time::pause();
+        let bench = bench(Durability::Write).await;
+        let mut pieces = BTreeSet::new();
+        for number in 0..u32::MAX {
+            let name = format!("{}-{}", number % 1500, "x".repeat(800));
+            assert!(bench.check_in(&name, number).await.is_some());
+            let files = bench.disk.list();
+            if files.iter().any(|name| name.starts_with("snapshot-")) {
+                break;
+            }
+            let copies = files.contains(&UNFINISHED.to_owned());
+            pieces.extend(copies.then(|| bench.disk.content(UNFINISHED).len()));
+        }
+        let wanted = bench.disk.content("snapshot-1").len() / COPY_SIZE;
+        assert!(wanted > 10 && pieces.len() >= wanted, "{} of {wanted} pieces", pieces.len());
     }
 
     #[actix::test]
