@@ -80,7 +80,7 @@ pub struct Journal {
     number: u64,
     /// When an update counts as kept.
     pub durability: Durability,
-    /// Bytes in the logs since the last snapshot.
+    /// Bytes in the logs since the last snapshot was begun.
     log_length: u64,
     /// A snapshot is not worth its trouble before there are so many bytes.
     log_bytes_min: u64,
@@ -164,6 +164,11 @@ impl Journal {
     /// The last append.
     pub fn last(&self) -> Mark {
         self.appends
+    }
+
+    /// Bytes in the logs since the last snapshot was begun.
+    pub fn log_length(&self) -> u64 {
+        self.log_length
     }
 
     /// Makes everything last that was appended to the present log so far.

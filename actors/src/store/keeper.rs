@@ -34,8 +34,18 @@ pub struct Keeper {
 /// How long an update that the operating system has may wait for the disk, in [`Durability::Write`].
 pub const SYNC_MAX: Duration = Duration::from_millis(100);
 
-/// How many bytes of record lines a snapshot takes at a time: clients wait no longer than for these.
+/// How many bytes of record lines a snapshot takes at a time. Clients wait for these, or for as many as were appended to
+/// the log since the last were taken: a snapshot that takes less when it is busy would be overtaken by the log.
 const COPY_SIZE: usize = 64 * 1024;
+
+/// A snapshot on its way.
+struct Copying {
+    snapshot: Snapshot,
+    /// What is copied next.
+    slot: Slot,
+    /// How long the log was when something was copied last.
+    log_length: u64,
+}
 
 impl Keeper {
     /// A keeper of a journal that was just opened.
@@ -188,26 +198,31 @@ impl StoreActor {
         let Some((synced, snapshot)) = self.or_end(begun, ctx) else { return };
         self.after(synced, ctx, move |store, ctx| {
             store.synced(mark, ctx);
-            store.copy(snapshot, 0, ctx);
+            store.copy(Copying { snapshot, slot: 0, log_length: store.log_length() }, ctx);
         });
     }
 
     /// Copies the next records to a snapshot, and the rest when everybody else has had a turn.
-    fn copy(&mut self, mut snapshot: Snapshot, slot: Slot, ctx: &mut Context<Self>) {
-        let mut lines = Vec::new();
-        let next = self.replica.store().print_from(slot, COPY_SIZE, &mut lines);
-        let copied = snapshot.append(&lines);
-        if self.or_end(copied, ctx).is_none() {
-            return;
-        }
-        match next {
-            // What an actor notifies itself of is done in the same turn, and so would all of the snapshot be.
-            Some(slot) => {
-                let turn = yield_now().into_actor(self);
-                ctx.spawn(turn.map(move |(), store, ctx| store.copy(snapshot, slot, ctx)));
+    fn copy(&mut self, mut copying: Copying, ctx: &mut Context<Self>) {
+        let log_length = self.log_length();
+        let appended = log_length - std::mem::replace(&mut copying.log_length, log_length);
+        for _ in 0..(appended / COPY_SIZE as u64).max(1) {
+            let mut lines = Vec::new();
+            let next = self.replica.store().print_from(copying.slot, COPY_SIZE, &mut lines);
+            let copied = copying.snapshot.append(&lines);
+            if self.or_end(copied, ctx).is_none() {
+                return;
             }
-            None => self.finish_snapshot(&snapshot, ctx),
+            let Some(slot) = next else { return self.finish_snapshot(&copying.snapshot, ctx) };
+            copying.slot = slot;
         }
+        // What an actor notifies itself of is done in the same turn, and so would all of the snapshot be.
+        let turn = yield_now().into_actor(self);
+        ctx.spawn(turn.map(|(), store, ctx| store.copy(copying, ctx)));
+    }
+
+    fn log_length(&self) -> u64 {
+        self.keeper.as_ref().map_or(0, |keeper| keeper.journal.log_length())
     }
 
     fn finish_snapshot(&mut self, snapshot: &Snapshot, ctx: &mut Context<Self>) {
@@ -502,6 +517,23 @@ mod tests {
         }
         let wanted = bench.disk.content("snapshot-1").len() / COPY_SIZE;
         assert!(wanted > 10 && pieces.len() >= wanted, "{} of {wanted} pieces", pieces.len());
+    }
+
+    #[actix::test]
+    async fn a_snapshot_is_done_before_the_log_is_much_longer_however_much_is_said() {
+        tokio::time::pause();
+        let bench = bench(Durability::Write).await;
+        let length = |name: &str| bench.disk.content(name).len();
+        for time in 0..u32::MAX {
+            let lines = (0..1500).map(|number| format!("IAMAT {number}-{} +1-2 {time}\n", "x".repeat(800)));
+            let batch = Box::new(Batch::new(lines.collect::<String>().into(), 1000));
+            bench.store.send(Execute { batch, received: NOON }).await.unwrap();
+            if bench.disk.list().iter().any(|name| name.starts_with("snapshot-")) {
+                break;
+            }
+        }
+        let (snapshot, log) = (length("snapshot-1"), length("log-1"));
+        assert!(snapshot > 1_000_000 && log <= 3 * snapshot, "{snapshot} {log}");
     }
 
     #[actix::test]
