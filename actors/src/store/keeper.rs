@@ -286,7 +286,7 @@ impl StoreActor {
 mod tests {
     use super::*;
     use crate::journal::{Keep, UNFINISHED};
-    use crate::messages::{Count, Execute, Find, Flush, Hear, LinkUp};
+    use crate::messages::{Count, Dump, Execute, Find, Flush, Hear, LinkUp};
     use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
     use herd_core::batch::Batch;
@@ -334,6 +334,14 @@ mod tests {
                 Ok(Ok(Executed { batch, .. })) => Some(batch.output.len()),
                 Ok(Err(_)) | Err(_) => None,
             }
+        }
+
+        /// The record lines that a server would find on the disk.
+        async fn restored(&self) -> Vec<Vec<u8>> {
+            let mut replica = Replica::new("Goloman", &Limits::default());
+            let keep = Keep { disk: Arc::new(self.disk.clone()), durability: Durability::Write };
+            Journal::open(keep, LOG_BYTES_MIN, |line| assert_eq!(replica.restore(line), 0)).await.unwrap();
+            replica.store().dump()
         }
     }
 
@@ -489,13 +497,9 @@ mod tests {
         let files = bench.disk.list();
         assert!(files.iter().any(|name| name.starts_with("snapshot-")), "{files:?}");
         assert_eq!(files.len(), 2, "{files:?}");
-        let mut replica = Replica::new("Goloman", &Limits::default());
-        let keep = Keep { disk: Arc::new(bench.disk.clone()), durability: Durability::Write };
-        Journal::open(keep, LOG_BYTES_MIN, |line| assert_eq!(replica.restore(line), 0)).await.unwrap();
-        assert_eq!(replica.store().len(), 200);
-        assert!(
-            replica.store().dump().iter().all(|line| line.ends_with(b" +1-2 7 1520023935182837383 Goloman"))
-        );
+        let known = bench.restored().await;
+        assert_eq!(known.len(), 200);
+        assert!(known.iter().all(|line| line.ends_with(b" +1-2 7 1520023935182837383 Goloman")));
     }
 
     /// What the store told itself to do next, actix did at once: all of a snapshot was copied while nobody else had a
@@ -517,6 +521,8 @@ mod tests {
         }
         let wanted = bench.disk.content("snapshot-1").len() / COPY_SIZE;
         assert!(wanted > 10 && pieces.len() >= wanted, "{} of {wanted} pieces", pieces.len());
+        let known = bench.store.send(Dump).await.unwrap();
+        assert!(bench.restored().await.into_iter().map(Box::from).eq(known));
     }
 
     #[actix::test]
