@@ -68,3 +68,24 @@ impl Hourglass {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix::test]
+    async fn a_later_line_may_have_less_time_than_the_first() {
+        tokio::time::pause();
+        let began = Instant::now();
+        let mut hourglass = Hourglass::new(Duration::from_secs(100));
+        hourglass.turn(Duration::from_secs(1));
+        poll_fn(|context| hourglass.poll(context)).await;
+        assert!(began.elapsed() < Duration::from_secs(2));
+        hourglass.turn(Duration::MAX);
+        assert!(
+            timeout(Duration::from_secs(1_000_000), poll_fn(|context| hourglass.poll(context)))
+                .await
+                .is_err()
+        );
+    }
+}
