@@ -450,10 +450,12 @@ impl Writer {
             } else if self.bell.is_last.get() {
                 return self.say_goodbye().await;
             }
-            hourglass.turn(heartbeat);
-            while !self.bell.is_last.get() && hourglass.watch(self.bell.rung.notified()).await.is_none() {
-                self.say(&Frame::Ping.to_bytes()).await?;
+            while !self.bell.is_last.get() {
                 hourglass.turn(heartbeat);
+                if hourglass.watch(self.bell.rung.notified()).await.is_some() {
+                    break;
+                }
+                self.say(&Frame::Ping.to_bytes()).await?;
             }
         }
     }

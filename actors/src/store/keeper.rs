@@ -206,8 +206,9 @@ impl StoreActor {
     fn copy(&mut self, mut copying: Copying, ctx: &mut Context<Self>) {
         let log_length = self.log_length();
         let appended = log_length - std::mem::replace(&mut copying.log_length, log_length);
+        let mut lines = Vec::new();
         for _ in 0..(appended / COPY_SIZE as u64).max(1) {
-            let mut lines = Vec::new();
+            lines.clear();
             let next = self.replica.store().print_from(copying.slot, COPY_SIZE, &mut lines);
             let copied = copying.snapshot.append(&lines);
             if self.or_end(copied, ctx).is_none() {
