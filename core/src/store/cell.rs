@@ -4,6 +4,7 @@ use super::ids::ID_MAX;
 use crate::decimal::{Digits, Nanos, print_difference};
 use crate::location::{Coordinate, rounded};
 use crate::record::{Record, line_bytes, print_receipt, print_voice, rank};
+use std::mem::offset_of;
 
 /// A record as numbers, and its client's ID, if that is not long; or a mark that the record is kept elsewhere because it
 /// does not fit, or that there is none.
@@ -19,7 +20,7 @@ pub struct Cell {
     numbers: Numbers,
 }
 
-const _: () = assert!(size_of::<Cell>() == 64);
+const _: () = assert!(size_of::<Cell>() == 64 && offset_of!(Cell, client) == 0);
 
 /// What changes from one record of a client to the next.
 #[derive(Clone, Copy, PartialEq, Eq)]
