@@ -267,7 +267,8 @@ impl Cell {
 #[inline]
 fn form(Coordinate { is_negative, digits }: Coordinate) -> Option<u8> {
     let fits = (1..=5).contains(&digits.whole) && digits.decimals < DECIMALS;
-    fits.then_some(u8::from(is_negative) << 7 | (digits.whole * DECIMALS + digits.decimals))
+    // Only then: what does not fit would not fit a byte either.
+    fits.then(|| u8::from(is_negative) << 7 | (digits.whole * DECIMALS + digits.decimals))
 }
 
 /// One more than the most digits behind the point of a coordinate.

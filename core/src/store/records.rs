@@ -310,8 +310,9 @@ mod tests {
 
     /// Records of which some fit a cell and some do not, and which differ in little.
     fn any_line() -> impl Strategy<Value = String> {
-        let location = "[+-]0{0,6}[0-8]?[0-9](\\.[0-9]{1,19})?[+-]0{0,6}[0-9]{1,2}(\\.[0-9]{1,19})?";
-        let time = prop_oneof!["[0-9]{1,3}(\\.[0-9]{1,2})?", "[0-9]{1,12}(\\.[0-9]{1,12})?"];
+        let location =
+            "[+-](0{0,6}|0{9,20})[0-8]?[0-9](\\.[0-9]{1,19})?[+-](0{0,6}|0{9,20})[0-9]{1,2}(\\.[0-9]{1,19})?";
+        let time = prop_oneof!["[0-9]{1,3}(\\.[0-9]{1,2})?", "[0-9]{1,20}(\\.[0-9]{1,12})?"];
         let received = prop_oneof![0..3_u64, any::<u64>(), (0..400_u64).prop_map(|s| s * 1_000_000_000)];
         let server = prop::sample::select(vec!["A", "B", "Goloman"]);
         let client = prop_oneof!["k", "[a-z]{25,28}", "[a-z]{36}", "[a-z]{63,66}"];
