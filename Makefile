@@ -40,7 +40,7 @@ FUZZ_SECONDS ?= 60
 
 fuzz: ## fuzz each target for FUZZ_SECONDS (needs cargo-fuzz)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "skipped: install with 'cargo install cargo-fuzz'"; exit 0; }; \
-	for target in client_lines peer_frames log_recovery topology dialects; do \
+	for target in client_lines peer_frames log_recovery topology dialects places; do \
 	mkdir -p fuzz/corpus/$$target && \
 	cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target core/tests/corpus/$$target -- \
 	-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done

@@ -13,6 +13,8 @@ use crate::journal::{Recovery, Summary, print_entries};
 use crate::limits::Limits;
 use crate::line::Command;
 use crate::link::{Frame, Inbox, Vocabulary};
+use crate::places::import::{Format, Importer, Wishes};
+use crate::places::{Gazetteer, Index, Provider, Query, Reply, file, remote};
 use crate::replica::Replica;
 use crate::session::Session;
 use crate::topology::{Server, Topology};
@@ -22,12 +24,13 @@ use uuid::Uuid;
 pub type Body = (&'static str, fn(&[u8]));
 
 /// Every body.
-pub const BODIES: [Body; 5] = [
+pub const BODIES: [Body; 6] = [
     ("client_lines", client_lines),
     ("peer_frames", peer_frames),
     ("log_recovery", log_recovery),
     ("topology", topology),
     ("dialects", dialects),
+    ("places", places),
 ];
 
 /// The time at which everything is received.
@@ -169,4 +172,48 @@ pub fn topology(bytes: &[u8]) {
         assert_eq!(topology.islands().concat().len(), count);
         assert_eq!(topology.drawing().is_empty(), count == 0);
     }
+}
+
+/// Whatever a provider replies, and whatever a file of places or an index holds, clients get JSON without an empty line
+/// in it, and what was imported is in the index that is made of it.
+pub fn places(bytes: &[u8]) {
+    let reply = Reply { code: 200, retry_after: None, body: bytes };
+    for provider in [Provider::Google, Provider::GoogleLegacy, Provider::Overpass] {
+        if let Ok(answer) = remote::answer(provider, &EVERYWHERE, &reply) {
+            assert_is_answer(&answer);
+        }
+    }
+    let mut importer = Importer::new(Wishes::default());
+    for format in [Format::GeoNames, Format::Csv, Format::GeoJsonLines] {
+        importer.begin("rows");
+        bytes.split_inclusive(|&byte| byte == b'\n').for_each(|line| importer.line(format, line));
+        importer.end();
+    }
+    importer.document(bytes, |_, _| {});
+    let (list, _) = importer.finish();
+    let count = list.len();
+    let again = file::decode(&file::encode(&list)).expect("an index is read as it was written");
+    assert_eq!(again.len(), count);
+    assert_are_found(again);
+    if let Ok(list) = file::decode_body(bytes) {
+        assert_are_found(list);
+    }
+}
+
+/// Half of the globe's circumference is 20,004 km.
+const EVERYWHERE: Query = Query { latitude: 34.0, longitude: -118.0, radius_m: 20_100_000.0, bound: 20 };
+
+fn assert_are_found(list: Gazetteer) {
+    let count = list.len();
+    let index = Index::new(vec![list]);
+    assert_eq!(index.len(), count);
+    let answer = assert_is_answer(&index.answer(&EVERYWHERE));
+    let found = answer["results"].as_array().expect("a list of results").len();
+    assert_eq!(found, count.min(EVERYWHERE.bound), "every place is somewhere");
+}
+
+fn assert_is_answer(answer: &[u8]) -> serde_json::Value {
+    assert!(!answer.windows(2).any(|pair| pair == b"\n\n"), "an empty line ends an answer");
+    assert!(!answer.starts_with(b"\n") && !answer.ends_with(b"\n"), "an empty line ends an answer");
+    serde_json::from_slice(answer).expect("an answer is JSON")
 }

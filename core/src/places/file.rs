@@ -159,7 +159,12 @@ pub fn decode(bytes: &[u8]) -> Result<Gazetteer, Damage> {
     if body.len() as u64 != length {
         return Err(Damage::Stream);
     }
-    Reader { rest: &body }.list()
+    decode_body(&body)
+}
+
+/// Reads the body of an index file, unpacked.
+pub(crate) fn decode_body(body: &[u8]) -> Result<Gazetteer, Damage> {
+    Reader { rest: body }.list()
 }
 
 struct Reader<'a> {
