@@ -309,7 +309,7 @@ flags! {
     new_clients_per_s: u64 = 1_000_000, "N", "HERD_NEW_CLIENTS_PER_S", "Clients told for the first time in a second from one address";
     first_line_ms: u64 = 300_000, "MS", "HERD_FIRST_LINE_MS", "How long a client may take for its first line";
     idle_ms: u64 = 86_400_000, "MS", "HERD_IDLE_MS", "How long a client may take for each later line";
-    in_flight_bytes: usize = 65_536, "BYTES", "HERD_IN_FLIGHT_BYTES", "Commands of one client worked on at once";
+    in_flight_bytes: usize = 16_384, "BYTES", "HERD_IN_FLIGHT_BYTES", "Commands of one client worked on at once";
     write_stall_ms: u64 = 10_000, "MS", "HERD_WRITE_STALL_MS", "How long a client may leave answers unread";
     search_ms: u64 = 500, "MS", "HERD_SEARCH_MS", "How long the herd is searched for an unknown client";
     searches_max: usize = 1024, "N", "HERD_SEARCHES_MAX", "Searches under way at once";

@@ -20,7 +20,8 @@ pub struct Limits {
     /// How long a client may take for each later line, once it has the answer to the one before.
     pub idle_ms: u64,
     /// The most that is read from a client at once. Its next commands are read when these are answered, so no more of
-    /// them are under way, but for a line that is longer.
+    /// them are under way, but for a line that is longer. Clients are served in turn, each so much of them: whoever says
+    /// little waits the less beside those who say much, the smaller this is.
     pub in_flight_bytes: usize,
     /// How long a client may leave its answers unread before it is disconnected.
     pub write_stall_ms: u64,
@@ -116,7 +117,7 @@ impl Default for Limits {
             new_clients_per_s: 1_000_000,
             first_line_ms: 300_000,
             idle_ms: 86_400_000,
-            in_flight_bytes: 64 * 1024,
+            in_flight_bytes: 16 * 1024,
             write_stall_ms: 10_000,
             search_ms: 500,
             searches_max: 1024,
