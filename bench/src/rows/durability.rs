@@ -12,7 +12,7 @@ pub fn durability(bench: &Bench) -> Result<Vec<Finding>, Failure> {
     if !bench.herd.knows("--durability") {
         return Ok(vec![Finding::skipped(15, "durability", "this herd has no --durability")]);
     }
-    Ok(vec![written(bench)?, synced(bench)?])
+    Ok([vec![written(bench)?], synced(bench)?].concat())
 }
 
 fn written(bench: &Bench) -> Result<Finding, Failure> {
@@ -26,16 +26,21 @@ fn written(bench: &Bench) -> Result<Finding, Failure> {
     Ok(costs.ratio(15, what, "write", "none", Bound::AtMost(1.4)))
 }
 
-fn synced(bench: &Bench) -> Result<Finding, Failure> {
+fn synced(bench: &Bench) -> Result<Vec<Finding>, Failure> {
     let mut systems = vec![bench.herd_with("sync", ALONE, &["--durability", "sync"])?];
     if bench.redis.is_some() {
         systems.push(bench.redis(Verb::Set, &["--appendonly", "yes", "--appendfsync", "always"])?);
     }
-    let measures = closed(bench, &systems, 1000, 1)?;
-    let rates = measures.iter().map(|runs| runs.iter().map(|run| run.tally.rate()).collect()).collect();
     let what = "durability `sync`, 1,000 connections, acknowledged per second against `appendfsync always`";
-    let rates = Comparison::new("/s", &systems, rates);
-    Ok(rates.ratio(15, what, "sync", "SET", Bound::AtLeast(2.0)))
+    let rated = |what, depth, bound| -> Result<Finding, Failure> {
+        let measures = closed(bench, &systems, 1000, depth)?;
+        let rates = measures.iter().map(|runs| runs.iter().map(|run| run.tally.rate()).collect()).collect();
+        Ok(Comparison::new("/s", &systems, rates).ratio(15, what, "sync", "SET", bound))
+    };
+    Ok(vec![
+        rated(what, 1, Bound::AtLeast(2.0))?,
+        rated("the same with 16 commands in flight on each", 16, Bound::None)?,
+    ])
 }
 
 /// Row 16: with a core for the generator and one for the server no thread more brings anything. How much stays on the thread
