@@ -9,12 +9,8 @@ use crate::location::Location;
 pub struct Time<'a>(Decimal<'a>);
 
 impl<'a> Time<'a> {
-    /// Reads POSIX seconds with none or any number of decimals.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
-        Decimal::parse(text).map(Self)
-    }
-
-    /// Reads the time that a text begins with; what is behind it is returned too.
+    /// Reads the time that a text begins with, POSIX seconds with none or any number of decimals; what is behind it is
+    /// returned too.
     #[inline]
     pub fn scan(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
         Decimal::scan(text).map(|(value, rest)| (Self(value), rest))

@@ -365,11 +365,6 @@ impl Flood {
         announced.into_iter().chain(forgotten).min()
     }
 
-    /// How many updates are to be announced over the link over which most are.
-    pub fn announcements(&self) -> usize {
-        self.links.values().map(|link| link.uuids.len()).max().unwrap_or_default()
-    }
-
     /// How many bytes the ring holds.
     pub fn ring_length(&self) -> usize {
         self.ring_length

@@ -20,12 +20,8 @@ pub struct Coordinate {
 }
 
 impl<'a> Location<'a> {
-    /// Reads a signed latitude within ±90 and a signed longitude within ±180, both `sign digits[.digits]`.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
-        Self::scan(text).filter(|(_, rest)| rest.is_empty()).map(|(location, _)| location)
-    }
-
-    /// Reads the location that a text begins with; what is behind it is returned too.
+    /// Reads the location that a text begins with: a signed latitude within ±90 and a signed longitude within ±180, both
+    /// `sign digits[.digits]`. What is behind it is returned too.
     #[inline]
     pub fn scan(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (latitude, behind) = Coordinate::scan(text, LATITUDE_MAX)?;
@@ -86,12 +82,17 @@ pub(crate) fn rounded(text: &[u8]) -> f64 {
 mod tests {
     use super::*;
 
+    /// The location that a text is as a whole.
+    fn location(text: &str) -> Option<Location<'_>> {
+        Location::scan(text.as_bytes()).filter(|(_, rest)| rest.is_empty()).map(|(location, _)| location)
+    }
+
     #[test]
     fn a_location_is_two_signed_decimals_within_the_globe() {
         for text in
             ["+34.068930-118.445127", "+5.0-7.5", "+00-000", "-90+180", "+90.000-180.0", "+0090-00180"]
         {
-            assert!(Location::parse(text.as_bytes()).is_some(), "{text}");
+            assert!(location(text).is_some(), "{text}");
         }
     }
 
@@ -118,13 +119,13 @@ mod tests {
             "+34,5-118",
             "+34 -118",
         ] {
-            assert!(Location::parse(text.as_bytes()).is_none(), "{text}");
+            assert!(location(text).is_none(), "{text}");
         }
     }
 
     #[test]
     fn degrees_are_the_nearest_floats() {
-        assert_eq!(Location::parse(b"+34.068930-118.445127").unwrap().degrees(), (34.068_93, -118.445_127));
-        assert_eq!(Location::parse(b"-00.5+0007").unwrap().degrees(), (-0.5, 7.0));
+        assert_eq!(location("+34.068930-118.445127").unwrap().degrees(), (34.068_93, -118.445_127));
+        assert_eq!(location("-00.5+0007").unwrap().degrees(), (-0.5, 7.0));
     }
 }
