@@ -85,17 +85,27 @@ fn check(bench: &Bench) -> Result<(), Failure> {
     if !(bench.seconds > 0.0 && bench.seconds <= SECONDS_MAX) {
         return Err(Failure::Usage("--seconds: write more than 0, and a day, 86400, at most".to_owned()));
     }
-    if bench.rate.is_some_and(|rate| !(rate > 0.0 && rate <= RATE_MAX)) {
+    if bench.rate.is_some_and(|rate| !(RATE_MIN..=RATE_MAX).contains(&rate)) {
         return Err(Failure::Usage(
-            "--rate: write more than 0 commands per second, and 10000000 at most".to_owned(),
+            "--rate: write 0.001 commands per second at least, and 10000000 at most".to_owned(),
         ));
+    }
+    if bench.connections.saturating_mul(bench.depth) > IN_FLIGHT_MAX {
+        return Err(Failure::Usage(format!(
+            "--depth: {IN_FLIGHT_MAX} commands may be in flight on all connections together"
+        )));
     }
     Ok(())
 }
 
 const SECONDS_MAX: f64 = 86_400.0;
 
+const RATE_MIN: f64 = 1e-3;
+
 const RATE_MAX: f64 = 1e7;
+
+/// All of them are in memory, with the answers that are awaited: 300 bytes each.
+const IN_FLIGHT_MAX: usize = 1_000_000;
 
 /// Who is loaded.
 struct Target {

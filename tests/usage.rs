@@ -39,7 +39,7 @@ fn the_version_is_told() {
 fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
     let scratch = Scratch::new();
     scratch.chain(&["A", "B"]);
-    let cases: [&[&str]; 14] = [
+    let cases: [&[&str]; 16] = [
         &["serve"],
         &["nonsense"],
         &["status", "--yaml"],
@@ -53,6 +53,8 @@ fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
         &["bench", "A", "--connections", "0"],
         &["bench", "A", "--seconds", "NaN"],
         &["bench", "A", "--rate", "0"],
+        &["bench", "A", "--rate", "1e-300"],
+        &["bench", "A", "--depth", "62501"],
         &["bench", "A", "--rate", "5", "--depth", "2"],
     ];
     for case in cases {

@@ -29,9 +29,14 @@ const TIMER: Duration = Duration::from_millis(2);
 pub struct Load {
     talks: Vec<Talk>,
     tally: Rc<RefCell<Tally>>,
-    /// Counts clients round and round.
-    turn: Rc<Cell<u64>>,
-    clients: u64,
+    clients: Rc<Clients>,
+}
+
+/// The clients, who report in turn over all connections.
+struct Clients {
+    count: u64,
+    /// Whose turn it is.
+    turn: Cell<u64>,
 }
 
 /// One connection, and the commands on it that have no answer yet.
@@ -47,8 +52,7 @@ struct Book {
     /// True when no more will be said, however long the server goes on.
     is_done: Cell<bool>,
     tally: Rc<RefCell<Tally>>,
-    turn: Rc<Cell<u64>>,
-    clients: u64,
+    clients: Rc<Clients>,
 }
 
 /// A command that has no answer yet.
@@ -60,19 +64,18 @@ struct Due {
 impl Load {
     /// Begins without connections; so many clients report in turn.
     pub fn new(tally: Rc<RefCell<Tally>>, clients: u64) -> Self {
-        Self { talks: Vec::new(), tally, turn: Rc::default(), clients }
+        let clients = Rc::new(Clients { count: clients, turn: Cell::default() });
+        Self { talks: Vec::new(), tally, clients }
     }
 
     /// Takes a connection.
     pub fn add(&mut self, socket: TcpStream) {
         let (reader, writer) = socket.into_split();
-        let (tally, turn) = (Rc::clone(&self.tally), Rc::clone(&self.turn));
         let book = Book {
             flight: RefCell::default(),
             is_done: Cell::new(false),
-            tally,
-            turn,
-            clients: self.clients,
+            tally: Rc::clone(&self.tally),
+            clients: Rc::clone(&self.clients),
         };
         self.talks.push(Talk { reader, writer, book });
     }
@@ -103,6 +106,15 @@ impl Load {
 /// A number of connections as a factor: there are never so many that it does not fit.
 fn at(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl Clients {
+    /// The number of the client that reports next.
+    fn next(&self) -> u64 {
+        let number = self.turn.get();
+        self.turn.set((number + 1) % self.count);
+        number
+    }
 }
 
 impl Talk {
@@ -150,8 +162,7 @@ impl Book {
 
     /// Adds a command that is due at a time.
     fn say(&self, due: Instant, said: &mut Vec<u8>) {
-        let number = self.turn.get();
-        self.turn.set((number + 1) % self.clients);
+        let number = self.clients.next();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, nanos, spread) = (now.as_secs(), now.subsec_nanos(), number % 1_000_000);
         let mut fields = Vec::with_capacity(80);
