@@ -11,17 +11,17 @@ use self::own::{Own, Share};
 use self::tally::Tally;
 use crate::failure::Failure;
 use crate::options::Bench;
-use crate::send;
 use crate::signals::Signals;
 use crate::table::Table;
+use crate::target::Target;
 use crate::terminal;
 use crate::topology::File;
-use herd_core::topology::Server;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// How long answers to what was sent in time are waited for at the end.
@@ -40,7 +40,7 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, bench: Bench) -> Resu
     let tally = Rc::new(RefCell::new(Tally::new(target.name.clone())));
     let mut load = Load::new(Rc::clone(&tally), bench.clients);
     for _ in 0..bench.connections {
-        load.add(target.connect().await?);
+        load.add(connect(&target).await?);
     }
     let mut signals = Signals::new()?;
     let (began, own) = (Instant::now(), Own::now());
@@ -107,52 +107,17 @@ const RATE_MAX: f64 = 1e7;
 /// All of them are in memory, with the answers that are awaited: 300 bytes each.
 const IN_FLIGHT_MAX: usize = 1_000_000;
 
-/// Who is loaded.
-struct Target {
-    /// Its name, if that is known before it answers.
-    name: Option<String>,
-    address: String,
+/// Connects once more.
+async fn connect(target: &Target) -> Result<TcpStream, Failure> {
+    let socket = target.connect().await?;
+    // A socket that cannot do without delays is a slower one, and no more.
+    let _ = socket.set_nodelay(true);
+    Ok(socket)
 }
 
-impl Target {
-    fn of(server: Option<&str>, file: impl Fn() -> Result<File, Failure>) -> Result<Target, Failure> {
-        if let Some(address) = server.filter(|server| server.contains(':')) {
-            return Ok(Target { name: None, address: address.to_owned() });
-        }
-        let file = file()?;
-        let known = |Server { name, clients, .. }: &Server| Target {
-            name: Some(name.clone()),
-            address: clients.clone(),
-        };
-        match server {
-            Some(name) => file.server(name).map(known),
-            // A topology without a server is refused when it is read.
-            None => file
-                .topology
-                .servers()
-                .first()
-                .map(known)
-                .ok_or_else(|| Failure::Usage("name a server".to_owned())),
-        }
-    }
-
-    async fn connect(&self) -> Result<tokio::net::TcpStream, Failure> {
-        let Target { name, address } = self;
-        let socket = send::reach(address).await.map_err(|why| {
-            Failure::Undone(match name {
-                Some(name) => send::unreachable(name, address, &why),
-                None => format!("cannot reach {address}: {why}; start a server there, or name another"),
-            })
-        })?;
-        // A socket that cannot do without delays is a slower one, and no more.
-        let _ = socket.set_nodelay(true);
-        Ok(socket)
-    }
-
-    /// What it is called: by itself, if nobody else did.
-    fn title(&self, tally: &Tally) -> String {
-        tally.name().unwrap_or_else(|| self.address.clone())
-    }
+/// What the server is called: by itself, if nobody else did.
+fn title(target: &Target, tally: &Tally) -> String {
+    tally.name().unwrap_or_else(|| target.address.clone())
 }
 
 /// Writes a line every second, over the one before.
@@ -187,7 +152,7 @@ fn as_table(target: &Target, tally: &Tally, took: Duration) -> String {
         "WRONG",
     ]);
     let mut row =
-        vec![target.title(tally), format!("{:.1}", took.as_secs_f64()), tally.answered().to_string()];
+        vec![title(target, tally), format!("{:.1}", took.as_secs_f64()), tally.answered().to_string()];
     row.push(format!("{:.0}", per_second(tally, took)));
     row.extend(PERCENTILES.map(|(_, of)| tally::shown(tally.latency_us(of))));
     row.push(tally.wrong().to_string());
@@ -203,7 +168,7 @@ fn as_json(target: &Target, bench: &Bench, tally: &Tally, took: Duration, own: O
     let latency_us: serde_json::Map<String, Value> =
         PERCENTILES.iter().map(|(name, of)| ((*name).to_owned(), json!(tally.latency_us(*of)))).collect();
     let report = json!({
-        "server": target.title(tally),
+        "server": title(target, tally),
         "address": target.address,
         "connections": bench.connections,
         "depth": bench.rate.is_none().then_some(bench.depth),

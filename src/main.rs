@@ -16,6 +16,7 @@ mod serve;
 mod signals;
 mod status;
 mod table;
+mod target;
 mod terminal;
 mod topology;
 mod up;
@@ -52,7 +53,7 @@ async fn run(options: Options) -> Result<(), Failure> {
     match command {
         Command::Up(up) => up::run(warned(file()?), up).await,
         Command::Serve(serve) => serve::run(file()?, serve).await,
-        Command::Send(send) => send::run(&file()?, send).await,
+        Command::Send(send) => send::run(file, send).await,
         Command::Bench(bench) => bench::run(file, bench).await,
         Command::Status(status) => status::run(&file()?, &status).await,
         Command::Check(check) => check::run(&warned(topology::read(check.file.as_ref().unwrap_or(&path))?)),

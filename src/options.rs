@@ -77,11 +77,12 @@ EXAMPLES:
 
 Ctrl-C or SIGTERM stops it when it has finished what was begun; a second one stops it at once.")]
     Serve(Serve),
-    /// Send commands to a server by its name and print the answers
+    /// Send commands to a server and print the answers
     #[structopt(after_help = "\
 EXAMPLES:
     herd send Goloman 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997'
     herd send Hands 'WHATSAT kiwi.cs.ucla.edu 10 5'
+    herd send 10.0.0.7:11645 'WHATSAT kiwi.cs.ucla.edu 10 5'
     herd send Hands                  type commands, one a line; Ctrl-D ends
     herd send Hands < commands.txt")]
     Send(Send),
@@ -150,9 +151,9 @@ pub struct Serve {
 /// What `herd send` is asked.
 #[derive(Debug, StructOpt)]
 pub struct Send {
-    /// The server, by its name in the topology
-    #[structopt(value_name = "NAME")]
-    pub name: String,
+    /// The server, by its name in the topology or as host:port
+    #[structopt(value_name = "NAME|HOST:PORT")]
+    pub server: String,
     /// Commands, each a line in quotes; without any, lines are read from standard input
     #[structopt(value_name = "COMMAND", parse(from_os_str))]
     pub commands: Vec<OsString>,

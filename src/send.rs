@@ -1,21 +1,16 @@
-//! `herd send`: says lines to a server by its name and prints what it answers, byte for byte.
+//! `herd send`: says lines to a server and prints what it answers, byte for byte.
 
 use crate::failure::{Failure, reason};
 use crate::options::Send;
+use crate::target::Target;
 use crate::terminal;
 use crate::topology::File;
-use herd_core::topology::Server;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::pin::pin;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{self, Receiver};
-
-/// A server on this machine answers in microseconds, one across the world in a fraction of this.
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// As much as one read of standard input or of the socket may bring.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -24,50 +19,26 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_WAITING: usize = 4;
 
 /// Sends the commands, or the lines of standard input, and prints the answers until the server has no more.
-pub async fn run(file: &File, send: Send) -> Result<(), Failure> {
-    let server = file.server(&send.name)?;
-    let (reader, writer) = connect(server).await?.into_split();
+pub async fn run(file: impl Fn() -> Result<File, Failure>, send: Send) -> Result<(), Failure> {
+    let target = Target::of(Some(&send.server), file)?;
+    let (reader, writer) = target.connect().await?.into_split();
     let words = if send.commands.is_empty() { standard_input() } else { lines(send.commands) };
     let (mut hearing, mut saying) = (pin!(hear(reader)), pin!(say(writer, words)));
     let mut said = None;
     loop {
         tokio::select! {
             outcome = &mut saying, if said.is_none() => said = Some(outcome),
-            heard = &mut hearing => return conclude(server, heard, said),
+            heard = &mut hearing => return conclude(&target, heard, said),
         }
     }
-}
-
-async fn connect(server: &Server) -> Result<TcpStream, Failure> {
-    let Server { name, clients, .. } = server;
-    reach(clients).await.map_err(|why| Failure::Undone(unreachable(name, clients, &why)))
-}
-
-/// Connects to an address for clients, or says why that cannot be done.
-pub async fn reach(address: &str) -> Result<TcpStream, String> {
-    match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
-        Ok(Ok(socket)) => Ok(socket),
-        Ok(Err(error)) => Err(reason(&error)),
-        Err(_) => Err(format!("no answer within {} s", CONNECT_LIMIT.as_secs())),
-    }
-}
-
-/// Says that a server of the topology cannot be reached, and what to do.
-pub fn unreachable(name: &str, address: &str, why: &str) -> String {
-    format!("cannot reach {name} at {address}: {why}; start it with herd serve {name}")
 }
 
 /// Judges how a conversation ended, by what was heard and what was said.
-fn conclude(server: &Server, heard: io::Result<()>, said: Option<io::Result<()>>) -> Result<(), Failure> {
-    let Server { name, clients, .. } = server;
+fn conclude(target: &Target, heard: io::Result<()>, said: Option<io::Result<()>>) -> Result<(), Failure> {
     match (heard, said) {
-        (Err(error), _) => {
-            Err(Failure::Undone(format!("lost {name} at {clients}: {}; see its log", reason(&error))))
-        }
+        (Err(error), _) => Err(Failure::Undone(format!("lost {target}: {}; see its log", reason(&error)))),
         (Ok(()), Some(Ok(()))) => Ok(()),
-        (Ok(()), _) => {
-            Err(Failure::Undone(format!("{name} at {clients} hung up before it was told all; see its log")))
-        }
+        (Ok(()), _) => Err(Failure::Undone(format!("{target} hung up before it was told all; see its log"))),
     }
 }
 
@@ -161,12 +132,11 @@ mod tests {
 
     #[test]
     fn a_server_that_hangs_up_early_is_named() {
-        let server =
-            Server { name: "A".to_owned(), clients: "h:1".to_owned(), peers: "h:2".to_owned(), speaks: None };
+        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
         let early = Failure::Undone("A at h:1 hung up before it was told all; see its log".to_owned());
-        assert_eq!(conclude(&server, Ok(()), None), Err(early));
-        assert_eq!(conclude(&server, Ok(()), Some(Ok(()))), Ok(()));
-        let lost = conclude(&server, Err(ErrorKind::ConnectionReset.into()), None);
+        assert_eq!(conclude(&target, Ok(()), None), Err(early));
+        assert_eq!(conclude(&target, Ok(()), Some(Ok(()))), Ok(()));
+        let lost = conclude(&target, Err(ErrorKind::ConnectionReset.into()), None);
         assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
     }
 }

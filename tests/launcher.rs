@@ -368,13 +368,15 @@ fn a_server_in_the_foreground_logs_to_both_and_stops_at_a_signal() {
 #[test]
 fn send_says_each_command_as_a_line_and_prints_the_answers_exactly() {
     let scratch = Scratch::new();
-    scratch.chain(&["A"]);
+    let clients = scratch.chain(&["A"]);
     let herd = up(&scratch);
     herd.announcement();
-    let output = scratch.run(&["send", "A", "one  two", "", "WHATSAT nobody 1 1"]);
-    assert_eq!(out(&output), "? one  two\n? WHATSAT nobody 1 1\n");
-    assert_eq!(err(&output), "");
-    assert_eq!(output.status.code(), Some(0));
+    for server in ["A", &clients[0]] {
+        let output = scratch.run(&["send", server, "one  two", "", "WHATSAT nobody 1 1"]);
+        assert_eq!(out(&output), "? one  two\n? WHATSAT nobody 1 1\n");
+        assert_eq!(err(&output), "");
+        assert_eq!(output.status.code(), Some(0));
+    }
 }
 
 #[test]

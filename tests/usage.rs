@@ -249,6 +249,8 @@ fn sending_to_a_server_that_is_down_says_how_to_start_it() {
         format!("herd: cannot reach A at {}: connection refused; start it with herd serve A\n", clients[0]);
     assert_eq!(err(&output), expected);
     assert_eq!(output.status.code(), Some(1));
+    let addressed = scratch.run(&["send", &clients[0], "--topology", "of-nobody", "IAMAT"]);
+    assert!(err(&addressed).starts_with(&format!("herd: cannot reach {}: connection refused", clients[0])));
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! Whom a command talks to: a server of the topology by its name, or any by its address for clients.
+
+use crate::failure::{Failure, reason};
+use crate::topology::File;
+use herd_core::topology::Server;
+use std::fmt;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// A server on this machine answers in microseconds, one across the world in a fraction of this.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// A server that takes commands.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name, if that is known before it answers.
+    pub name: Option<String>,
+    /// Its address for clients, `host:port`.
+    pub address: String,
+}
+
+impl Target {
+    /// The server that is meant by a name or, for which no topology is read, an address. Nothing is the first server.
+    pub fn of(server: Option<&str>, file: impl Fn() -> Result<File, Failure>) -> Result<Self, Failure> {
+        if let Some(address) = server.filter(|server| server.contains(':')) {
+            return Ok(Self { name: None, address: address.to_owned() });
+        }
+        let file = file()?;
+        match server {
+            Some(name) => file.server(name).map(Self::from),
+            // A topology without a server is refused when it is read.
+            None => file
+                .topology
+                .servers()
+                .first()
+                .map(Self::from)
+                .ok_or_else(|| Failure::Usage("name a server".to_owned())),
+        }
+    }
+
+    /// Connects to it, or says why that cannot be done and what to do.
+    pub async fn connect(&self) -> Result<TcpStream, Failure> {
+        let why = match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => reason(&error),
+            Err(_) => format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
+        };
+        let advice = match &self.name {
+            Some(name) => format!("start it with herd serve {name}"),
+            None => "start a server there, or name another".to_owned(),
+        };
+        Err(Failure::Undone(format!("cannot reach {self}: {why}; {advice}")))
+    }
+}
+
+impl From<&Server> for Target {
+    fn from(Server { name, clients, .. }: &Server) -> Self {
+        Self { name: Some(name.clone()), address: clients.clone() }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} at {}", self.address),
+            None => f.write_str(&self.address),
+        }
+    }
+}
