@@ -51,7 +51,7 @@ pub struct Notes {
     told_late_ms: u64,
     /// The furthest that any clock was ahead of the right time.
     ahead_max: i64,
-    /// Every record that was seen, where records expire.
+    /// Every record that was seen or told, where records expire.
     seen: BTreeMap<String, Vec<Record>>,
     /// What was violated.
     pub broken: Vec<Violation>,
@@ -186,7 +186,12 @@ impl Trace {
 
     /// Notes a record line that a server told: by its own clock it has not expired for long.
     pub fn told(&self, server: &str, line: &[u8]) {
-        let notes = self.notes();
+        let record = std::str::from_utf8(line).ok().and_then(Record::of_line);
+        let mut notes = self.notes();
+        // Who hears it may forget both it and what it knew before anybody has looked at who told it, or was answered.
+        if let Some(record) = &record {
+            notes.saw(record);
+        }
         let Some(ttl) = notes.ttl else { return };
         let Some(teller) = notes.servers.iter().find(|known| known.name == server) else { return };
         // Records expire in steps, the clock is looked at every now and then, and a neighbour may have been stuck.
@@ -194,7 +199,6 @@ impl Trace {
         let now = notes.clock(teller.ahead);
         let is_clock_steady = teller.ahead_since_ms + notes.told_late_ms < now_ms();
         drop(notes);
-        let record = std::str::from_utf8(line).ok().and_then(Record::of_line);
         let is_alive = record.as_ref().is_some_and(|record| record.received + dies > now);
         self.ensure(Invariant::ExpiredIsForgotten, is_alive || !is_clock_steady, || {
             format!("{server} tells {record:?} at {now}")
