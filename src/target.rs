@@ -20,16 +20,18 @@ pub struct Target {
 }
 
 impl Target {
-    /// The server that is meant by a name or, for which no topology is read, an address. Nothing is the first server.
+    /// The server of the topology that has a name, or else, if that is an address, the one there: for that no topology need
+    /// be found. Nothing is the first server.
     pub fn of(server: Option<&str>, file: impl Fn() -> Result<File, Failure>) -> Result<Self, Failure> {
-        if let Some(address) = server.filter(|server| server.contains(':')) {
-            return Ok(Self { name: None, address: address.to_owned() });
-        }
-        let file = file()?;
+        let named = |name: &str| file()?.server(name).map(Self::from);
         match server {
-            Some(name) => file.server(name).map(Self::from),
+            // A name may have a colon in it, too.
+            Some(server) if server.contains(':') => {
+                Ok(named(server).unwrap_or_else(|_| Self { name: None, address: server.to_owned() }))
+            }
+            Some(name) => named(name),
             // A topology without a server is refused when it is read.
-            None => file
+            None => file()?
                 .topology
                 .servers()
                 .first()

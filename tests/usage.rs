@@ -254,6 +254,17 @@ fn sending_to_a_server_that_is_down_says_how_to_start_it() {
 }
 
 #[test]
+fn a_server_with_a_colon_in_its_name_is_not_taken_for_an_address() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["A:1"]);
+    for command in ["send", "bench"] {
+        let output = scratch.run(&[command, "A:1"]);
+        let expected = format!("herd: cannot reach A:1 at {}: connection refused", clients[0]);
+        assert!(err(&output).starts_with(&expected), "{}", err(&output));
+    }
+}
+
+#[test]
 fn measuring_a_server_that_is_down_says_so() {
     let scratch = Scratch::new();
     let clients = scratch.chain(&["A"]);
