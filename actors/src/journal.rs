@@ -183,10 +183,10 @@ impl Journal {
             > self.log_bytes_min.max(GROWTH * entries_length(records, bytes))
     }
 
-    /// Makes everything last that was ever appended.
-    pub fn sync_all(&self) -> Step<'static, ()> {
+    /// Makes everything last that was ever appended, as the last thing that is done.
+    pub fn finish_all(&self) -> Step<'static, ()> {
         let previous = self.previous.as_ref().filter(|_| !faults::is_on(Fault::SyncsLastLogOnly));
-        let (previous, present) = (previous.map(|log| log.sync()), self.log.sync());
+        let (previous, present) = (previous.map(|log| log.finish()), self.log.finish());
         Box::pin(async {
             if let Some(previous) = previous {
                 previous.await?;
@@ -245,9 +245,9 @@ impl Snapshot {
         self.file.append(&self.entries)
     }
 
-    /// Makes it last; its length is returned too.
-    pub fn sync(&self) -> (u64, Step<'static, ()>) {
-        (self.length, unless(Fault::SkipsSnapshotSync, self.file.sync()))
+    /// Ends it and makes it last; its length is returned too.
+    pub fn finish(&self) -> (u64, Step<'static, ()>) {
+        (self.length, unless(Fault::SkipsSnapshotSync, self.file.finish()))
     }
 }
 
@@ -344,7 +344,7 @@ mod tests {
         named.await.unwrap();
         let (_broken_off, _) = journal.begin(next).unwrap();
         let before = disk.syncs();
-        journal.sync_all().await.unwrap();
+        journal.finish_all().await.unwrap();
         assert_eq!(disk.syncs(), before + 2);
         let before = disk.syncs();
         Journal::open(keep, LOG_BYTES_MIN, |_| {}).await.unwrap();
@@ -367,7 +367,7 @@ mod tests {
         if steps == 2 {
             return;
         }
-        let (length, synced) = snapshot.sync();
+        let (length, synced) = snapshot.finish();
         synced.await.unwrap();
         journal.finish(length).unwrap().await.unwrap();
         if steps > 3 {
@@ -390,8 +390,8 @@ mod tests {
         let bench = Bench::new();
         bench.open().await.0.append(&entries(b"first\nsecond\n")).unwrap();
         let path = bench.scratch.path().join("log-0");
-        let length = std::fs::metadata(&path).unwrap().len();
-        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 2).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.trim_ascii_end().len() - 1]).unwrap();
         let (mut journal, lines, summary) = bench.open().await;
         assert_eq!((&lines[..], summary.damaged), (&["first".to_owned()][..], 1));
         journal.append(&entries(b"third\n")).unwrap();

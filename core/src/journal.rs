@@ -38,6 +38,8 @@ pub fn entries_length(records: u64, bytes: u64) -> u64 {
 pub struct Recovery {
     /// The beginning of a line whose end has not come.
     rest: Vec<u8>,
+    /// Bytes before that.
+    read: u64,
     summary: Summary,
 }
 
@@ -48,7 +50,7 @@ pub struct Summary {
     pub entries: u64,
     /// Lines in which something was damaged. They are lost but for the entries that could be told apart.
     pub damaged: u64,
-    /// Bytes that are worth keeping: what is behind them was torn off and is to be cut.
+    /// Bytes that are worth keeping: what is behind them was torn off or is filling, and is to be cut.
     pub length: u64,
     /// True if the last of those lacks its line's end, which must be appended first.
     pub lacks_end: bool,
@@ -68,8 +70,11 @@ impl Recovery {
         while let Some(end) = memchr(b'\n', bytes) {
             self.rest.extend_from_slice(&bytes[..end]);
             bytes = &bytes[end + 1..];
-            self.summary.length += self.rest.len() as u64 + 1;
-            let _ = self.take_line(&mut each);
+            self.read += self.rest.len() as u64 + 1;
+            if !self.rest.is_empty() {
+                self.summary.length = self.read;
+                let _ = self.take_line(&mut each);
+            }
         }
         self.rest.extend_from_slice(bytes);
     }
@@ -78,7 +83,7 @@ impl Recovery {
     pub fn finish(mut self, mut each: impl FnMut(&[u8])) -> Summary {
         let length = self.rest.len() as u64;
         if length > 0 && self.take_line(&mut each) > 0 {
-            self.summary.length += length;
+            self.summary.length = self.read + length;
             self.summary.lacks_end = true;
         }
         self.summary
@@ -184,6 +189,19 @@ mod tests {
         let (lines, summary) = read(&bytes, 100);
         assert_eq!(lines, [b"first"]);
         assert_eq!(summary, Summary { entries: 1, damaged: 1, length: 15, lacks_end: false });
+    }
+
+    /// A server that is killed leaves the filling of its log.
+    #[test]
+    fn filling_is_cut_and_is_no_damage() {
+        let first = file(&[b"first".to_vec()]);
+        let filled = [&first[..], b"\n\n\n"].concat();
+        let whole = Summary { entries: 1, damaged: 0, length: 15, lacks_end: false };
+        assert_eq!(read(&filled, 4), (vec![b"first".to_vec()], whole));
+        let torn = [&filled[..], &first[..3], b"\n\n"].concat();
+        assert_eq!(read(&torn, 4), (vec![b"first".to_vec()], Summary { damaged: 1, length: 22, ..whole }));
+        assert_eq!(read(&[&filled[..], &first].concat(), 4).1, Summary { entries: 2, length: 33, ..whole });
+        assert_eq!(read(b"\n\n\n", 2), (Vec::new(), Summary::default()));
     }
 
     #[test]

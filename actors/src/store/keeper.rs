@@ -227,7 +227,7 @@ impl StoreActor {
     }
 
     fn finish_snapshot(&mut self, snapshot: &Snapshot, ctx: &mut Context<Self>) {
-        let (length, synced) = snapshot.sync();
+        let (length, synced) = snapshot.finish();
         self.after(synced, ctx, move |store, ctx| {
             let Some(keeper) = &mut store.keeper else { return };
             let finished = keeper.journal.finish(length);
@@ -250,7 +250,7 @@ impl StoreActor {
 
     /// Syncs everything, as the last thing that is done.
     pub(super) fn flush(&mut self) -> Option<Step<'static, ()>> {
-        self.keeper.as_ref().map(|keeper| keeper.journal.sync_all())
+        self.keeper.as_ref().map(|keeper| keeper.journal.finish_all())
     }
 
     /// Goes on when the disk has done something; if it has failed, the server ends instead.

@@ -3,9 +3,10 @@
 //!
 //! A server's disk outlives the server, and serves one life of it at a time. What the operating system has and the
 //! disk does not is at the mercy of the dice when power is lost: of every file some, all or nothing is there that was
-//! appended since its last sync, torn at any byte, or with a hole in it; of names that were made, changed or removed,
-//! the first few, or any of them. A sync takes its time. A disk that is to fail does so once, and notes whoever goes
-//! on using it, and whoever writes at all when its life is over: destructors run even where a process was killed.
+//! appended since its last sync, torn at any byte, with a hole in it or with filling in its place; of names that were
+//! made, changed or removed, the first few, or any of them. A sync takes its time. A disk that is to fail does so once,
+//! and notes whoever goes on using it, and whoever writes at all when its life is over: destructors run even where a
+//! process was killed.
 
 use crate::dice::Dice;
 use crate::invariants::Invariant;
@@ -297,13 +298,21 @@ impl Platter {
             }
             3..5 => "unsynced bytes were there after all",
             5..8 => {
-                bytes.truncate(synced + self.dice.index(unsynced));
-                "unsynced bytes were torn"
+                let end = synced + self.dice.index(unsynced);
+                if self.dice.is(50) {
+                    // What a log is filled with got to the disk, and what was written over it did not.
+                    bytes[end..].fill(b'\n');
+                    *is_worn = true;
+                    "unsynced bytes were filling again"
+                } else {
+                    bytes.truncate(end);
+                    "unsynced bytes were torn"
+                }
             }
             _ => {
                 let hole = synced + self.dice.index(unsynced);
                 let end = bytes.len().min(hole + 1 + self.dice.index(300));
-                bytes[hole..end].fill(0);
+                bytes[hole..end].fill(*self.dice.pick(b"\0\n"));
                 *is_worn = true;
                 "unsynced bytes had a hole"
             }

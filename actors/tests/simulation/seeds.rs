@@ -598,7 +598,7 @@ const RARE: [&str; 1] = ["a handshake was refused"];
 
 /// What must happen at least once in a run: a fault that is never drawn, or an answer that is never given, is not
 /// tested.
-const PROBES: [&str; 71] = [
+const PROBES: [&str; 72] = [
     "a bit flipped",
     "a client broke off",
     "a client changed the order",
@@ -665,6 +665,7 @@ const PROBES: [&str; 71] = [
     "there were two links for a moment",
     "two servers were cut off from each other",
     "unsynced bytes had a hole",
+    "unsynced bytes were filling again",
     "unsynced bytes were lost",
     "unsynced bytes were there after all",
     "unsynced bytes were torn",
