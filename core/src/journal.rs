@@ -14,18 +14,23 @@ use memchr::memchr;
 /// Appends entries for some record lines, each of which ends with a line feed.
 pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
     for record in link::lines(lines) {
-        print_entry(record, out);
+        print_entry(out, |out| {
+            out.extend_from_slice(record);
+            out.push(b'\n');
+        });
     }
 }
 
-/// Appends the entry for a record line without its end.
+/// Appends the entry for a record line, which `print` appends with its end. Returned is that line.
 #[inline]
-pub fn print_entry(record: &[u8], out: &mut Vec<u8>) {
-    let mut start = [b' '; CHECKSUM + 1];
-    start[..CHECKSUM].copy_from_slice(&hex(crc32c::crc32c(record)));
-    out.extend_from_slice(&start);
-    out.extend_from_slice(record);
-    out.push(b'\n');
+pub fn print_entry(out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+    let start = out.len();
+    out.extend_from_slice(&[b' '; CHECKSUM + 1]);
+    print(out);
+    let (checksum, line) = out[start..].split_at_mut(CHECKSUM + 1);
+    let record = line.split_last().map_or(&[][..], |(_, record)| record);
+    checksum[..CHECKSUM].copy_from_slice(&hex(crc32c::crc32c(record)));
+    line
 }
 
 /// How long the entries of so many records are, whose lines have so many bytes with their ends.

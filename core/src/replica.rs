@@ -176,13 +176,11 @@ impl Replica {
     /// together, under UUIDs that `fresh` makes.
     pub fn execute_all(&mut self, orders: &mut [Order], now_ms: u64, mut fresh: impl FnMut() -> Uuid) {
         let mut news = std::mem::take(&mut self.news);
-        // With nobody to tell there is nothing to wait for, and what is used again at once is still near.
-        let enough = if self.flood.has_links() { self.chunk_bytes } else { 0 };
         for group in orders.chunks_mut(GROUP) {
             self.foresee(group);
             for Order { batch, received, pause } in group {
                 *pause = self.run(batch, *received, now_ms, &mut news);
-                if news.len() >= enough {
+                if news.len() >= self.chunk_bytes {
                     self.publish(&mut news, now_ms, &mut fresh);
                 }
             }
@@ -210,12 +208,13 @@ impl Replica {
         self.receipt.clear();
         print_receipt(received, self.name.as_bytes(), &mut self.receipt);
         let heard = Heard { received, now_ms, from: batch.from, voice: &self.voice, receipt: &self.receipt };
+        let is_asked_for = self.flood.has_links() || !self.searches.is_empty();
         let mut clerk = Clerk {
             server: self.name.as_bytes(),
             store: &mut self.store,
             admission: &mut self.admission,
             counts: &mut self.counts,
-            news,
+            news: is_asked_for.then_some(news),
             applied: self.applied.as_mut(),
         };
         batch.run(|lines, searched, answers| clerk.execute(heard, lines, searched, answers))
@@ -518,7 +517,7 @@ impl Replica {
             store: &mut self.store,
             admission: &mut self.admission,
             counts: &mut self.counts,
-            news,
+            news: Some(news),
             applied: self.applied.as_mut(),
         }
     }

@@ -20,8 +20,8 @@ pub(super) struct Clerk<'a> {
     pub store: &'a mut Store,
     pub admission: &'a mut Admission,
     pub counts: &'a mut Counts,
-    /// Where record lines go that are news.
-    pub news: &'a mut Vec<u8>,
+    /// Where record lines go that are news, if anybody wants to know.
+    pub news: Option<&'a mut Vec<u8>>,
     /// Where the journal's entries of those go, if there is a journal.
     pub applied: Option<&'a mut Vec<u8>>,
 }
@@ -115,12 +115,11 @@ impl Clerk<'_> {
     /// Writes a record line down that is news, which `print` appends.
     #[inline]
     fn note_news(&mut self, print: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.news.len();
-        print(self.news);
-        if let Some(applied) = &mut self.applied
-            && let Some((_, record)) = self.news[start..].split_last()
-        {
-            print_entry(record, applied);
+        match (&mut self.applied, &mut self.news) {
+            (None, None) => {}
+            (None, Some(news)) => print(news),
+            (Some(applied), None) => _ = print_entry(applied, print),
+            (Some(applied), Some(news)) => news.extend_from_slice(print_entry(applied, print)),
         }
     }
 
