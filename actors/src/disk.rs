@@ -177,8 +177,13 @@ impl Appendable for Log {
     }
 
     fn finish(&self) -> Step<'static, ()> {
-        let (file, length) = (Arc::clone(&self.file), self.length);
-        elsewhere(move || file.set_len(length).and_then(|()| file.sync_data()))
+        // Cut at once and not in the other thread: if anything is appended meanwhile after all, it stays.
+        let cut = self.file.set_len(self.length);
+        let synced = self.sync();
+        Box::pin(async {
+            cut?;
+            synced.await
+        })
     }
 }
 
@@ -251,7 +256,9 @@ mod tests {
         assert_eq!(append(&mut *disk.reopen("log", length).unwrap(), 1), FILLING.len() - 5);
         let mut log = disk.reopen("log", length + 1).unwrap();
         assert_eq!(append(&mut *log, 1), FILLING.len() - 6);
-        log.finish().await.unwrap();
+        let finished = log.finish();
+        assert_eq!(append(&mut *log, 1), 0);
+        finished.await.unwrap();
         assert_eq!(content(&disk, "log").as_bytes(), expected);
     }
 
