@@ -194,7 +194,11 @@ impl Ear {
             Frame::AskSums { .. } => "sums were asked for",
             Frame::Sums { .. } => "sums were told",
             Frame::AskRecords { .. } => "records were asked for",
-            Frame::Records { .. } => "records were told",
+            Frame::Records { lines, .. } => {
+                let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+                lines.for_each(|line| self.trace.told(&self.here, line));
+                "records were told"
+            }
             Frame::Bye { .. } => "a server said goodbye",
         };
         self.trace.hit(probe);
