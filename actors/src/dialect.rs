@@ -24,7 +24,7 @@ use herd_core::decimal::Nanos;
 use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::{Dialect, gps, speech};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Span, Vocabulary};
+use herd_core::link::{self, Frame, Inbox, Span, Vocabulary};
 use herd_core::record::Record;
 use herd_core::redial::Backoff;
 use log::{debug, info, trace, warn};
@@ -315,7 +315,7 @@ impl DialectActor {
             Frame::Records { done, lines } => {
                 self.buckets_awaited = self.buckets_awaited.saturating_sub(done);
                 let since = self.may_know_better;
-                let lines = lines.split(|&byte| byte == b'\n').filter(|line| is_since(line, since));
+                let lines = link::lines(&lines).filter(|line| is_since(line, since));
                 lines.for_each(|line| self.bag.put(line, now_ms));
             }
             // The store says it when something was missed, and else every now and then.

@@ -244,8 +244,8 @@ impl Update {
     }
 }
 
-/// Splits record lines at their ends.
-pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Splits record lines at their ends; empty ones are left out.
+pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(bytes);
     let lines = std::iter::from_fn(move || {
         let (line, behind) = split_line(rest?);

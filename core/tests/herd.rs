@@ -7,7 +7,7 @@
 use herd_core::batch::{Batch, Pause};
 use herd_core::faults::{self, Fault};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Update, Vocabulary};
+use herd_core::link::{self, Frame, Inbox, Update, Vocabulary};
 use herd_core::replica::{Finding, Replica};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -546,14 +546,15 @@ const NANOS_PER_MS: u64 = 1_000_000;
 
 /// How many of the records in a frame were not received before the horizon.
 fn alive(frame: &Frame, horizon: u64) -> u64 {
-    let lines = match frame {
-        Frame::Update(update) => update.lines().map(<[u8]>::to_vec).collect(),
+    let is_alive = |line: &&[u8]| received(line) >= horizon;
+    let count = match frame {
+        Frame::Update(update) => update.lines().filter(is_alive).count(),
         Frame::Found { line: lines, .. } | Frame::Records { lines, .. } => {
-            lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+            link::lines(lines).filter(is_alive).count()
         }
-        _ => Vec::new(),
+        _ => 0,
     };
-    lines.iter().filter(|line| received(line) >= horizon).count() as u64
+    count as u64
 }
 
 fn received(line: &[u8]) -> u64 {

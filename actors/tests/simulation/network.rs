@@ -3,7 +3,7 @@
 use crate::invariants::Invariant;
 use crate::trace::Trace;
 use herd_actors::net::{Incoming, Network, Socket, Step};
-use herd_core::link::{Frame, Inbox};
+use herd_core::link::{self, Frame, Inbox};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -195,8 +195,7 @@ impl Ear {
             Frame::Sums { .. } => "sums were told",
             Frame::AskRecords { .. } => "records were asked for",
             Frame::Records { lines, .. } => {
-                let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-                lines.for_each(|line| self.trace.told(&self.here, line));
+                link::lines(lines).for_each(|line| self.trace.told(&self.here, line));
                 "records were told"
             }
             Frame::Bye { .. } => "a server said goodbye",
