@@ -185,7 +185,10 @@ impl Ear {
                 self.trace.asked(&self.here, &self.there, *uuid);
                 "a search was passed on"
             }
-            Frame::Found { .. } => "a search found its client",
+            Frame::Found { line, .. } => {
+                link::lines(line).for_each(|line| self.trace.told(&self.here, line));
+                "a search found its client"
+            }
             Frame::NotFound { .. } => "a search found nothing",
             Frame::Digest { root } => {
                 self.trace.notes().roots.insert(self.here.clone(), *root);
