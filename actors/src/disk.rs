@@ -1,6 +1,7 @@
 //! Where files are kept: a directory of the operating system, or whatever a test puts in its place.
 
 use crate::net::Step;
+use herd_core::journal::END;
 #[cfg(target_os = "linux")]
 use log::debug;
 use std::fs::{self, File, OpenOptions};
@@ -21,6 +22,14 @@ pub trait Disk: Send + Sync {
 
     /// Opens a file to append to, cut to a length first.
     fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>>;
+
+    /// Gives a file another name and no more than a length, to be written over, which takes its time where it is long.
+    fn spare(&self, from: &str, to: &str, length_max: u64) -> Step<'static, ()>;
+
+    /// Gives a spare file the name of one that is to be appended to, and has it be as good as empty. It is written over:
+    /// Gives a spare file the name of one to append to, as good as empty, that is written over it: where a log is long,
+    /// half of what an append takes is to have new pages and room for it, and to give them back.
+    fn reuse(&self, spare: &str, name: &str) -> io::Result<Box<dyn Appendable>>;
 
     /// Gives a file another name, in the place of any that has it.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -91,6 +100,25 @@ impl Disk for Directory {
         Ok(Box::new(Log::new(file, length)))
     }
 
+    fn spare(&self, from: &str, to: &str, length_max: u64) -> Step<'static, ()> {
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        elsewhere(move || {
+            fs::rename(from, &to)?;
+            let file = OpenOptions::new().write(true).open(to)?;
+            file.set_len(file.metadata()?.len().min(length_max))
+        })
+    }
+
+    fn reuse(&self, spare: &str, name: &str) -> io::Result<Box<dyn Appendable>> {
+        let spare = self.path.join(spare);
+        let file = OpenOptions::new().write(true).open(&spare)?;
+        let old = file.metadata()?.len();
+        let mut log = Log { old, room: old, ..Log::new(file, 0) };
+        log.fill(0)?;
+        fs::rename(spare, self.path.join(name))?;
+        Ok(Box::new(log))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path.join(from), self.path.join(to))
     }
@@ -114,19 +142,31 @@ struct Log {
     length: u64,
     /// How many bytes it has, with those that it is filled with behind the end.
     filled: u64,
+    /// How many bytes it had that are written over.
+    old: u64,
     /// For how many bytes the disk was asked for room.
     room: u64,
 }
 
+/// So much of a file is filled ahead of what is appended, from one multiple of this to the next.
+const FILLING_SIZE: usize = 32 * 1024;
+
 /// What a file is filled with behind its end until something is appended there: empty lines, which mean nothing to whoever
-/// reads the file.
+/// reads the file, and the mark that nothing behind it belongs to the file.
 ///
 /// Most of a small write is the making of the pages that it goes to, and an operating system makes pages as large as a
 /// write is. So they are made by one large write, and small ones find them there. A disk has less to note, too, when what
 /// it syncs makes no file longer. Of pages that are this large Linux keeps some at hand. For larger ones it goes to memory
 /// that was not used for long: where that must first be had from the host of a virtual machine, a server that was told a
 /// million records with 128 KiB of filling took half as long again.
-static FILLING: [u8; 32 * 1024] = [b'\n'; 32 * 1024];
+///
+/// It is longer than what is filled by as much as the last mark, in the place of which it goes, too.
+static FILLING: [u8; FILLING_SIZE + END.len()] = {
+    let mut filling = [b'\n'; FILLING_SIZE + END.len()];
+    let (_, end) = filling.split_at_mut(FILLING_SIZE);
+    end.copy_from_slice(END);
+    filling
+};
 
 /// How much room is asked for beyond the end of a file: as much as it has, but neither less nor more than this.
 const ROOM_MIN: u64 = 64 * 1024;
@@ -134,20 +174,34 @@ const ROOM_MAX: u64 = 16 * 1024 * 1024;
 
 impl Log {
     fn new(file: File, length: u64) -> Self {
-        Self { file: Arc::new(file), length, filled: length, room: length }
+        Self { file: Arc::new(file), length, filled: length, old: 0, room: length }
     }
 
-    /// Fills the file as far as the next multiple of what it is filled with: pages are as large as that only if they begin
-    /// at such a place.
-    fn fill(&mut self) -> io::Result<()> {
-        let size = FILLING.len() as u64;
-        let missing = FILLING.len() - usize::try_from(self.filled % size).unwrap_or_default();
+    /// Fills the file behind its next end: as far as a multiple of what it is filled with, as pages are that large only if
+    /// they begin at such a place, and so far that there is room for the mark.
+    fn fill(&mut self, end: u64) -> io::Result<()> {
+        const SIZE: u64 = FILLING_SIZE as u64;
         let mut file = self.file.as_ref();
-        file.seek(SeekFrom::Start(self.filled))?;
-        // A disk without room for this may have enough for what is to be appended, which finds that out.
-        let filled = file.write(&FILLING[..missing]).unwrap_or_default();
-        self.filled += filled as u64;
+        let mut from = self.filled.max(end - end % SIZE);
+        while from < end + END.len() as u64 {
+            let to = from - from % SIZE + SIZE;
+            let start = from.saturating_sub(END.len() as u64).max(self.length);
+            let filling =
+                usize::try_from(to - start).map_or(&FILLING[..], |length| &FILLING[FILLING.len() - length..]);
+            file.seek(SeekFrom::Start(start))?;
+            // A disk without room for this may have enough for what is to be appended, which finds that out.
+            let Ok(()) = file.write_all(filling) else { break };
+            self.filled = to;
+            from = to;
+        }
         file.seek(SeekFrom::Start(self.length)).map(drop)
+    }
+
+    /// True if a file with this end is to be filled first: small appends find their pages then, and what is left of what
+    /// they are written over, be it a mark or another file, is behind a mark.
+    fn is_to_be_filled(&self, end: u64) -> bool {
+        let is_small = end - self.length < FILLING_SIZE as u64;
+        end + END.len() as u64 > self.filled && (is_small || end < self.old.max(self.filled))
     }
 
     /// Has the disk set room aside before it is needed. A file system that looks for room only when it writes pages out
@@ -163,8 +217,8 @@ impl Log {
 impl Appendable for Log {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let end = self.length + bytes.len() as u64;
-        if end > self.filled && bytes.len() < FILLING.len() {
-            self.fill()?;
+        if self.is_to_be_filled(end) {
+            self.fill(end)?;
         }
         self.file.as_ref().write_all(bytes)?;
         self.length = end;
@@ -230,38 +284,82 @@ mod tests {
         log.sync().await.unwrap();
         disk.sync_names().await.unwrap();
         disk.reopen("log", 5).unwrap().append(b"!").unwrap();
-        assert_eq!(content(&disk, "log").trim_end(), "first!");
+        assert_eq!(content(&disk, "log").split('\n').next(), Some("first!"));
+    }
+
+    /// What is appended to a file, to compare it with what is in it.
+    struct Appended<'a> {
+        disk: &'a Directory,
+        bytes: Vec<u8>,
+    }
+
+    impl Appended<'_> {
+        /// Appends so many bytes; told is how much filling there is behind them, with its mark.
+        fn append(&mut self, log: &mut dyn Appendable, length: usize) -> usize {
+            let bytes = vec![b'a' + self.bytes.len().to_le_bytes()[0] % 26; length];
+            log.append(&bytes).unwrap();
+            self.bytes.extend_from_slice(&bytes);
+            let content = content(self.disk, "log");
+            let (appended, rest) = content.as_bytes().split_at(self.bytes.len());
+            assert!(appended == self.bytes);
+            let Some(end) = rest.windows(END.len()).position(|bytes| bytes == END) else {
+                assert_eq!(rest, b"");
+                return 0;
+            };
+            assert!(rest[..end].iter().all(|&byte| byte == b'\n'), "{length}");
+            end + END.len()
+        }
     }
 
     /// Neither the room that was set aside nor what it is filled with is part of the file for good.
     #[actix::test]
     async fn a_file_is_filled_with_empty_lines_until_it_is_finished() {
+        const SIZE: usize = FILLING_SIZE;
         let scratch = Scratch::new();
         let disk = Directory::open(scratch.path()).unwrap();
-        let mut expected = Vec::new();
-        let mut append = |log: &mut dyn Appendable, length| {
-            let bytes = vec![b'a' + expected.len().to_le_bytes()[0] % 26; length];
-            log.append(&bytes).unwrap();
-            expected.extend_from_slice(&bytes);
-            let content = content(&disk, "log");
-            let (appended, filling) = content.as_bytes().split_at(expected.len());
-            assert!(appended == expected && filling.iter().all(|&byte| byte == b'\n'));
-            filling.len()
-        };
+        let mut appended = Appended { disk: &disk, bytes: Vec::new() };
         let mut log = disk.create("log").unwrap();
-        assert_eq!(append(&mut *log, 1), FILLING.len() - 1);
-        assert_eq!(append(&mut *log, FILLING.len() - 3), 2, "what is filled is used up");
-        assert_eq!(append(&mut *log, 5), FILLING.len() - 3, "the next is begun as soon as it is needed");
-        assert_eq!(append(&mut *log, FILLING.len()), 0, "what is long needs no filling");
-        assert_eq!(append(&mut *log, 1), FILLING.len() - 4, "it ends at the same places again");
-        let length = 2 * FILLING.len() as u64 + 4;
-        assert_eq!(append(&mut *disk.reopen("log", length).unwrap(), 1), FILLING.len() - 5);
+        assert_eq!(appended.append(&mut *log, 1), SIZE - 1);
+        assert_eq!(appended.append(&mut *log, SIZE - 1 - END.len()), END.len(), "what is filled is used up");
+        assert_eq!(
+            appended.append(&mut *log, 5),
+            SIZE + END.len() - 5,
+            "the next is begun as soon as it is needed"
+        );
+        assert_eq!(appended.append(&mut *log, 2 * SIZE), 0, "what is long needs no filling");
+        assert_eq!(appended.append(&mut *log, 1), END.len() + SIZE - 6, "it ends at the same places again");
+        let length = appended.bytes.len() as u64;
+        assert_eq!(appended.append(&mut *disk.reopen("log", length).unwrap(), 1), END.len() + SIZE - 7);
         let mut log = disk.reopen("log", length + 1).unwrap();
-        assert_eq!(append(&mut *log, 1), FILLING.len() - 6);
+        assert_eq!(appended.append(&mut *log, 1), END.len() + SIZE - 8);
+        assert_eq!(appended.append(&mut *log, SIZE), END.len() + SIZE - 8, "no mark is left half over");
         let finished = log.finish();
-        assert_eq!(append(&mut *log, 1), 0);
+        assert_eq!(appended.append(&mut *log, 1), 0);
         finished.await.unwrap();
-        assert_eq!(content(&disk, "log").as_bytes(), expected);
+        assert_eq!(content(&disk, "log").as_bytes(), appended.bytes);
+    }
+
+    #[actix::test]
+    async fn what_is_left_of_a_file_that_is_written_over_is_behind_a_mark() {
+        const SIZE: usize = FILLING_SIZE;
+        for lengths in
+            [[1, 5 * SIZE + 1], [SIZE - END.len() - 1, 2], [2 * SIZE, SIZE - 5], [4 * SIZE, 3 * SIZE]]
+        {
+            let scratch = Scratch::new();
+            let disk = Directory::open(scratch.path()).unwrap();
+            disk.create("old").unwrap().append(&vec![b'z'; 8 * SIZE + 100]).unwrap();
+            disk.spare("old", "spare", 6 * SIZE as u64 + 1).await.unwrap();
+            let mut appended = Appended { disk: &disk, bytes: Vec::new() };
+            let mut log = disk.reuse("spare", "log").unwrap();
+            assert_eq!(appended.append(&mut *log, 0), SIZE, "it is as good as empty");
+            assert_eq!(disk.names().unwrap().len(), 2, "the lock and the log");
+            for length in lengths {
+                let is_marked = appended.append(&mut *log, length) >= END.len();
+                assert!(is_marked || appended.bytes.len() > 6 * SIZE, "{lengths:?}");
+            }
+            log.finish().await.unwrap();
+            assert_eq!(content(&disk, "log").as_bytes(), appended.bytes);
+        }
     }
 
     #[test]

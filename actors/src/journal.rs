@@ -3,6 +3,7 @@
 //! ```text
 //! data/<NAME>/log-7        records as they were applied
 //! data/<NAME>/snapshot-7   what was known when that log was begun, or a little later
+//! data/<NAME>/spare        a log that is not needed any more, which the next one is written over
 //! ```
 //!
 //! The snapshot of a number and all logs from that number on are the whole memory. A new snapshot goes like this: a
@@ -86,6 +87,8 @@ pub struct Journal {
     log_bytes_min: u64,
     /// Bytes in the last snapshot.
     snapshot_length: u64,
+    /// True while there is a log to write the next one over.
+    has_spare: bool,
     /// How many appends there were.
     appends: u64,
 }
@@ -138,6 +141,9 @@ impl Journal {
             log.append(b"\n")?;
         }
         log.sync().await?;
+        if names.iter().any(|name| name == SPARE) {
+            disk.remove(vec![SPARE.to_owned()]).await?; // A server that is busy has another soon.
+        }
         disk.sync_names().await?;
         let journal = Self {
             disk,
@@ -148,6 +154,7 @@ impl Journal {
             log_length,
             log_bytes_min,
             snapshot_length,
+            has_spare: false,
             appends: 0,
         };
         Ok((journal, whole))
@@ -196,8 +203,10 @@ impl Journal {
     }
 
     /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
-    pub fn prepare(&self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
-        let next = self.disk.create(&log(self.number + 1))?;
+    pub fn prepare(&mut self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
+        let name = log(self.number + 1);
+        let has_spare = std::mem::take(&mut self.has_spare);
+        let next = if has_spare { self.disk.reuse(SPARE, &name)? } else { self.disk.create(&name)? };
         Ok((next, unless(Fault::SkipsNameSync, self.disk.sync_names())))
     }
 
@@ -218,14 +227,24 @@ impl Journal {
         Ok(unless(Fault::SkipsNameSync, unless(Fault::RemovesTooEarly, self.disk.sync_names())))
     }
 
-    /// Removes what the last snapshot made superfluous.
-    pub fn tidy(&mut self) -> io::Result<Step<'static, ()>> {
+    /// Removes what the last snapshot made superfluous; the last log may be kept for the next one to be written over.
+    pub fn tidy(&mut self, may_spare: bool) -> io::Result<Step<'static, ()>> {
         self.previous = None;
         let names = self.disk.names()?;
         let old = |prefix| numbers(&names, prefix).into_iter().filter(|&number| number < self.number);
+        let mut logs: Vec<u64> = old("log-").collect();
+        let last = logs.pop_if(|_| may_spare);
+        let spared = last.map(|last| self.disk.spare(&log(last), SPARE, self.log_bytes_min));
+        self.has_spare = spared.is_some();
         let present = faults::is_on(Fault::RemovesPresentLog).then_some(self.number);
-        let files = old("log-").chain(present).map(log).chain(old("snapshot-").map(snapshot));
-        Ok(self.disk.remove(files.collect()))
+        let files = logs.into_iter().chain(present).map(log).chain(old("snapshot-").map(snapshot));
+        let removed = self.disk.remove(files.collect());
+        Ok(Box::pin(async {
+            if let Some(spared) = spared {
+                spared.await?;
+            }
+            removed.await
+        }))
     }
 }
 
@@ -256,6 +275,9 @@ fn unless(fault: Fault, step: Step<'static, ()>) -> Step<'static, ()> {
     if faults::is_on(fault) { Box::pin(std::future::ready(Ok(()))) } else { step }
 }
 
+/// The name of a log that is not needed any more and that the next one is written over.
+const SPARE: &str = "spare";
+
 /// The name of a snapshot that is not whole yet.
 pub const UNFINISHED: &str = "snapshot.tmp";
 
@@ -282,7 +304,12 @@ fn read(disk: &dyn Disk, name: &str, mut each: impl FnMut(&[u8])) -> io::Result<
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(recovery.finish(each)),
-            Ok(length) => recovery.feed(&buffer[..length], &mut each),
+            Ok(length) => {
+                recovery.feed(&buffer[..length], &mut each);
+                if recovery.has_ended() {
+                    return Ok(recovery.finish(each));
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -371,7 +398,7 @@ mod tests {
         synced.await.unwrap();
         journal.finish(length).unwrap().await.unwrap();
         if steps > 3 {
-            journal.tidy().unwrap().await.unwrap();
+            journal.tidy(true).unwrap().await.unwrap();
         }
     }
 
@@ -388,10 +415,8 @@ mod tests {
     #[actix::test]
     async fn a_torn_tail_is_cut_and_appended_behind() {
         let bench = Bench::new();
-        bench.open().await.0.append(&entries(b"first\nsecond\n")).unwrap();
-        let path = bench.scratch.path().join("log-0");
-        let whole = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &whole[..whole.trim_ascii_end().len() - 1]).unwrap();
+        let whole = entries(b"first\nsecond\n");
+        std::fs::write(bench.scratch.path().join("log-0"), &whole[..whole.len() - 2]).unwrap();
         let (mut journal, lines, summary) = bench.open().await;
         assert_eq!((&lines[..], summary.damaged), (&["first".to_owned()][..], 1));
         journal.append(&entries(b"third\n")).unwrap();
@@ -407,8 +432,48 @@ mod tests {
         snapshot(&mut journal, b"new\n", 4).await;
         journal.append(&entries(b"newer\n")).unwrap();
         drop(journal);
-        assert_eq!(bench.names(), ["lock", "log-1", "snapshot-1"]);
+        assert_eq!(bench.names(), ["lock", "log-1", "snapshot-1", "spare"]);
         assert_eq!(bench.open().await.1, ["new", "newer"]);
+        assert_eq!(
+            bench.names(),
+            ["lock", "log-1", "snapshot-1"],
+            "a spare log is of this life of the server"
+        );
+    }
+
+    #[actix::test]
+    async fn a_log_is_written_over_the_last_but_one_and_nothing_of_that_is_read() {
+        for is_killed in [true, false] {
+            let bench = Bench::new();
+            let (mut journal, ..) = bench.open().await;
+            journal.append(&entries(&b"old\n".repeat(100_000))).unwrap();
+            snapshot(&mut journal, b"first\n", 4).await;
+            snapshot(&mut journal, b"second\n", 4).await;
+            assert_eq!(bench.names(), ["lock", "log-2", "snapshot-2", "spare"]);
+            let length = || std::fs::metadata(bench.scratch.path().join("log-2")).unwrap().len();
+            assert_eq!(
+                length(),
+                LOG_BYTES_MIN,
+                "it is the first log, and no longer than may be kept of that"
+            );
+            journal.append(&entries(b"third\n")).unwrap();
+            if !is_killed {
+                journal.finish_all().await.unwrap();
+            }
+            drop(journal);
+            let (_, lines, summary) = bench.open().await;
+            assert_eq!((&lines[..], summary.damaged), (&["second".to_owned(), "third".to_owned()][..], 0));
+            assert_eq!(length(), entries(b"third\n").len() as u64);
+        }
+    }
+
+    #[actix::test]
+    async fn no_log_is_spared_where_it_may_not_be() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        snapshot(&mut journal, b"new\n", 3).await;
+        journal.tidy(false).unwrap().await.unwrap();
+        assert_eq!(bench.names(), ["lock", "log-1", "snapshot-1"]);
     }
 
     #[actix::test]

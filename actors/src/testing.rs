@@ -207,6 +207,15 @@ impl Disk for MemoryDisk {
         Ok(Box::new(MemoryLog(self.clone(), name.to_owned())))
     }
 
+    fn spare(&self, from: &str, to: &str, _: u64) -> Step<'static, ()> {
+        Box::pin(std::future::ready(self.rename(from, to)))
+    }
+
+    fn reuse(&self, spare: &str, name: &str) -> io::Result<Box<dyn Appendable>> {
+        self.rename(spare, name)?;
+        self.create(name)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut files = self.0.files.lock().unwrap();
         let content = files.remove(from).ok_or(io::ErrorKind::NotFound)?;

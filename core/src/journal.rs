@@ -6,6 +6,10 @@
 //!
 //! A log and a snapshot look the same; a log is only longer. Reading goes on behind what is damaged: a flipped bit
 //! costs one record, and one that was flipped in a line's end costs none.
+//!
+//! A log may be written over another. Then [`END`] follows it, perhaps behind empty lines, and behind that is what is left
+//! of the other. Where the mark was lost with the power, that is read as well, which costs time and nothing else: it is
+//! what a snapshot has taken the place of.
 
 use crate::faults::{self, Fault};
 use crate::link;
@@ -33,6 +37,9 @@ pub fn print_entry(out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) -> &[u8]
     line
 }
 
+/// Ends a log, if there is anything behind it: an entry of no record.
+pub const END: &[u8] = b"afc15d22 end\n";
+
 /// How long the entries of so many records are, whose lines have so many bytes with their ends.
 pub fn entries_length(records: u64, bytes: u64) -> u64 {
     bytes + records * (CHECKSUM as u64 + 1)
@@ -45,6 +52,8 @@ pub struct Recovery {
     rest: Vec<u8>,
     /// Bytes before that.
     read: u64,
+    /// True behind [`END`]: nothing that follows is looked at.
+    has_ended: bool,
     summary: Summary,
 }
 
@@ -55,7 +64,7 @@ pub struct Summary {
     pub entries: u64,
     /// Lines in which something was damaged. They are lost but for the entries that could be told apart.
     pub damaged: u64,
-    /// Bytes that are worth keeping: what is behind them was torn off or is filling, and is to be cut.
+    /// Bytes that are worth keeping: what is behind them was torn off or is filling or of another log, and is to be cut.
     pub length: u64,
     /// True if the last of those lacks its line's end, which must be appended first.
     pub lacks_end: bool,
@@ -72,16 +81,29 @@ impl Summary {
 impl Recovery {
     /// Reads some more bytes; `each` is given every record line, without its end.
     pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
+        if self.has_ended {
+            return;
+        }
         while let Some(end) = memchr(b'\n', bytes) {
             self.rest.extend_from_slice(&bytes[..end]);
             bytes = &bytes[end + 1..];
             self.read += self.rest.len() as u64 + 1;
+            if self.rest == END.trim_ascii_end() {
+                self.rest.clear();
+                self.has_ended = true;
+                return;
+            }
             if !self.rest.is_empty() {
                 self.summary.length = self.read;
                 let _ = self.take_line(&mut each);
             }
         }
         self.rest.extend_from_slice(bytes);
+    }
+
+    /// True if nothing that follows belongs to the file.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// Ends the file. A last line without an end is kept if there is an entry in it.
@@ -207,6 +229,25 @@ mod tests {
         assert_eq!(read(&torn, 4), (vec![b"first".to_vec()], Summary { damaged: 1, length: 22, ..whole }));
         assert_eq!(read(&[&filled[..], &first].concat(), 4).1, Summary { entries: 2, length: 33, ..whole });
         assert_eq!(read(b"\n\n\n", 2), (Vec::new(), Summary::default()));
+    }
+
+    #[test]
+    fn what_is_behind_the_end_is_of_another_log_and_is_not_read() {
+        assert_eq!(file(&[b"end".to_vec()]), END);
+        let first = file(&[b"first".to_vec()]);
+        let whole = Summary { entries: 1, damaged: 0, length: 15, lacks_end: false };
+        for (filling, rest) in [("", &first[..]), ("\n\n", &first[3..]), ("\n", b"\n\0"), ("", b"")] {
+            let bytes = [&first, filling.as_bytes(), END, rest, END, rest].concat();
+            for piece in [1, 4, 100] {
+                assert_eq!(read(&bytes, piece), (vec![b"first".to_vec()], whole), "{filling:?} {rest:?}");
+            }
+        }
+        assert_eq!(read(&[END, &first].concat(), 4), (Vec::new(), Summary::default()));
+        let torn = [&first[..], &END[..END.len() - 2], &first].concat();
+        assert_eq!(
+            read(&torn, 4),
+            (vec![b"first".to_vec(); 2], Summary { entries: 2, damaged: 1, length: 41, ..whole })
+        );
     }
 
     #[test]

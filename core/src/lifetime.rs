@@ -38,6 +38,11 @@ impl Lifetime {
         Self { ttl: ttl_ms.map(|ms| ms.saturating_mul(NANOS_PER_MS)), horizon: 0 }
     }
 
+    /// True if records live for ever.
+    pub fn is_endless(&self) -> bool {
+        self.ttl.is_none()
+    }
+
     /// What was received before this has expired.
     pub fn horizon(&self) -> Nanos {
         self.horizon

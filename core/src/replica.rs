@@ -382,6 +382,11 @@ impl Replica {
         self.clerk(&mut Vec::new()).restore(lines)
     }
 
+    /// True if nothing is ever to be forgotten.
+    pub fn remembers_for_ever(&self) -> bool {
+        self.lifetime.is_endless()
+    }
+
     /// Keeps what is applied from now on, for [`Replica::applied`].
     pub fn keep_applied(&mut self) {
         self.applied = Some(Vec::new());

@@ -3,7 +3,8 @@
 //!
 //! A server's disk outlives the server, and serves one life of it at a time. What the operating system has and the
 //! disk does not is at the mercy of the dice when power is lost: of every file some, all or nothing is there that was
-//! appended since its last sync, torn at any byte, with a hole in it or with filling in its place; of names that were
+//! appended since its last sync, torn at any byte, with a hole in it or with filling in its place, or with what was there
+//! before if the file is written over another; of names that were
 //! made, changed or removed, the first few, or any of them. A sync takes its time. A disk that is to fail does so once,
 //! and notes whoever goes on using it, and whoever writes at all when its life is over: destructors run even where a
 //! process was killed.
@@ -56,6 +57,8 @@ struct File {
     bytes: Vec<u8>,
     /// What the disk has.
     lasting: Vec<u8>,
+    /// What it was that is written over: a spare file, or nothing.
+    old: Vec<u8>,
     /// True if it was damaged before.
     is_worn: bool,
 }
@@ -288,10 +291,17 @@ impl Platter {
 
     /// Loses what the operating system has of a file and the disk has not, or some of it.
     fn tear(&mut self, at: usize) {
-        let File { bytes, lasting, is_worn } = &mut self.files[at];
+        let File { bytes, lasting, old, is_worn } = &mut self.files[at];
         let synced = bytes.iter().zip(&*lasting).take_while(|(byte, lasting)| byte == lasting).count();
         let unsynced = bytes.len() - synced;
-        let probe = match self.dice.below(10) {
+        let probe = match self.dice.below(if unsynced > 0 { 10 } else { 5 }) {
+            0..2 if old.len() > synced => {
+                // The mark before it was lost, too.
+                bytes.truncate(synced + self.dice.index(unsynced + 1));
+                bytes.extend_from_slice(old.get(bytes.len()..).unwrap_or_default());
+                *is_worn = true;
+                "unsynced bytes were what had been there before"
+            }
             0..3 => {
                 bytes.clone_from(lasting);
                 "unsynced bytes were lost"
@@ -429,13 +439,36 @@ impl Disk for Attached {
         let mut platter = self.drive.platter();
         platter.admit(self.life, "opened a file")?;
         let file = *platter.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        let bytes = &mut platter.files[file].bytes;
+        let File { bytes, old, .. } = &mut platter.files[file];
+        old.clear();
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length < bytes.len() {
             bytes.truncate(length);
             platter.trace.hit("a torn tail was cut");
         }
         Ok(self.open(file))
+    }
+
+    fn spare(&self, from: &str, to: &str, length_max: u64) -> Step<'static, ()> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.drive.later(self.life, "spared a file", move |platter| {
+            let file = *platter.names.get(&from).ok_or(io::ErrorKind::NotFound)?;
+            platter.files[file].bytes.truncate(usize::try_from(length_max).unwrap_or(usize::MAX));
+            platter.note(Naming::Moved(from, to));
+            Ok(())
+        })
+    }
+
+    fn reuse(&self, spare: &str, name: &str) -> io::Result<Box<dyn Appendable>> {
+        let mut platter = self.drive.platter();
+        platter.admit(self.life, "wrote over a file")?;
+        platter.falter(Trouble::Create)?;
+        let at = *platter.names.get(spare).ok_or(io::ErrorKind::NotFound)?;
+        let file = &mut platter.files[at];
+        file.old = std::mem::take(&mut file.bytes);
+        platter.trace.hit("a log was written over another");
+        platter.note(Naming::Moved(spare.to_owned(), name.to_owned()));
+        Ok(self.open(at))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -518,6 +551,7 @@ impl Appendable for Log {
         self.drive.later(self.life, "synced a file", move |platter| {
             platter.falter(Trouble::Sync)?;
             let File { bytes, lasting, .. } = &mut platter.files[file];
+            let length = length.min(bytes.len()); // It may have been begun anew meanwhile.
             if lasting.len() < length || !bytes.starts_with(lasting) {
                 lasting.clear();
                 lasting.extend_from_slice(&bytes[..length]);

@@ -598,7 +598,7 @@ const RARE: [&str; 1] = ["a handshake was refused"];
 
 /// What must happen at least once in a run: a fault that is never drawn, or an answer that is never given, is not
 /// tested.
-const PROBES: [&str; 72] = [
+const PROBES: [&str; 74] = [
     "a bit flipped",
     "a client broke off",
     "a client changed the order",
@@ -623,6 +623,7 @@ const PROBES: [&str; 72] = [
     "a link began",
     "a link was grafted",
     "a link was pruned",
+    "a log was written over another",
     "a neighbour was stuck",
     "a record expired",
     "a record from the future stayed",
@@ -669,6 +670,7 @@ const PROBES: [&str; 72] = [
     "unsynced bytes were lost",
     "unsynced bytes were there after all",
     "unsynced bytes were torn",
+    "unsynced bytes were what had been there before",
     "updates were announced",
     "what is known was compared",
 ];
