@@ -4,11 +4,10 @@
 //! times a second; it has no links, no places, no snapshots and no limits on time.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Sender};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -93,16 +92,13 @@ impl Memory {
     }
 }
 
-/// The log, begun anew when it is as long as one of herd's may be.
+/// The log, written over from its beginning when it is as long as one of herd's may be.
 struct Log {
-    path: PathBuf,
     file: File,
     length: u64,
     /// Where the room ends that is set aside for it.
     room: i64,
     length_max: u64,
-    /// Takes the file that is to be synced from now on.
-    syncing: Sender<File>,
 }
 
 /// Bytes set aside for the log before they are needed, as herd does.
@@ -113,30 +109,20 @@ const SYNC_EVERY: Duration = Duration::from_millis(100);
 
 impl Log {
     fn begin(directory: &Path, length_max: u64) -> io::Result<Self> {
-        let path = directory.join("log");
-        let file = File::create(&path)?;
-        let (syncing, next) = mpsc::channel();
-        let mut synced = file.try_clone()?;
+        let file = File::create(directory.join("log"))?;
+        let synced = file.try_clone()?;
         thread::spawn(move || {
-            loop {
-                match next.recv_timeout(SYNC_EVERY) {
-                    Ok(file) => synced = file,
-                    Err(mpsc::RecvTimeoutError::Timeout) => synced.sync_data()?,
-                    Err(mpsc::RecvTimeoutError::Disconnected) => return Ok::<(), io::Error>(()),
-                }
+            while synced.sync_data().is_ok() {
+                thread::sleep(SYNC_EVERY);
             }
         });
-        Ok(Self { path, file, length: 0, room: 0, length_max, syncing })
+        Ok(Self { file, length: 0, room: 0, length_max })
     }
 
     fn append(&mut self, entries: &[u8]) -> io::Result<()> {
         if self.length > self.length_max {
-            fs::remove_file(&self.path)?;
-            self.file = File::create(&self.path)?;
+            self.file.rewind()?;
             self.length = 0;
-            self.room = 0;
-            // Without the thread nothing would be synced, and the comparison would be false.
-            self.syncing.send(self.file.try_clone()?).map_err(io::Error::other)?;
         }
         self.file.write_all(entries)?;
         self.length += entries.len() as u64;
