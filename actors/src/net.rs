@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 /// A connection, real or simulated.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + Any {}
@@ -71,7 +71,7 @@ pub struct Tcp;
 impl Network for Tcp {
     fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>> {
         Box::pin(async move {
-            let listener: Box<dyn Incoming> = Box::new(TcpListener::bind(address).await?);
+            let listener: Box<dyn Incoming> = Box::new(listen(address).await?);
             Ok(listener)
         })
     }
@@ -92,6 +92,29 @@ impl Incoming for TcpListener {
     fn address(&self) -> io::Result<SocketAddr> {
         self.local_addr()
     }
+}
+
+/// How many clients may come at once and wait until they are accepted: as many as Linux allows, if nobody told it
+/// otherwise (`net.core.somaxconn`). One that finds no place tries again a second later.
+const BACKLOG: u32 = 4096;
+
+/// Takes the first address of a host that can be taken, as [`TcpListener::bind`] does.
+async fn listen(address: &str) -> io::Result<TcpListener> {
+    let mut failed = None;
+    for address in lookup_host(address).await? {
+        match listen_at(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address")))
+}
+
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?; // A server that is started again need not wait for its old connections.
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Answers go out when they are written: every write here is a whole batch, so nothing is gained by waiting for more.
