@@ -8,12 +8,12 @@ use crate::panics;
 use crate::signals::Signals;
 use crate::topology::File;
 use actix::Actor;
-use herd_actors::dialect;
 use herd_actors::disk::Directory;
 use herd_actors::journal::Keep;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
 use herd_actors::places::PlacesActor;
+use herd_actors::{descriptors, dialect};
 use herd_core::topology::{Server, Topology};
 use std::io::Read;
 use std::sync::Arc;
@@ -24,10 +24,18 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     let Serve { name, until_stdin_ends, flags } = serve;
     let flags = flags.or(file.settings.clone());
     let settings = settings(&file, &name, &flags)?;
+    let sessions_max = settings.limits.sessions_max;
     let places = flags.places.settings()?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
     if let Some(warning) = file.warning() {
         log::warn!("{warning}");
+    }
+    if let Some(files) =
+        descriptors::raise_limit().filter(|&files| files < sessions_max as u64 + FILES_BESIDE)
+    {
+        log::warn!(
+            "the system allows {files} open files, too few for {sessions_max} clients: see ulimit -Hn"
+        );
     }
     let mut signals = Signals::new()?;
     let near = PlacesActor::new(places).start().recipient();
@@ -43,6 +51,9 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
         signal = signals.next() => Err(Failure::Undone(format!("{name} stopped at once, by a second {signal}"))),
     }
 }
+
+/// How many files a server has open beside its clients, at most, unless it has hundreds of neighbours.
+const FILES_BESIDE: u64 = 100;
 
 fn cannot_start(name: &str, error: &impl std::fmt::Display) -> Failure {
     log::error!("server {name} cannot start: {error}");

@@ -126,13 +126,19 @@ fn a_record_whose_time_is_up_is_forgotten_in_memory_and_on_disk_and_by_neighbour
 #[test]
 fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
     let mut herd = Herd::one();
-    herd.server_mut("Goloman").prelude = Some("ulimit -n 40".to_owned());
+    herd.server_mut("Goloman").prelude = Some("ulimit -n 50".to_owned());
+    herd.server_mut("Goloman").options = vec!["--log-bytes-min=1".to_owned()];
     herd.start("Goloman");
     let mut first = served(&herd);
     let crowd: Vec<Client> = (0..60).map(|_| herd.connect("Goloman")).collect();
-    let complaint = "no connection could be accepted: Too many open files";
-    eventually("no more files can be opened", || herd.log("Goloman").contains(complaint).then_some(()));
-    first.tell("kiwi", HERE, "1");
+    let complaint = "no connection could be accepted: too many open files";
+    eventually("no more connections are accepted", || herd.log("Goloman").contains(complaint).then_some(()));
+    // A snapshot is a new log and a new file.
+    for time in 0..20 {
+        first.tell("kiwi", HERE, &time.to_string());
+    }
+    let snapshot = || herd.log("Goloman").contains("snapshot written").then_some(());
+    eventually("there are files left for a snapshot", snapshot);
     drop(crowd);
     assert!(served(&herd).find("kiwi").is_some());
 }

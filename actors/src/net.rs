@@ -1,5 +1,6 @@
 //! Where sockets come from: real TCP, or whatever a test puts in its place.
 
+use crate::descriptors::leave_some;
 use std::any::Any;
 use std::future::Future;
 use std::io::{self, Write};
@@ -85,6 +86,7 @@ impl Incoming for TcpListener {
     fn accept(&mut self) -> Step<'_, (Socket, SocketAddr)> {
         Box::pin(async move {
             let (stream, from) = TcpListener::accept(self).await?;
+            leave_some(&stream)?;
             Ok((at_once(stream)?, from))
         })
     }
