@@ -1,6 +1,7 @@
 //! The actors of herd: mailboxes, sockets, timers and HTTP around the rules of `herd_core`.
 
 pub mod attendance;
+mod complaints;
 pub mod descriptors;
 pub mod dialect;
 pub mod disk;

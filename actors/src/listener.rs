@@ -2,11 +2,11 @@
 //!
 //! It hears [`Stop`], and then takes no more. It never ends alone: a listener that panics ends the whole server.
 
+use crate::complaints::Complaints;
 use crate::messages::Stop;
 use crate::net::{Abort, Incoming, Socket};
 use crate::panics::OnPanic;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, WrapFuture};
-use log::warn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -50,11 +50,12 @@ impl Handler<Stop> for ListenerActor {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 async fn accept(mut incoming: Box<dyn Incoming>, mut welcome: Welcome) {
+    let complaints = Complaints::default();
     loop {
         match incoming.accept().await {
             Ok((socket, from)) => welcome(socket, from),
             Err(error) => {
-                warn!("no connection could be accepted: {error}");
+                complaints.make(format_args!("no connection could be accepted: {error}"));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

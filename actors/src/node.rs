@@ -1,6 +1,7 @@
 //! One server: the only place that knows all its actors.
 
 use crate::attendance::{Attendance, Seat};
+use crate::complaints::Complaints;
 use crate::dialect::gate::{self, Gate, Known};
 use crate::dialect::{self, DialectActor};
 use crate::door::{Credentials, Shaken, greet, tell_status};
@@ -213,6 +214,8 @@ struct Sessions {
     /// Where they run.
     workers: Workers,
     attendance: Attendance,
+    /// Of those that found no seat.
+    refused: Complaints,
     /// Those that were started; those that have ended are swept out whenever the number has doubled.
     started: RefCell<Vec<Addr<SessionActor>>>,
     /// The number at which the next sweep is due.
@@ -239,6 +242,7 @@ impl Sessions {
             limits: limits.clone(),
             workers: Workers::new(limits.workers),
             attendance: Attendance::default(),
+            refused: Complaints::default(),
             started: RefCell::default(),
             sweep_at: Cell::new(SWEEP_MIN),
         })
@@ -253,7 +257,7 @@ impl Sessions {
         let Limits { sessions_max, sessions_per_address_max, .. } = self.limits;
         let seat = match self.attendance.enter_from(from.ip(), sessions_max, sessions_per_address_max) {
             Ok(seat) => seat,
-            Err(full) => return warn!("session {from} refused: {full}"),
+            Err(full) => return self.refused.make(format_args!("session {from} refused: {full}")),
         };
         if !self.gate.is_for(from.ip()) {
             return self.start(socket, from, seat);
@@ -387,6 +391,8 @@ struct Neighbours {
     attendance: Attendance,
     /// Those who are at the door.
     callers: Attendance,
+    /// Of those who found no room there.
+    refused: Complaints,
     /// Where the peers that panicked are called out, to be started again.
     fallen: UnboundedSender<Ends>,
     /// True once nobody may join any more.
@@ -406,6 +412,7 @@ impl Neighbours {
             peers: RefCell::default(),
             attendance: Attendance::default(),
             callers: Attendance::default(),
+            refused: Complaints::default(),
             fallen,
             is_stopping: Cell::new(false),
         });
@@ -447,7 +454,9 @@ impl Neighbours {
         let neighbours = Rc::clone(self);
         Box::new(move |socket, from| {
             let Some(seat) = neighbours.callers.enter(neighbours.settings.limits.handshakes_max) else {
-                return warn!("caller {from} refused: too many are at the door");
+                return neighbours
+                    .refused
+                    .make(format_args!("caller {from} refused: too many are at the door"));
             };
             let neighbours = Rc::clone(&neighbours);
             actix_rt::spawn(async move { neighbours.open(socket, from, seat).await });

@@ -10,6 +10,7 @@ mod alarm;
 pub mod keeper;
 mod turn;
 
+use crate::complaints;
 use crate::journal::Journal;
 use crate::messages::{
     Census, Count, Dump, Execute, Find, Flood, Flush, Hear, LinkDown, LinkUp, Recall, Take,
@@ -153,7 +154,7 @@ impl StoreActor {
     /// Says that clients are refused, when that begins and then every now and then, not for each of them.
     fn warn_of_refusals(&mut self) {
         let (refused, (known, at)) = (self.replica.counts().refused, self.warned);
-        if refused > known && at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+        if refused > known && at.is_none_or(|at| at.elapsed() >= complaints::EVERY) {
             let clients = self.replica.store().len();
             warn!("{} records of new clients refused, {clients} clients are known", refused - known);
             self.warned = (refused, Some(Instant::now()));
@@ -165,9 +166,6 @@ impl StoreActor {
 fn fresh(dice: &Dice) -> Uuid {
     uuid::Builder::from_random_bytes(dice().to_be_bytes()).into_uuid()
 }
-
-/// How often the log says that clients are refused, while they are.
-const WARN_EVERY: Duration = Duration::from_secs(10);
 
 impl Actor for StoreActor {
     type Context = Context<Self>;
