@@ -40,11 +40,21 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let near = PlacesActor::new(places).start().recipient();
     let seams = Seams { panics: panics::count(), ..Seams::real() };
-    let node = Node::start(settings, near, seams).await.map_err(|error| cannot_start(&name, &error))?;
-    let reason = tokio::select! {
-        signal = signals.next() => signal,
-        () = end_of_stdin(), if until_stdin_ends => "end of the launcher",
+    let mut told_to_stop = Box::pin(async {
+        tokio::select! {
+            signal = signals.next() => signal,
+            () = end_of_stdin(), if until_stdin_ends => "end of the launcher",
+        }
+    });
+    let node = tokio::select! {
+        node = Node::start(settings, near, seams) => node.map_err(|error| cannot_start(&name, &error))?,
+        reason = &mut told_to_stop => {
+            // A long log may still be read; nothing else was begun.
+            log::info!("server {name} stops before it has started reason={reason:?}");
+            return Ok(());
+        }
     };
+    let reason = told_to_stop.await;
     log::info!("server {name} stops reason={reason:?}");
     tokio::select! {
         () = node.stop() => Ok(()),

@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::{Client, Herd, eventually};
+use herd_core::journal::print_entries;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Barrier;
@@ -487,6 +488,19 @@ fn a_second_signal_ends_a_server_at_once() {
     eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
     assert_eq!(herd.end("Goloman", "TERM").code(), Some(1));
     assert!(herd.log("Goloman").contains("stopped at once, by a second SIGTERM"), "{}", herd.log("Goloman"));
+}
+
+#[test]
+fn a_server_that_still_reads_its_log_ends_when_it_is_told_to() {
+    let mut herd = Herd::one();
+    let mut entries = Vec::new();
+    print_entries(b"kiwi +34.068930-118.445127 1 2 Goloman\n", &mut entries);
+    std::fs::create_dir_all(herd.data("Goloman")).expect("a directory");
+    std::fs::write(herd.data("Goloman").join("log-0"), entries.repeat(600_000)).expect("a long log");
+    herd.start("Goloman");
+    assert_eq!(herd.end("Goloman", "TERM").code(), Some(0));
+    let said = herd.log("Goloman");
+    assert!(said.contains("stops before it has started") && !said.contains("memory read"), "{said}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use herd_core::journal::{Recovery, Summary, entries_length, print_entries};
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
+use tokio::task::yield_now;
 
 /// When a client's update counts as kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub type Mark = u64;
 const GROWTH: u64 = 5;
 
 /// How much is read from a file at a time.
-const READ_SIZE: usize = 256 * 1024;
+const READ_SIZE: usize = 64 * 1024;
 
 impl Journal {
     /// Reads what is there, `each` record line being told, and begins to append behind it.
@@ -115,7 +116,7 @@ impl Journal {
         let mut whole = Summary::default();
         let mut snapshot_length = 0;
         if first > 0 {
-            let summary = read(&*disk, &snapshot(first), &mut each)?;
+            let summary = read(&*disk, &snapshot(first), &mut each).await?;
             snapshot_length = summary.length;
             whole.add(summary);
         }
@@ -127,7 +128,7 @@ impl Journal {
         let mut log_length = 0;
         let mut last = Summary::default();
         for &number in &logs {
-            last = read(&*disk, &log(number), &mut each)?;
+            last = read(&*disk, &log(number), &mut each).await?;
             log_length += last.length;
             whole.add(last);
             if logs.last() != Some(&number) && !faults::is_on(Fault::SyncsLastLogOnly) {
@@ -297,7 +298,8 @@ fn numbers(names: &[String], prefix: &str) -> Vec<u64> {
     numbers
 }
 
-fn read(disk: &dyn Disk, name: &str, mut each: impl FnMut(&[u8])) -> io::Result<Summary> {
+/// Reads a file, and lets others have a turn now and then: a server that is told to stop need not read all before.
+async fn read(disk: &dyn Disk, name: &str, mut each: impl FnMut(&[u8])) -> io::Result<Summary> {
     let mut file = disk.read(name)?;
     let mut recovery = Recovery::default();
     let mut buffer = vec![0; READ_SIZE];
@@ -313,6 +315,7 @@ fn read(disk: &dyn Disk, name: &str, mut each: impl FnMut(&[u8])) -> io::Result<
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        yield_now().await;
     }
 }
 
