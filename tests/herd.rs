@@ -5,7 +5,7 @@ mod harness;
 use harness::{Client, Herd, eventually};
 use herd_core::journal::print_entries;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Barrier;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -488,6 +488,30 @@ fn a_second_signal_ends_a_server_at_once() {
     eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
     assert_eq!(herd.end("Goloman", "TERM").code(), Some(1));
     assert!(herd.log("Goloman").contains("stopped at once, by a second SIGTERM"), "{}", herd.log("Goloman"));
+}
+
+#[test]
+fn who_goes_on_talking_to_a_server_that_stops_gets_every_answer_to_what_it_executed() {
+    let mut herd = Herd::one();
+    herd.start("Goloman");
+    let mut client = TcpStream::connect(&herd.server("Goloman").clients).expect("a server that listens");
+    let mut mouth = client.try_clone().expect("the same connection");
+    let talking = thread::spawn(move || {
+        let lines = format!("IAMAT talker {HERE} 1\n").repeat(100);
+        while mouth.write_all(lines.as_bytes()).is_ok() {}
+    });
+    // A megabyte later there is much on the way in both directions.
+    let mut answers = vec![0; 1024 * 1024];
+    client.read_exact(&mut answers).expect("answers");
+    herd.signal("Goloman", "TERM");
+    eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
+    client.read_to_end(&mut answers).expect("all answers, and then the end");
+    client.shutdown(Shutdown::Both).expect("a connection");
+    talking.join().expect("a talker");
+    assert_eq!(herd.wait_for_the_end("Goloman").code(), Some(0));
+    let lines = answers.split_inclusive(|&byte| byte == b'\n').count();
+    let closed = format!("closed lines={lines} reason=stopped");
+    assert!(answers.ends_with(b"\n") && herd.log("Goloman").contains(&closed), "{}", herd.log("Goloman"));
 }
 
 #[test]

@@ -188,6 +188,9 @@ const OUTPUT_MAX: usize = 64 * 1024;
 /// How long answers that are ready wait for one that is not, so that they need only one write.
 const PATIENCE: Duration = Duration::from_millis(1);
 
+/// A client that has said nothing for so long has nothing on its way any more.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// The conversation with one client.
 struct Talk {
     socket: Socket,
@@ -326,7 +329,23 @@ impl Talk {
     /// Tells the client that no more will come.
     async fn hang_up(&mut self, end: End) -> Result<End, End> {
         self.socket.shutdown().await?;
+        if !matches!(end, End::Eof) {
+            let _ = timeout(self.write_stall, self.linger()).await; // It has had time enough.
+        }
         Ok(end)
+    }
+
+    /// Takes what the client still says, and drops it, until it has hung up or says nothing for a while. A connection
+    /// that is closed over bytes which nobody has read is reset, and answers on their way are lost with it.
+    async fn linger(&mut self) {
+        loop {
+            let buffer = self.session.buffer();
+            buffer.clear();
+            match timeout(LINGER, read(&mut self.socket, buffer, READ_MIN)).await {
+                Ok(Ok(1..)) => {}
+                _ => return,
+            }
+        }
     }
 }
 
