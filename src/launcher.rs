@@ -4,7 +4,7 @@
 //! closes: that works however this process ends. Children have process groups of their own, so that Ctrl-C
 //! in a terminal reaches this process alone, which then stops them.
 //!
-//! A server that dies is started again, after a delay that grows while it keeps dying.
+//! A server that dies is started again, after a delay that grows while it keeps dying, unless it never got up.
 
 use crate::failure::Failure;
 use herd_core::limits::Limits;
@@ -32,8 +32,17 @@ pub struct Recipe {
     pub arguments: Vec<OsString>,
 }
 
-/// The process numbers of the servers that run, by name.
-pub type Running = Rc<RefCell<BTreeMap<String, u32>>>;
+/// The servers that run, by name.
+pub type Running = Rc<RefCell<BTreeMap<String, Process>>>;
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Process {
+    /// Its process number.
+    pub number: u32,
+    /// True once it has answered: it has got up, however soon it ends.
+    pub has_answered: bool,
+}
 
 /// The servers that this process started.
 pub struct Launcher {
@@ -74,7 +83,16 @@ struct Past {
     backoff: Backoff,
 }
 
-/// A server that lives so long has got up.
+/// Why a server is not started again that ended well.
+const TOLD: &str = "it was told to stop";
+
+/// Why a server is not started again that ended before it could answer: its next start would be no better.
+const NEVER_UP: &str = "it never got up";
+
+/// Why a server is not started again of which the operating system cannot say whether it ended.
+const UNSEEN: &str = "it may run still";
+
+/// A server that lives so long has got up, even if nobody asked it.
 const UP_AFTER: Duration = Duration::from_secs(3);
 
 /// A server that lives so long dies of something new.
@@ -110,7 +128,8 @@ impl Launcher {
         let child = self.recipe.command(name).spawn().map_err(|error| {
             Failure::Undone(format!("cannot start {name} with {}: {error}", self.recipe.program.display()))
         })?;
-        self.running.borrow_mut().insert(name.to_owned(), child.id().unwrap_or(0));
+        let process = Process { number: child.id().unwrap_or(0), has_answered: false };
+        self.running.borrow_mut().insert(name.to_owned(), process);
         let began = Instant::now();
         let new = || Past { began, got_up: false, backoff: Backoff::new(&Limits::default()) };
         self.pasts.entry(name.to_owned()).or_insert_with(new).began = began;
@@ -118,16 +137,27 @@ impl Launcher {
         Ok(())
     }
 
-    /// Sees to it that a server that died is started again; after which delay, or `None` if it is not.
-    pub fn revive(&mut self, ending: &Ending) -> Option<Duration> {
-        let past = self.pasts.get_mut(&ending.name)?;
-        let delay = past.delay(*ending.status.as_ref().ok()?)?;
-        let name = ending.name.clone();
+    /// Sees to it that a server that died is started again; after which delay, or why it is not.
+    pub fn revive(&mut self, ending: &Ending) -> Result<Duration, &'static str> {
+        let past = self.pasts.get_mut(&ending.name).ok_or(NEVER_UP)?;
+        let delay = past.delay(*ending.status.as_ref().map_err(|_| UNSEEN)?)?;
+        self.return_after(delay, &ending.name);
+        Ok(delay)
+    }
+
+    /// Sees to it that a server that could not be started is tried again; after which delay.
+    pub fn postpone(&mut self, name: &str) -> Option<Duration> {
+        let delay = self.pasts.get_mut(name)?.next_delay();
+        self.return_after(delay, name);
+        Some(delay)
+    }
+
+    fn return_after(&mut self, delay: Duration, name: &str) {
+        let name = name.to_owned();
         self.returning.spawn_local(async move {
             tokio::time::sleep(delay).await;
             name
         });
-        Some(delay)
     }
 
     /// Waits until a server ends or one is to be started again; for ever if there is none of either.
@@ -135,7 +165,7 @@ impl Launcher {
         // A task that panicked is no ending of a server; its child was killed as it was dropped.
         tokio::select! {
             Some(Ok(ending)) = self.children.join_next() => {
-                self.running.borrow_mut().remove(&ending.name);
+                self.bury(&ending.name);
                 Turn::Ended(ending)
             }
             Some(Ok(name)) = self.returning.join_next() => Turn::Returns(name),
@@ -158,9 +188,17 @@ impl Launcher {
         loop {
             // A task that panicked is no ending of a server; its child was killed as it was dropped.
             if let Ok(ending) = self.children.join_next().await? {
-                self.running.borrow_mut().remove(&ending.name);
+                self.bury(&ending.name);
                 return Some(ending);
             }
+        }
+    }
+
+    /// Takes a server from those that run, and remembers of it whether it had got up.
+    fn bury(&mut self, name: &str) {
+        let process = self.running.borrow_mut().remove(name);
+        if let Some((process, past)) = process.zip(self.pasts.get_mut(name)) {
+            past.got_up |= process.has_answered;
         }
     }
 
@@ -176,17 +214,24 @@ impl Launcher {
 }
 
 impl Past {
-    /// How long to wait before another start, if the end was one to mend.
-    fn delay(&mut self, status: ExitStatus) -> Option<Duration> {
+    /// How long to wait before another start, or why there is none.
+    fn delay(&mut self, status: ExitStatus) -> Result<Duration, &'static str> {
         let lived = self.began.elapsed();
         self.got_up |= lived >= UP_AFTER || status.signal().is_some();
-        if status.success() || !self.got_up {
-            return None;
+        if status.success() {
+            return Err(TOLD);
+        }
+        if !self.got_up {
+            return Err(NEVER_UP);
         }
         if lived >= WELL_AFTER {
             self.backoff.reset();
         }
-        Some(Duration::from_millis(self.backoff.delay_ms(0)))
+        Ok(self.next_delay())
+    }
+
+    fn next_delay(&mut self) -> Duration {
+        Duration::from_millis(self.backoff.delay_ms(0))
     }
 }
 
@@ -286,7 +331,7 @@ mod tests {
     }
 
     /// The delays, in milliseconds, of a server that lives for so many seconds and then ends.
-    async fn delays(lives_s: &[u64], wait_status: i32) -> Vec<Option<u128>> {
+    async fn delays(lives_s: &[u64], wait_status: i32) -> Vec<Result<u128, &'static str>> {
         let new = Instant::now();
         let mut past = Past { began: new, got_up: false, backoff: Backoff::new(&Limits::default()) };
         let mut delays = Vec::new();
@@ -302,14 +347,14 @@ mod tests {
     async fn a_server_that_keeps_dying_is_started_again_ever_later_until_it_lives_for_long() {
         let delays = delays(&[0, 0, 0, 0, 0, 0, 0, 0, 61], 9).await;
         let expected = [100, 200, 400, 800, 1600, 3200, 5000, 5000, 100];
-        assert_eq!(delays, expected.map(Some));
+        assert_eq!(delays, expected.map(Ok));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_never_got_up_or_was_told_to_stop_is_not_started_again() {
-        assert_eq!(delays(&[0, 1], 1 << 8).await, [None, None]);
-        assert_eq!(delays(&[10], 0).await, [None]);
-        assert_eq!(delays(&[10, 0], 1 << 8).await, [Some(100), Some(200)]);
+        assert_eq!(delays(&[0, 1], 1 << 8).await, [Err(NEVER_UP), Err(NEVER_UP)]);
+        assert_eq!(delays(&[10], 0).await, [Err(TOLD)]);
+        assert_eq!(delays(&[10, 0], 1 << 8).await, [Ok(100), Ok(200)]);
     }
 
     #[test]

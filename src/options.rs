@@ -64,8 +64,9 @@ EXAMPLES:
     herd up Goloman Hands                    these two only
     herd up --topology topologies/hill.json  another herd
 
-A server that dies is named and started again, and the others go on. Ctrl-C or SIGTERM stops all of them; a second one does
-so at once. No server outlives the launcher, not even when it is killed.")]
+A server that dies is named and started again, ever later while it keeps dying, and the others go on; one that could not
+even start is named only. Ctrl-C or SIGTERM stops all of them; a second one does so at once. No server outlives the
+launcher, not even when it is killed.")]
     Up(Up),
     /// Run one server in the foreground
     #[structopt(after_help = "\

@@ -85,7 +85,7 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
             _ = signals.next() => return Ok(()),
             turn = launcher.next() => match turn {
                 Turn::Ended(ending) => mourn(&ending, launcher)?,
-                Turn::Returns(name) => launcher.start(&name)?,
+                Turn::Returns(name) => start_again(&name, launcher),
             },
             answers = &mut ready, if !announced => {
                 announced = true;
@@ -97,15 +97,24 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
 
 /// Says which server ended and what follows; a failure when none is left.
 fn mourn(ending: &Ending, launcher: &mut Launcher) -> Result<(), Failure> {
-    if let Some(delay) = launcher.revive(ending) {
-        let ms = delay.as_millis();
-        terminal::complain(&format!("{ending}; the others go on, and it is started again in {ms} ms"));
-    } else if launcher.is_alone() {
-        return Err(Failure::Undone(format!("{ending}; no server is left")));
-    } else {
-        terminal::complain(&format!("{ending}; the others go on"));
-    }
+    let what_follows = match launcher.revive(ending) {
+        Ok(delay) => format!("it is started again in {} ms", delay.as_millis()),
+        Err(_) if launcher.is_alone() => {
+            return Err(Failure::Undone(format!("{ending}; no server is left")));
+        }
+        Err(why) => format!("it is not started again: {why}"),
+    };
+    terminal::complain(&format!("{ending}; the others go on, and {what_follows}"));
     Ok(())
+}
+
+/// Starts a server again. Where that cannot be done now, such as while the program is replaced, it is tried later.
+fn start_again(name: &str, launcher: &mut Launcher) {
+    if let Err(failure) = launcher.start(name) {
+        let later =
+            launcher.postpone(name).map(|delay| format!("; it is tried again in {} ms", delay.as_millis()));
+        terminal::complain(&format!("{failure}{}", later.unwrap_or_default()));
+    }
 }
 
 /// Stops what still runs; a second signal kills it at once.
@@ -134,7 +143,7 @@ impl Herd {
         loop {
             let mut answers = ask_all(&self.servers, &self.credentials, ASK_LIMIT).await;
             for answer in &mut answers {
-                only_ours(answer, &running);
+                recognise(answer, &running);
             }
             if self.is_linked(&answers, &running) || Instant::now() >= deadline {
                 return answers;
@@ -169,11 +178,12 @@ impl Herd {
     }
 }
 
-/// Takes an answer for none when it came from another process than the one started here.
-fn only_ours(answer: &mut Answer, running: &Running) {
-    let pid = running.borrow().get(&answer.server.name).copied();
-    if answer.report.as_ref().is_ok_and(|report| Some(report.pid) != pid) {
-        answer.report = Err("another process answers at its address".to_owned());
+/// Notes that a server has answered. An answer of another process than the one started here is none.
+fn recognise(answer: &mut Answer, running: &Running) {
+    let Ok(report) = &answer.report else { return };
+    match running.borrow_mut().get_mut(&answer.server.name) {
+        Some(process) if process.number == report.pid => process.has_answered = true,
+        _ => answer.report = Err("another process answers at its address".to_owned()),
     }
 }
 
@@ -196,6 +206,7 @@ fn invitation(answers: &[Answer]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launcher::Process;
     use crate::options::Flags;
     use herd_core::status::{LinkReport, Report};
 
@@ -227,7 +238,8 @@ mod tests {
 
     fn running(names: &[&str]) -> Running {
         let running = Running::default();
-        running.borrow_mut().extend(names.iter().map(|&name| (name.to_owned(), 7)));
+        let process = |&name: &&str| (name.to_owned(), Process { number: 7, has_answered: false });
+        running.borrow_mut().extend(names.iter().map(process));
         running
     }
 
@@ -261,12 +273,14 @@ mod tests {
     #[test]
     fn an_answer_of_another_process_is_none_of_ours() {
         let herd = herd();
-        let mut theirs = answer(&herd, "A", &[]);
-        only_ours(&mut theirs, &Running::default());
-        assert!(theirs.report.is_err());
-        let mut ours = answer(&herd, "A", &[]);
-        only_ours(&mut ours, &running(&["A"]));
-        assert!(ours.report.is_ok());
+        let ours = running(&["A", "B"]);
+        ours.borrow_mut().get_mut("B").expect("B").number = 8;
+        let mut answers = ["A", "B", "C"].map(|name| answer(&herd, name, &[]));
+        for answer in &mut answers {
+            recognise(answer, &ours);
+        }
+        assert_eq!(answers.map(|answer| answer.report.is_ok()), [true, false, false]);
+        assert!(ours.borrow()["A"].has_answered && !ours.borrow()["B"].has_answered);
     }
 
     #[test]

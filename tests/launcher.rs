@@ -6,6 +6,7 @@ mod scratch;
 use scratch::canary::Canaries;
 use scratch::{Scratch, err, out};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -241,15 +242,65 @@ fn a_server_that_dies_is_named_with_its_signal_and_started_again_while_the_other
     assert_eq!(herd.end().code(), Some(0));
 }
 
+/// A server that failed within 3 s of its first start was not started again, though it had served and was announced as
+/// ready: the launcher asked for how long it had lived, and not whether it had got up.
+#[test]
+fn a_server_that_was_ready_and_ends_by_itself_is_started_again() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    let pid = pids(&scratch)["A"];
+    // It wakes up to both signals, and the second ends it at once, which is a failure.
+    for name in ["STOP", "TERM", "INT", "CONT"] {
+        signal(pid, name);
+    }
+    let expected = "herd: A ended with exit status 1; the others go on, and it is started again in 100 ms";
+    assert_eq!(herd.complaint("A ended"), expected);
+    until("A is back", || pids(&scratch).contains_key("A").then_some(()));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+}
+
+/// One start that failed, of a server that was to be started again, ended the whole herd.
+#[test]
+fn a_start_that_fails_is_tried_again_while_the_others_go_on() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    // A link, since a copy cannot be run while another test starts a process: that has what is written to open for a moment.
+    let program = scratch.path("herd");
+    let link = || fs::hard_link(env!("CARGO_BIN_EXE_herd"), &program).expect("a link to the program");
+    link();
+    let mut herd = Background::start(scratch.herd_at(&program, &["up"]));
+    herd.announcement();
+    fs::remove_file(&program).expect("it is gone");
+    signal(pids(&scratch)["A"], "KILL");
+    for ms in [200, 400] {
+        let complaint = herd.complaint("cannot start A");
+        let expected = format!(": No such file or directory (os error 2); it is tried again in {ms} ms");
+        assert!(complaint.ends_with(&expected), "{complaint}");
+    }
+    assert_eq!(out(&scratch.run(&["send", "B", "hello"])), "? hello\n");
+    link();
+    until("A is back", || pids(&scratch).contains_key("A").then_some(()));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+    // Nobody need search it for secrets.
+    fs::remove_file(&program).expect("it is gone");
+}
+
 #[test]
 fn the_launcher_fails_when_its_last_server_was_told_to_stop() {
     let scratch = Scratch::new();
     scratch.chain(&["A", "B"]);
     let mut herd = up(&scratch);
     herd.announcement();
-    for pid in pids(&scratch).into_values() {
-        signal(pid, "TERM");
-    }
+    let servers = pids(&scratch);
+    signal(servers["A"], "TERM");
+    let first = herd.complaint("A ended");
+    let expected = "herd: A ended with exit status 0; the others go on, and it is not started again: it was told to stop";
+    assert_eq!(first, expected);
+    signal(servers["B"], "TERM");
     let last = herd.complaint("no server is left");
     assert!(last.ends_with("ended with exit status 0; no server is left"), "{last}");
     assert_eq!(herd.end().code(), Some(1));
@@ -264,7 +315,9 @@ fn a_taken_port_costs_one_server_which_is_named() {
     let complaint = herd.complaint("cannot start");
     assert!(complaint.starts_with("herd: A cannot start: "), "{complaint}");
     assert!(complaint.contains(&clients[0]), "{complaint}");
-    assert_eq!(herd.complaint("A ended"), "herd: A ended with exit status 1; the others go on");
+    let expected =
+        "herd: A ended with exit status 1; the others go on, and it is not started again: it never got up";
+    assert_eq!(herd.complaint("A ended"), expected);
     let said = herd.announcement();
     assert!(said.last().is_some_and(|line| line.starts_with("The herd is ready without A; ")), "{said:?}");
 }

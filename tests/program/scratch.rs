@@ -3,7 +3,7 @@
 use canary::Canaries;
 use room::{Room, reserve};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
@@ -40,7 +40,12 @@ impl Scratch {
 
     /// Prepares to run the program in the directory, with secrets and without settings of the person who runs the tests.
     pub fn herd(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
+        self.herd_at(Path::new(env!("CARGO_BIN_EXE_herd")), arguments)
+    }
+
+    /// The same for the program at another place.
+    pub fn herd_at(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.room.path());
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
