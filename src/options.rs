@@ -65,8 +65,8 @@ EXAMPLES:
     herd up --topology topologies/hill.json  another herd
 
 A server that dies is named and started again, ever later while it keeps dying, and the others go on; one that could not
-even start is named only. Ctrl-C or SIGTERM stops all of them; a second one does so at once. No server outlives the
-launcher, not even when it is killed.")]
+even start is named only. Ctrl-C, SIGTERM or a terminal that closes stops all of them; a second signal does so at once. No
+server outlives the launcher, not even when it is killed.")]
     Up(Up),
     /// Run one server in the foreground
     #[structopt(after_help = "\
@@ -76,7 +76,8 @@ EXAMPLES:
                                                  they take it if their file names it or they run with --open
     RUST_LOG=herd_actors=debug herd serve Hands  log every message
 
-Ctrl-C or SIGTERM stops it when it has finished what was begun; a second one stops it at once.")]
+Ctrl-C, SIGTERM or a terminal that closes stops it when it has finished what was begun; a second signal stops it at
+once.")]
     Serve(Serve),
     /// Send commands to a server and print the answers
     #[structopt(after_help = "\

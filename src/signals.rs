@@ -1,12 +1,18 @@
-//! The signals that ask a command to stop: SIGINT (Ctrl-C) and SIGTERM.
+//! The signals that ask a command to stop: SIGINT (Ctrl-C), SIGTERM, and SIGHUP, which a terminal sends that closes.
 
 use crate::failure::Failure;
+use std::fs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Catches both signals from the moment it exists.
+/// Catches the signals from the moment it exists.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// None where a terminal that closes is to stop nothing.
+    hangup: Option<Signal>,
+    /// True once a signal has come. A hangup is none from then on: shell and system may both send one, and that nobody
+    /// watches any more is no reason to hurry.
+    has_come: bool,
 }
 
 impl Signals {
@@ -14,14 +20,45 @@ impl Signals {
     pub fn new() -> Result<Signals, Failure> {
         let catch =
             |kind| signal(kind).map_err(|error| Failure::Undone(format!("cannot catch signals: {error}")));
-        Ok(Signals { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let hangup = minds_hangups(&status).then(|| catch(SignalKind::hangup())).transpose()?;
+        let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+        Ok(Signals { interrupt, terminate, hangup, has_come: false })
     }
 
     /// Waits for the next signal and tells its name. Nothing is lost when it is cancelled.
     pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
+        let hangup = async { self.hangup.as_mut()?.recv().await };
+        let name = tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-        }
+            Some(()) = hangup, if !self.has_come => "SIGHUP",
+        };
+        self.has_come = true;
+        name
+    }
+}
+
+/// True if hangups were not ignored when the program began, as `nohup` and `trap '' HUP` have it: to catch one would undo
+/// that. Tells by what Linux says of the process; where the system says nothing, hangups stay what they are.
+fn minds_hangups(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u128::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & HANGUP == 0)
+}
+
+/// The bit of SIGHUP, which is signal 1, in a set of signals.
+const HANGUP: u128 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hangups_that_were_ignored_before_stay_so() {
+        assert!(minds_hangups(
+            "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n"
+        ));
+        assert!(!minds_hangups("SigIgn:\t0000000000001001\n"));
+        assert!(!minds_hangups(""));
     }
 }

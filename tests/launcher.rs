@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
@@ -176,9 +177,17 @@ fn status_tells_that_all_are_up_and_linked() {
     assert_eq!(rows.len(), 2);
 }
 
+/// The signals that stop the program. Whoever runs the tests may have the hangup ignored, and then so has the program.
+fn stopping() -> Vec<&'static str> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("1");
+    let minds_hangups = ignored.ends_with(['0', '2', '4', '6', '8', 'a', 'c', 'e']);
+    ["TERM", "INT"].into_iter().chain(minds_hangups.then_some("HUP")).collect()
+}
+
 #[test]
 fn a_signal_stops_all_servers_and_leaves_none_behind() {
-    for name in ["TERM", "INT"] {
+    for name in stopping() {
         let scratch = Scratch::new();
         scratch.chain(&["A", "B", "C"]);
         let mut herd = up(&scratch);
@@ -362,6 +371,40 @@ fn a_second_signal_does_not_wait_for_a_server_that_is_stuck() {
     assert!(!is_alive(servers["A"]));
 }
 
+/// When a terminal is closed, the shell and the system may both say so, and nobody is impatient.
+#[test]
+fn a_second_hangup_does_not_hasten_anything() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    let servers = pids(&scratch);
+    signal(servers["A"], "STOP");
+    herd.signal(stopping().pop().expect("a signal"));
+    until("B ends", || (!is_alive(servers["B"])).then_some(()));
+    herd.signal("HUP");
+    signal(servers["A"], "CONT");
+    assert_eq!(herd.end().code(), Some(0));
+    assert_eq!(herd.err.iter().collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn under_nohup_a_terminal_that_closes_stops_nothing() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let herd = scratch.herd(&["serve", "A"]);
+    let mut command = scratch.herd_at(Path::new("sh"), &["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    command.arg(herd.get_program()).args(herd.get_args());
+    let mut server = Background::start(command);
+    until("A answers", || pids(&scratch).get("A").copied());
+    server.signal("HUP");
+    assert_eq!(out(&scratch.run(&["send", "A", "hello"])), "? hello\n");
+    server.signal("TERM");
+    assert_eq!(server.end().code(), Some(0));
+    let stop = server.complaint("server A stops");
+    assert!(stop.ends_with("reason=\"SIGTERM\""), "{stop}");
+}
+
 #[test]
 fn a_server_that_is_stuck_is_killed_in_the_end() {
     let scratch = Scratch::new();
@@ -406,7 +449,7 @@ fn flags_of_the_launcher_reach_its_servers() {
 fn a_server_in_the_foreground_logs_to_both_and_stops_at_a_signal() {
     let scratch = Scratch::new();
     scratch.chain(&["A"]);
-    for name in ["TERM", "INT"] {
+    for name in stopping() {
         let mut server = Background::start(scratch.herd(&["serve", "A"]));
         let line = server.complaint("INFO");
         assert!(scratch.read("logs/A.log").contains(&line), "{line}");
@@ -414,8 +457,8 @@ fn a_server_in_the_foreground_logs_to_both_and_stops_at_a_signal() {
         server.signal(name);
         assert_eq!(server.end().code(), Some(0), "{name}");
     }
-    let starts = scratch.read("logs/A.log").matches("stops").count();
-    assert_eq!(starts, 2, "the second run appends to the log of the first");
+    let stops = scratch.read("logs/A.log").matches("stops").count();
+    assert_eq!(stops, stopping().len(), "each run appends to the log of the one before it");
 }
 
 #[test]
