@@ -33,12 +33,26 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, send: Send) -> Result
     }
 }
 
+/// What ended the hearing.
+#[derive(Debug)]
+enum End {
+    /// The server has no more to say, or cannot be heard any more.
+    Server(io::Result<()>),
+    /// What it said cannot be printed: the reader may have left, which says nothing of the server.
+    Reader(io::Error),
+}
+
 /// Judges how a conversation ended, by what was heard and what was said.
-fn conclude(target: &Target, heard: io::Result<()>, said: Option<io::Result<()>>) -> Result<(), Failure> {
+fn conclude(target: &Target, heard: End, said: Option<io::Result<()>>) -> Result<(), Failure> {
     match (heard, said) {
-        (Err(error), _) => Err(Failure::Undone(format!("lost {target}: {}; see its log", reason(&error)))),
-        (Ok(()), Some(Ok(()))) => Ok(()),
-        (Ok(()), _) => Err(Failure::Undone(format!("{target} hung up before it was told all; see its log"))),
+        (End::Reader(error), _) => terminal::outcome(Err(error)),
+        (End::Server(Err(error)), _) => {
+            Err(Failure::Undone(format!("lost {target}: {}; see its log", reason(&error))))
+        }
+        (End::Server(Ok(())), Some(Ok(()))) => Ok(()),
+        (End::Server(Ok(())), _) => {
+            Err(Failure::Undone(format!("{target} hung up before it was told all; see its log")))
+        }
     }
 }
 
@@ -50,17 +64,17 @@ async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>
     writer.shutdown().await
 }
 
-/// Prints what the server says until it has no more, or until nobody reads what is printed.
-async fn hear(mut reader: OwnedReadHalf) -> io::Result<()> {
+/// Prints what the server says until it has no more, or until that cannot be printed any more.
+async fn hear(mut reader: OwnedReadHalf) -> End {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
-        let length = reader.read(&mut chunk).await?;
-        if length == 0 {
-            return Ok(());
-        }
-        match terminal::write(&chunk[..length]) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-            outcome => outcome?,
+        let length = match reader.read(&mut chunk).await {
+            Ok(0) => return End::Server(Ok(())),
+            Ok(length) => length,
+            Err(error) => return End::Server(Err(error)),
+        };
+        if let Err(error) = terminal::write(&chunk[..length]) {
+            return End::Reader(error);
         }
     }
 }
@@ -134,9 +148,17 @@ mod tests {
     fn a_server_that_hangs_up_early_is_named() {
         let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
         let early = Failure::Undone("A at h:1 hung up before it was told all; see its log".to_owned());
-        assert_eq!(conclude(&target, Ok(()), None), Err(early));
-        assert_eq!(conclude(&target, Ok(()), Some(Ok(()))), Ok(()));
-        let lost = conclude(&target, Err(ErrorKind::ConnectionReset.into()), None);
+        assert_eq!(conclude(&target, End::Server(Ok(())), None), Err(early));
+        assert_eq!(conclude(&target, End::Server(Ok(())), Some(Ok(()))), Ok(()));
+        let lost = conclude(&target, End::Server(Err(ErrorKind::ConnectionReset.into())), None);
         assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
+    }
+    #[test]
+    fn a_server_is_not_blamed_for_those_who_read_what_it_says() {
+        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
+        assert_eq!(conclude(&target, End::Reader(ErrorKind::BrokenPipe.into()), None), Ok(()));
+        let full = conclude(&target, End::Reader(ErrorKind::StorageFull.into()), None);
+        let expected = "cannot write to standard output: no storage space";
+        assert_eq!(full.expect_err("a failure").to_string(), expected);
     }
 }

@@ -3,9 +3,14 @@
 use crate::failure::Failure;
 use std::io::{self, ErrorKind, Write};
 
-/// Writes to standard output at once. A reader who left (`herd status | head -1`) is no failure.
+/// Writes to standard output at once.
 pub fn show(text: &str) -> Result<(), Failure> {
-    match write(text.as_bytes()) {
+    outcome(write(text.as_bytes()))
+}
+
+/// Judges what became of writing to standard output. A reader who left (`herd status | head -1`) is no failure.
+pub fn outcome(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::Undone(format!("cannot write to standard output: {error}")))
         }

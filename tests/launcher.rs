@@ -495,3 +495,24 @@ fn send_takes_lines_from_standard_input_as_they_come() {
     assert_eq!(answers.recv_timeout(PATIENCE).as_deref(), Ok("? the end"));
     assert_eq!(until("send ends", || client.try_wait().expect("a status")).code(), Some(0));
 }
+
+/// The end of its pipe was taken for the end of the server's words, and the server blamed for it.
+#[test]
+fn send_ends_well_when_nobody_reads_the_answers_any_more() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let herd = up(&scratch);
+    herd.announcement();
+    let mut command = scratch.herd(&["send", "A"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut client = command.spawn().expect("the program starts");
+    drop(client.stdout.take());
+    let mut typed = client.stdin.take().expect("standard input");
+    writeln!(typed, "one").expect("typed");
+    // There may be more to say: what is typed has not ended.
+    assert_eq!(until("send ends", || client.try_wait().expect("a status")).code(), Some(0));
+    let mut said = String::new();
+    client.stderr.take().expect("standard error").read_to_string(&mut said).expect("text");
+    assert_eq!(said, "");
+    drop(typed);
+}
