@@ -11,11 +11,12 @@ use actix::Actor;
 use herd_actors::disk::Directory;
 use herd_actors::journal::Keep;
 use herd_actors::net::Seams;
-use herd_actors::node::{Neighbour, Node, Settings};
+use herd_actors::node::{Neighbour, Node, Settings, StartError};
 use herd_actors::places::PlacesActor;
 use herd_actors::{descriptors, dialect};
 use herd_core::topology::{Server, Topology};
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -47,7 +48,9 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
         }
     });
     let node = tokio::select! {
-        node = Node::start(settings, near, seams) => node.map_err(|error| cannot_start(&name, &error))?,
+        node = Node::start(settings, near, seams) => {
+            node.map_err(|error| cannot_start(&name, &flags, &error))?
+        }
         reason = &mut told_to_stop => {
             // A long log may still be read; nothing else was begun.
             log::info!("server {name} stops before it has started reason={reason:?}");
@@ -65,11 +68,22 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
 /// How many files a server has open beside its clients, at most, unless it has hundreds of neighbours.
 const FILES_BESIDE: u64 = 100;
 
-fn cannot_start(name: &str, error: &impl std::fmt::Display) -> Failure {
-    log::error!("server {name} cannot start: {error}");
-    Failure::Undone(format!(
-        "{name} cannot start: {error}; see that nothing else uses it, or change the topology"
-    ))
+fn cannot_start(name: &str, flags: &Flags, error: &StartError) -> Failure {
+    let (why, advice) = match error {
+        StartError::Disk(error) => (
+            format!(
+                "its data in {} cannot be read or written: {}",
+                data(name, flags).display(),
+                reason(error)
+            ),
+            "see that all in it are files that this server may read and write, or name another place with --data-dir",
+        ),
+        StartError::Address { .. } => {
+            (error.to_string(), "see that nothing else uses it, or change the topology")
+        }
+    };
+    log::error!("server {name} cannot start: {why}");
+    Failure::Undone(format!("{name} cannot start: {why}; {advice}"))
 }
 
 /// Puts together what the server is to be, from the topology, the flags and the environment.
@@ -98,7 +112,7 @@ fn keep(name: &str, flags: &Flags) -> Result<Option<Keep>, Failure> {
     if flags.memory_only {
         return Ok(None);
     }
-    let path = flags.data_dir().join(name);
+    let path = data(name, flags);
     let disk = Directory::open(&path).map_err(|error| {
         let (path, why) = (path.display(), reason(&error));
         Failure::Undone(format!(
@@ -106,6 +120,11 @@ fn keep(name: &str, flags: &Flags) -> Result<Option<Keep>, Failure> {
         ))
     })?;
     Ok(Some(Keep { disk: Arc::new(disk), durability: flags.durability.unwrap_or_default() }))
+}
+
+/// Tells where a server keeps what it knows.
+fn data(name: &str, flags: &Flags) -> PathBuf {
+    flags.data_dir().join(name)
 }
 
 /// Finds a server that this program can be.

@@ -5,6 +5,7 @@ mod scratch;
 
 use scratch::canary::{Canaries, KEY, SECRET};
 use scratch::{Scratch, err, out};
+use std::fs;
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -201,6 +202,21 @@ fn a_taken_port_is_named_with_the_server_that_wanted_it() {
     assert!(line.starts_with("herd: A cannot start: "), "{said}");
     assert!(line.contains(&clients[0]) && line.contains("in use"), "{said}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// The path was missing, and the advice was that of an address that is in use.
+#[test]
+fn data_that_cannot_be_read_are_named_with_their_place() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    fs::create_dir_all(scratch.path("elsewhere/A/log-0")).expect("a directory");
+    let output = scratch.run(&["serve", "A", "--data-dir", "elsewhere"]);
+    assert_eq!(output.status.code(), Some(1));
+    let why = "cannot start: its data in elsewhere/A cannot be read or written: is a directory";
+    let advice = "see that all in it are files that this server may read and write, or name another place with --data-dir";
+    let said = err(&output);
+    assert_eq!(said.lines().last(), Some(format!("herd: A {why}; {advice}").as_str()), "{said}");
+    assert!(scratch.read("logs/A.log").contains(&format!("server A {why}\n")), "{said}");
 }
 
 #[test]

@@ -94,7 +94,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disk(error) => write!(f, "its data cannot be read: {error}"),
+            Self::Disk(error) => write!(f, "its data cannot be read or written: {error}"),
             Self::Address { purpose, address, error } if error.kind() == io::ErrorKind::AddrInUse => {
                 write!(f, "the address for {purpose}, {address}, is in use")
             }
