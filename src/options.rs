@@ -39,7 +39,7 @@ EXAMPLES:
 ENVIRONMENT:
     HERD_SECRET            servers link only with those that have the same secret
     GOOGLE_PLACES_API_KEY  the key for places near a client
-    RUST_LOG               what is logged, as in info or herd_actors=debug
+    RUST_LOG               what is logged, as in info or info,herd::wire=trace
 
 Each command explains itself: herd up --help"
 )]
@@ -74,7 +74,8 @@ EXAMPLES:
     herd serve Goloman
     herd serve Newcomer --topology mine.json     join a running herd: name its neighbours in mine.json;
                                                  they take it if their file names it or they run with --open
-    RUST_LOG=herd_actors=debug herd serve Hands  log every message
+    RUST_LOG=debug herd serve Hands                  log what neighbours say and searches, too
+    RUST_LOG=info,herd::wire=trace herd serve Hands  log every line in and out, too
 
 Ctrl-C, SIGTERM or a terminal that closes stops it when it has finished what was begun; a second signal stops it at
 once.")]
