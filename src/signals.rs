@@ -23,6 +23,8 @@ impl Signals {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let hangup = minds_hangups(&status).then(|| catch(SignalKind::hangup())).transpose()?;
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+        // Caught and never looked at: a file that may not be longer is a write that fails, as on a full disk.
+        drop(catch(SignalKind::from_raw(FILE_SIZE))?);
         Ok(Signals { interrupt, terminate, hangup, has_come: false })
     }
 
@@ -38,6 +40,9 @@ impl Signals {
         name
     }
 }
+
+/// SIGXFSZ, by which the system ends whoever writes more to a file than `ulimit -f` allows; its number on Linux and macOS.
+const FILE_SIZE: i32 = 25;
 
 /// True if hangups were not ignored when the program began, as `nohup` and `trap '' HUP` have it: to catch one would undo
 /// that. Tells by what Linux says of the process; where the system says nothing, hangups stay what they are.
