@@ -12,7 +12,7 @@ use crate::waiting::{FOREVER, Hourglass, within};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MailboxError, Recipient, WrapFuture,
 };
-use herd_core::batch::{Batch, Pause};
+use herd_core::batch::{Batch, OUTPUT_MAX, Pause};
 use herd_core::decimal::Nanos;
 use herd_core::faults::{self, Fault};
 use herd_core::limits::Limits;
@@ -182,9 +182,6 @@ impl From<Panicked> for End {
 /// How much is read at a time at first: an idle session should cost little.
 const READ_MIN: usize = 2 * 1024;
 
-/// Answers are written when there are so many bytes of them, though the batch is not done.
-const OUTPUT_MAX: usize = 64 * 1024;
-
 /// How long answers that are ready wait for one that is not, so that they need only one write.
 const PATIENCE: Duration = Duration::from_millis(1);
 
@@ -252,6 +249,7 @@ impl Talk {
             batch = executed.batch;
             match pause {
                 Pause::Done => break,
+                Pause::Full => {} // It is written below, and others have their turn before this client's next lines.
                 Pause::Search { client } => {
                     let found = self.desk.find.send(Find { client });
                     let owes = !batch.output.is_empty();
@@ -463,13 +461,17 @@ mod tests {
     }
 
     fn bench_with(near: Recipient<Near>, capacity: usize) -> Bench {
+        let limits = Limits { line_max: 100, in_flight_bytes: 4096, ..Limits::default() };
+        bench_within(&limits, near, capacity)
+    }
+
+    fn bench_within(limits: &Limits, near: Recipient<Near>, capacity: usize) -> Bench {
         let (execute, asked) = store();
         let (find, finds) = recording();
         let desk = Desk { execute, find, near, clock: Arc::new(|| NOON) };
         let (client, socket) = tokio::io::duplex(capacity);
         let seat = Attendance::default().enter(1).unwrap();
-        let limits = Limits { line_max: 100, in_flight_bytes: 4096, ..Limits::default() };
-        let session = SessionActor::new(Box::new(socket), NC, desk, &limits, seat).start();
+        let session = SessionActor::new(Box::new(socket), NC, desk, limits, seat).start();
         Bench { client, session, asked, finds }
     }
 
@@ -534,6 +536,19 @@ mod tests {
     async fn of_a_line_over_the_limit_the_first_bytes_come_back() {
         let answer = bench().say(&[&b"x".repeat(1000)[..], b"\nshort"].concat()).await;
         assert_eq!(answer, format!("? {}\n? short\n", "x".repeat(100)));
+    }
+
+    #[actix::test]
+    async fn answers_that_are_too_many_for_one_write_come_in_their_order() {
+        let limits = Limits { in_flight_bytes: 1 << 20, ..Limits::default() };
+        let near = answering(|near: Near| Ok(vec![b"{}".to_vec(); near.queries.len()]));
+        let mut bench = bench_within(&limits, near, 1 << 20);
+        let lines: Vec<String> = (0..30_000).map(|number| number.to_string()).collect();
+        let answers = bench.say(lines.join("\n").as_bytes()).await;
+        assert!(answers == format!("? {}\n", lines.join("\n? ")));
+        // Others have their turn between the parts.
+        let asked = bench.asked.borrow();
+        assert!(asked.windows(2).any(|pair| pair[0] == pair[1]));
     }
 
     #[actix::test]

@@ -44,14 +44,30 @@ pub(crate) struct Answers {
     shown: usize,
     /// Where in the text places go, and which.
     gaps: VecDeque<(usize, Query)>,
+    /// How long the text may be when another line is executed.
+    room: usize,
 }
 
 impl Answers {
+    /// True if there is so much text that no more lines are to be executed.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.text.len() >= self.room
+    }
+
     /// Has the text go on behind the places that this query is about.
     pub fn leave_gap(&mut self, query: Query) {
         self.gaps.push_back((self.text.len(), query));
     }
 }
+
+/// When there are so many bytes of answers, they are written before any more lines are executed: a client that reads
+/// none of them makes a server hold no more than these and one answer, which may be as long as a line.
+pub const OUTPUT_MAX: usize = 64 * 1024;
+
+/// A buffer that has grown beyond this is given back when its batch is done. A client that sends 16 KiB of updates at a
+/// time is answered 22 KiB, and a buffer that grows by doubling may have twice the room that is needed.
+pub(crate) const KEPT_MAX: usize = 48 * 1024;
 
 /// Why the execution of a batch stopped.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +82,8 @@ pub enum Pause {
     },
     /// The output ends with an AT line that places must follow: add all that are [`Batch::wanted`], then go on.
     Places,
+    /// There are [`OUTPUT_MAX`] bytes of output: write them, then go on.
+    Full,
 }
 
 /// A batch to execute among others.
@@ -130,6 +148,9 @@ impl Batch {
     /// Ends the use of a batch that is done. What comes next goes into the buffers that were just used, which are near,
     /// and not into those beside them.
     pub(crate) fn release(&mut self, bytes: &mut Vec<u8>) {
+        give_back(&mut self.input);
+        give_back(&mut self.output);
+        give_back(&mut self.answers.text);
         if bytes.is_empty() {
             std::mem::swap(&mut self.input, bytes);
             bytes.clear();
@@ -138,6 +159,12 @@ impl Batch {
             self.output.clear();
             std::mem::swap(&mut self.output, &mut self.answers.text);
         }
+    }
+
+    /// The buffers, for whoever counts what they take.
+    #[cfg(test)]
+    pub(crate) fn buffers(&self) -> [&Vec<u8>; 3] {
+        [&self.input, &self.output, &self.answers.text]
     }
 
     /// The lines as they came.
@@ -175,29 +202,39 @@ impl Batch {
 
     /// Moves answers to the output, up to the first that waits for places.
     fn show(&mut self) {
-        let Answers { text, shown, gaps } = &mut self.answers;
-        if self.output.is_empty() && *shown == 0 && gaps.is_empty() {
-            // Nearly always there are no gaps, and nothing is copied.
-            std::mem::swap(&mut self.output, text);
-            return;
-        }
+        let Answers { text, shown, gaps, .. } = &mut self.answers;
         let end = gaps.front().map_or(text.len(), |(at, _)| *at);
-        self.output.extend_from_slice(&text[*shown..end]);
-        *shown = end;
-        if gaps.is_empty() {
+        let is_all = end == text.len();
+        if is_all && self.output.is_empty() && *shown == 0 {
+            // Nearly always there are no gaps, or there is one at the end, and nothing is copied.
+            std::mem::swap(&mut self.output, text);
+        } else {
+            self.output.extend_from_slice(&text[*shown..end]);
+            *shown = end;
+            if is_all {
+                give_back(text);
+            }
+        }
+        if is_all {
             text.clear();
             *shown = 0;
+            // Those that are left are all at the end of the text, which is no longer there.
+            for (at, _) in gaps {
+                *at = 0;
+            }
         }
     }
 
     /// Executes group after group of lines until a line asks for a pause.
     ///
     /// `execute` is given the next lines, and whether the herd was searched for the client of the first of them. It
-    /// tells which line it came to, and what that one led to; those before it are done.
+    /// tells which line it came to, and what that one led to; those before it are done. It comes to no other once the
+    /// answers are full.
     pub(crate) fn run(
         &mut self,
         mut execute: impl FnMut(&[Line<'_>], bool, &mut Answers) -> (usize, Step),
     ) -> Pause {
+        self.answers.room = OUTPUT_MAX.saturating_sub(self.output.len());
         let pause = self.execute(&mut execute);
         self.show();
         pause
@@ -230,8 +267,25 @@ impl Batch {
             self.searched = false;
             self.next = line.end;
             self.lines += 1;
+            if self.answers.is_full() {
+                break;
+            }
         }
-        if self.answers.gaps.is_empty() { Pause::Done } else { Pause::Places }
+        if !self.answers.gaps.is_empty() {
+            Pause::Places
+        } else if self.next < self.input.len() {
+            Pause::Full
+        } else {
+            Pause::Done
+        }
+    }
+}
+
+/// Lets a buffer go that one large batch has made large.
+#[inline]
+fn give_back(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_MAX {
+        *buffer = Vec::new();
     }
 }
 
@@ -323,6 +377,9 @@ mod tests {
                 if let Some(bound) = std::str::from_utf8(line.text).ok().and_then(|text| text.parse().ok()) {
                     answers.leave_gap(Query { latitude: 0.0, longitude: 0.0, radius_m: 0.0, bound });
                 }
+                if answers.is_full() {
+                    return (at, Step::Next);
+                }
             }
             (lines.len() - 1, Step::Next)
         })
@@ -359,6 +416,46 @@ mod tests {
         batch.add_places(b"{}");
         assert_eq!(batch.output, b"1{}\n\n?x2{}\n\n");
         assert!(batch.is_done());
+    }
+
+    /// A thousand lines of a thousand bytes, every one of them another.
+    fn long_lines() -> Vec<u8> {
+        (0..1000).flat_map(|number| format!("x{number:0999}\n").into_bytes()).collect()
+    }
+
+    #[test]
+    fn no_more_lines_are_executed_while_there_is_much_output_and_then_they_are() {
+        let mut batch = Batch::new(long_lines(), 1000);
+        let mut written = Vec::new();
+        while run(&mut batch) == Pause::Full {
+            assert!((OUTPUT_MAX..OUTPUT_MAX + 1000).contains(&batch.output.len()), "{}", batch.output.len());
+            written.append(&mut batch.output);
+        }
+        assert!(batch.output.len() < OUTPUT_MAX);
+        written.append(&mut batch.output);
+        assert!(written.iter().eq(long_lines().iter().filter(|&&byte| byte != b'\n')));
+        assert_eq!((batch.is_done(), batch.lines()), (true, 1000));
+    }
+
+    #[test]
+    fn whoever_leaves_the_output_where_it_is_gets_on_a_line_at_a_time() {
+        let mut batch = Batch::new(long_lines(), 1000);
+        let rounds =
+            std::iter::repeat_with(|| run(&mut batch)).take_while(|pause| *pause == Pause::Full).count();
+        assert_eq!((batch.output.len(), batch.lines()), (1000 * 1000, 1000));
+        assert_eq!(rounds, 1000 - OUTPUT_MAX.div_ceil(1000));
+    }
+
+    #[test]
+    fn what_waits_for_the_last_places_is_held_once() {
+        let mut batch = Batch::new(b"1\n2".to_vec(), 5);
+        assert_eq!((run(&mut batch), bounds(&batch)), (Pause::Places, vec![1, 2]));
+        assert_eq!((&batch.output[..], &batch.answers.text[..]), (&b"1"[..], &b"12"[..]));
+        batch.add_places(b"{}");
+        assert_eq!((&batch.output[..], &batch.answers.text[..]), (&b"1{}\n\n2"[..], &b""[..]));
+        batch.output.clear();
+        batch.add_places(b"{}");
+        assert_eq!((&batch.output[..], batch.is_done()), (&b"{}\n\n"[..], true));
     }
 
     #[test]

@@ -93,9 +93,12 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Pause, Step};
+    use crate::batch::{KEPT_MAX, Pause, Step};
+    use crate::limits::Limits;
     use crate::line::print_invalid;
+    use crate::replica::Replica;
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     /// What the lines of some reads are, in the form of answers: `? ` and a copy.
     fn echoes(reads: &[&[u8]], line_max: usize) -> Vec<u8> {
@@ -143,6 +146,51 @@ mod tests {
             assert!(session.buffer().is_empty());
         }
         assert!(places.iter().all(|place| *place == places[0]));
+    }
+
+    /// Where the buffers of a session are and how large, after as much of these commands as comes at a time.
+    fn buffers_after(session: &mut Session, commands: &[u8]) -> [(*const u8, usize); 4] {
+        let mut replica = Replica::new("Goloman", &Limits::default());
+        session.buffer().reserve(commands.len());
+        session.buffer().extend_from_slice(commands);
+        let mut batch = session.batch().unwrap();
+        while replica.execute(&mut batch, 1, 0, Uuid::nil()) != Pause::Done {
+            while !batch.wanted().is_empty() {
+                batch.add_places(&[b' '; 1000]);
+            }
+        }
+        session.reuse(batch);
+        let spare = session.spare.as_ref().unwrap();
+        let buffers = spare.buffers();
+        [&session.pending, buffers[0], buffers[1], buffers[2]]
+            .map(|buffer| (buffer.as_ptr(), buffer.capacity()))
+    }
+
+    /// As much as is read at a time of one command again and again.
+    fn as_many(command: &[u8]) -> Vec<u8> {
+        command.repeat(Limits::default().in_flight_bytes / command.len())
+    }
+
+    #[test]
+    fn a_client_that_sends_all_it_may_at_once_has_the_same_buffers_every_time() {
+        let updates = as_many(b"IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n");
+        let mut session = Session::new(1 << 16);
+        let first = buffers_after(&mut session, &updates);
+        assert_eq!(buffers_after(&mut session, &updates), first);
+        assert!(first.iter().any(|&(_, size)| size > 16 * 1024), "{first:?}");
+    }
+
+    #[test]
+    fn buffers_that_one_batch_has_made_large_are_given_back() {
+        // Thirty questions about a client with a time of 64,000 decimals left an idle session with 1.2 MiB of them.
+        let mut session = Session::new(1 << 16);
+        let time = "7".repeat(64_000);
+        let long = format!("IAMAT kiwi +1-2 1.{time}\n{}", "WHATSAT kiwi 1 0\n".repeat(30)).into_bytes();
+        let many = [b"IAMAT kiwi +1-2 1\n".to_vec(), as_many(b"WHATSAT kiwi 50 20\n")].concat();
+        for commands in [long, many, as_many(b"unknown\n").repeat(8)] {
+            let buffers = buffers_after(&mut session, &commands);
+            assert!(buffers.iter().all(|&(_, size)| size <= KEPT_MAX), "{buffers:?}");
+        }
     }
 
     #[test]

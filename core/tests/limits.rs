@@ -1,6 +1,6 @@
 //! What a server does at the edges of its limits on what it remembers and searches.
 
-use herd_core::batch::Pause;
+use herd_core::batch::{Batch, OUTPUT_MAX, Pause};
 use herd_core::limits::Limits;
 use herd_core::link::{Frame, Update, Vocabulary};
 use herd_core::replica::{Finding, Replica};
@@ -46,6 +46,30 @@ fn a_client_over_the_number_is_refused_and_those_that_are_known_go_on() {
     assert_eq!(firsts, ["AT", "AT", "?", "AT"], "{answers}");
     assert!(answers.contains("\n? IAMAT c +1-2 1\n"), "{answers}");
     assert_eq!((replica.store().len(), replica.counts().refused), (2, 1));
+}
+
+#[test]
+fn however_long_answers_are_no_more_lines_are_executed_once_there_are_many_bytes_of_them() {
+    // Sixteen lines were executed before anybody looked at the answers, each of which may be as long as a line.
+    let mut replica = goloman(&Limits::default());
+    let time = "7".repeat(30_000);
+    let longest = time.len() + 100;
+    let whatsats = format!("IAMAT kiwi +1-2 1.{time}\n{}", "WHATSAT kiwi 1 0\n".repeat(40));
+    let invalid = format!("? {time}\n").repeat(40);
+    for (lines, answers) in [(whatsats, 41), (invalid, 40)] {
+        let mut batch = Batch::new(lines.into_bytes(), 1 << 16);
+        let (mut pause, mut written) = (Pause::Full, Vec::new());
+        while pause != Pause::Done {
+            pause = replica.execute(&mut batch, NOON, 0, Uuid::from_u128(1));
+            let held = batch.output.len() + batch.wanted().len() * time.len();
+            assert!(held < OUTPUT_MAX + 2 * longest, "{held} bytes after {} lines", batch.lines());
+            for _ in batch.wanted() {
+                batch.add_places(b"[]");
+            }
+            written.append(&mut batch.output);
+        }
+        assert_eq!(written.windows(2).filter(|bytes| bytes == b"7\n").count(), answers);
+    }
 }
 
 #[test]

@@ -291,7 +291,7 @@ mod tests {
     use crate::messages::{Count, Dump, Execute, Find, Flush, Hear, LinkUp};
     use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
-    use herd_core::batch::Batch;
+    use herd_core::batch::{Batch, Pause};
     use herd_core::limits::Limits;
     use herd_core::link::{Frame, Update, Vocabulary};
     use herd_core::replica::Replica;
@@ -532,9 +532,17 @@ mod tests {
         let bench = bench(Durability::Write).await;
         let length = |name: &str| bench.disk.content(name).len();
         for time in 0..u32::MAX {
-            let lines = (0..1500).map(|number| format!("IAMAT {number}-{} +1-2 {time}\n", "x".repeat(800)));
-            let batch = Box::new(Batch::new(lines.collect::<String>().into(), 1000));
-            bench.store.send(Execute { batch, received: NOON }).await.unwrap();
+            // All of them are in the mailbox before the first is executed.
+            let said = (0..30).map(|part| {
+                let numbers = part * 50..(part + 1) * 50;
+                let lines = numbers.map(|number| format!("IAMAT {number}-{} +1-2 {time}\n", "x".repeat(800)));
+                let batch = Box::new(Batch::new(lines.collect::<String>().into(), 1000));
+                bench.store.send(Execute { batch, received: NOON })
+            });
+            let said: Vec<_> = said.collect();
+            for answered in said {
+                assert_eq!(answered.await.unwrap().pause, Pause::Done);
+            }
             if bench.disk.list().iter().any(|name| name.starts_with("snapshot-")) {
                 break;
             }

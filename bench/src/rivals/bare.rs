@@ -86,6 +86,8 @@ impl Memory {
                 Pause::Done => return,
                 // There is nobody to ask: executed again, the line is answered as unknown.
                 Pause::Search { .. } => {}
+                // One read has hardly so many answers; they are written at the end.
+                Pause::Full => {}
                 Pause::Places => batch.wanted().iter().for_each(|_| batch.add_places(b"{}")),
             }
         }

@@ -42,7 +42,7 @@ pub(super) struct Heard<'a> {
 }
 
 impl Clerk<'_> {
-    /// Executes lines of a client until one is not just done: tells which that is, and its step.
+    /// Executes lines of a client until one is not just done, or the answers are full: tells which that is, and its step.
     pub fn execute(
         &mut self,
         heard: Heard<'_>,
@@ -91,7 +91,7 @@ impl Clerk<'_> {
                     Step::Next
                 }
             };
-            if step != Step::Next {
+            if step != Step::Next || answers.is_full() {
                 return (at, step);
             }
         }
