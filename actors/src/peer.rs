@@ -11,7 +11,7 @@ use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
 use crate::net::{Seams, Socket};
 use crate::panics::OnPanic;
-use crate::waiting::{FOREVER, Hourglass, within};
+use crate::waiting::{FOREVER, Hourglass, write_out};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient,
     SpawnHandle, WrapFuture,
@@ -463,12 +463,7 @@ impl Writer {
     async fn say(&mut self, bytes: &[u8]) -> Result<(), End> {
         trace!(target: "herd::wire", "link {} < {}", self.link, bytes.escape_ascii());
         let stall = Duration::from_millis(self.limits.silent_ms);
-        // TLS keeps what the socket has not taken until it is told to flush.
-        let saying = async {
-            self.to.write_all(bytes).await?;
-            self.to.flush().await
-        };
-        within(stall, saying).await.map_err(|_| End::Stalled)??;
+        write_out(&mut self.to, bytes, stall).await.map_err(|_| End::Stalled)??;
         Ok(())
     }
 
@@ -653,6 +648,25 @@ mod tests {
         });
         bench.is_down().await;
         pinging.await.unwrap();
+    }
+
+    #[actix::test]
+    async fn a_neighbour_that_takes_a_little_at_a_time_is_kept() {
+        tokio::time::pause();
+        let mut bench = bench_with("Hands", true, 256);
+        bench.give.send(vec![b'x'; 5000]).unwrap();
+        let mut far = bench.link().await;
+        let mut taken = [0; 250];
+        // All of it takes twenty times as long as a neighbour may take nothing.
+        for _ in 0..20 {
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_millis(Limits::default().silent_ms / 4 - 1)).await;
+                far.write_all(b"PING\n").await.unwrap();
+            }
+            far.read_exact(&mut taken).await.unwrap();
+            assert_eq!(taken, [b'x'; 250]);
+        }
+        assert!(!bench.has_changed());
     }
 
     #[actix::test]

@@ -8,7 +8,7 @@
 use crate::messages::{Execute, Executed, Find, Near, Stop};
 use crate::net::{Clock, Socket};
 use crate::panics::Panicked;
-use crate::waiting::{FOREVER, Hourglass, within};
+use crate::waiting::{FOREVER, Hourglass, write_out};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MailboxError, Recipient, WrapFuture,
 };
@@ -137,7 +137,7 @@ enum End {
     Stopped,
     /// The client said no line in time.
     Silent,
-    /// The client did not take its answers in time.
+    /// The client has taken none of its answers for too long.
     Stalled,
     /// The connection broke.
     Broken(io::Error),
@@ -319,7 +319,7 @@ impl Talk {
         }
         trace_lines(&self.client, '<', output);
         let stall = if faults::is_on(Fault::BearsStalling) { FOREVER } else { self.write_stall };
-        within(stall, self.socket.write_all(output)).await.map_err(|_| End::Stalled)??;
+        write_out(&mut self.socket, output, stall).await.map_err(|_| End::Stalled)??;
         output.clear();
         Ok(())
     }
@@ -636,6 +636,23 @@ mod tests {
             bench.client.read_to_end(&mut answer).await.unwrap();
             assert_eq!(answer.len() == line.len() + 2, is_in_time, "{answer:?}");
         }
+    }
+
+    #[actix::test]
+    async fn a_client_that_takes_its_answers_slowly_but_all_the_time_gets_all() {
+        tokio::time::pause();
+        let near = answering(|_: Near| Ok(vec![vec![b'x'; 5000]]));
+        let mut bench = bench_with(near, 256);
+        bench.client.write_all(&[IAMAT, b"WHATSAT kiwi 1 1\n"].concat()).await.unwrap();
+        let slow = Duration::from_millis(Limits::default().write_stall_ms - 1);
+        let mut answers = bench.hear(AT.len() * 2).await;
+        // All of them take twenty times as long as a client may take none.
+        for _ in 0..20 {
+            tokio::time::sleep(slow).await;
+            answers += &bench.hear(250).await;
+        }
+        answers += &bench.hear(2).await;
+        assert_eq!(answers, format!("{AT}{AT}{}\n\n", "x".repeat(5000)));
     }
 
     #[actix::test]

@@ -25,6 +25,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 /// The first byte of a connection that begins a TLS handshake (RFC 8446, 5.1). No line of ours begins with it.
 pub const FIRST_BYTE: u8 = 22;
 
+/// How much is kept of what was written while the socket does not take it: as much as one record holds (RFC 8446, 5.1).
+/// Whoever waits for that to go out does not see how it is taken little by little.
+const UNSENT_MAX: usize = 16 * 1024;
+
 /// What one server has to show in TLS, and whom it trusts.
 #[derive(Clone)]
 pub struct Tls {
@@ -87,14 +91,16 @@ impl Tls {
     /// Makes sure that the other side is the server of this name, and hides what is said from all others.
     pub async fn connect(&self, socket: Socket, name: &str) -> io::Result<Socket> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        let stream = self.connector.connect(name, socket).await.map_err(explain)?;
+        let mut stream = self.connector.connect(name, socket).await.map_err(explain)?;
+        stream.get_mut().1.set_buffer_limit(Some(UNSENT_MAX));
         Ok(Box::new(stream))
     }
 
     /// Makes sure that the other side has a certificate, and hides what is said from all others. If that fails, the
     /// bare connection is returned: the other side has yet to read why.
     pub async fn accept(&self, socket: Socket) -> Result<(Socket, Guest), (io::Error, Socket)> {
-        let stream = self.acceptor.accept(socket).into_fallible().await?;
+        let mut stream = self.acceptor.accept(socket).into_fallible().await?;
+        stream.get_mut().1.set_buffer_limit(Some(UNSENT_MAX));
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
         let socket = Box::new(stream);
         match shown {
@@ -209,4 +215,46 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Unusable> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     fs::read(path).map_err(|error| Unusable::new(path, format!("cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+    use crate::waiting::write_out;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt;
+
+    /// What a server of this name shows, where there is an authority for it alone.
+    fn tls_of(name: &str) -> Tls {
+        let scratch = Scratch::new();
+        let write = |file: &str, text: String| fs::write(scratch.path().join(file), text).unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        write("ca.pem", issuer.pem());
+        write(&format!("{name}.pem"), params.signed_by(&key, &issuer).unwrap().pem());
+        write(&format!("{name}.key"), key.serialize_pem());
+        Tls::of_server(scratch.path(), name).unwrap()
+    }
+
+    #[actix::test]
+    async fn one_that_takes_a_record_at_a_time_takes_something_all_the_time() {
+        tokio::time::pause();
+        let tls = tls_of("Goloman");
+        let (near, far) = tokio::io::duplex(1000);
+        let (near, far) = tokio::join!(tls.connect(Box::new(near), "Goloman"), tls.accept(Box::new(far)));
+        let (mut near, (mut far, _)) = (near.unwrap(), far.map_err(|(error, _)| error).unwrap());
+        let limit = Duration::from_secs(10);
+        let bytes = vec![b'x'; 64 * 1024];
+        let written = actix_rt::spawn(async move { write_out(&mut near, &bytes, limit).await });
+        for _ in 0..8 {
+            tokio::time::sleep(limit / 3).await;
+            far.read_exact(&mut [0; 8 * 1024]).await.unwrap();
+        }
+        written.await.unwrap().unwrap().unwrap();
+    }
 }

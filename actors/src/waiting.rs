@@ -1,9 +1,11 @@
 //! Waiting that has an end, where it nearly always ends before: timers are made and moved as little as can be.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -17,6 +19,24 @@ pub async fn within<T>(limit: Duration, event: impl Future<Output = T>) -> Resul
         Poll::Ready(event) => Ok(event),
         Poll::Pending => timeout(limit, event).await,
     }
+}
+
+/// Writes all of some bytes, and has them go out. Whoever takes some of them has as long again for the others; one that
+/// takes none within the limit is an error.
+pub async fn write_out(
+    to: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    limit: Duration,
+) -> Result<io::Result<()>, Elapsed> {
+    while !bytes.is_empty() {
+        match within(limit, to.write(bytes)).await? {
+            Ok(0) => return Ok(Err(io::ErrorKind::WriteZero.into())),
+            Ok(taken) => bytes = &bytes[taken..],
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    // TLS keeps what the socket has not taken until it is told to flush.
+    within(limit, to.flush()).await
 }
 
 /// How long the next event may still take. Turning it touches no timer, since it is turned for every event.
@@ -72,6 +92,28 @@ impl Hourglass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncReadExt;
+
+    #[actix::test]
+    async fn one_that_takes_a_little_at_a_time_gets_all_and_one_that_takes_no_more_is_given_up() {
+        tokio::time::pause();
+        let (limit, began) = (Duration::from_secs(10), Instant::now());
+        let (mut near, mut far) = tokio::io::duplex(10);
+        let reading = actix_rt::spawn(async move {
+            let mut piece = [0; 10];
+            for _ in 0..9 {
+                tokio::time::sleep(limit * 9 / 10).await;
+                far.read_exact(&mut piece).await.unwrap();
+            }
+            far
+        });
+        write_out(&mut near, &[b'x'; 100], limit).await.unwrap().unwrap();
+        assert!(began.elapsed() > 8 * limit, "{:?}", began.elapsed());
+        let _far = reading.await.unwrap();
+        let began = Instant::now();
+        assert!(write_out(&mut near, b"x", limit).await.is_err());
+        assert!(began.elapsed() < limit + Duration::from_secs(1), "{:?}", began.elapsed());
+    }
 
     #[actix::test]
     async fn a_later_line_may_have_less_time_than_the_first() {
