@@ -4,11 +4,9 @@ use crate::failure::Failure;
 use crate::secrets;
 use herd_actors::door::Credentials;
 use herd_actors::tls::{Tls, Unusable};
+use herd_core::handshake::ASKER;
 use herd_core::topology::Server;
 use std::path::Path;
-
-/// The name under which a directory of certificates holds one for whoever only asks.
-const ASKER: &str = "status";
 
 /// What a server of this name shows.
 pub fn of_server(name: &str, peer_tls: Option<&Path>) -> Result<Credentials, Failure> {

@@ -182,11 +182,75 @@ fn so_many_servers_are_neighbours_and_one_more_cannot_join() {
         herd.wait_until_linked(&["Goloman", "Hands"]);
         eventually("the newcomer is taken or refused", || {
             let is_linked = herd.report("Hands")?["links"].to_string().contains("Newcomer");
-            (is_linked == is_taken
-                && (is_taken || herd.log("Hands").contains("no link with Newcomer: there are too many")))
-            .then_some(())
+            let reason = "Hands has as many neighbours as it may: 1";
+            let is_said = || ["Hands", "Newcomer"].iter().all(|name| herd.log(name).contains(reason));
+            (is_linked == is_taken && (is_taken || is_said())).then_some(())
         });
     }
+}
+
+/// Goloman alone, open to newcomers that the test plays, with room for so many.
+fn open_goloman(room: usize) -> Herd {
+    let mut herd = Herd::one().without_secret();
+    herd.server_mut("Goloman").options = vec!["--open".to_owned(), format!("--neighbours-max={room}")];
+    herd.start("Goloman");
+    herd
+}
+
+/// What a server is told that wants to join, and its connection.
+fn knock(herd: &Herd, name: &str) -> (Client, String) {
+    let mut caller = call(herd);
+    caller.say(format!("HERD 1 link {name} Goloman 00\nPROOF -\n")).expect("a server that listens");
+    let first = caller.line();
+    let answer = if first.starts_with("HERD 1 ") { caller.line() } else { first };
+    (caller, answer)
+}
+
+fn is_welcome(herd: &Herd, name: &str) -> Option<Client> {
+    let (link, answer) = knock(herd, name);
+    (answer == "WELCOME").then_some(link)
+}
+
+/// Every name that had ever joined kept its place until the server ended: 300 of them, and nobody joined any more.
+#[test]
+fn a_server_that_joined_and_left_leaves_its_place_to_others() {
+    let herd = open_goloman(2);
+    for number in 0..20 {
+        let [one, other] = [format!("Left{number}"), format!("Right{number}")];
+        let link = eventually("there is room", || is_welcome(&herd, &one));
+        let others = eventually("there is room for another", || is_welcome(&herd, &other));
+        assert_eq!(knock(&herd, "Third").1, "REFUSED Goloman has as many neighbours as it may: 2");
+        drop((link, others));
+    }
+    eventually("those who left are forgotten", || {
+        herd.report("Goloman")?["links"].as_array()?.is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_server_that_joins_again_before_its_link_has_ended_takes_no_second_place() {
+    let herd = open_goloman(1);
+    let (mut old, _) = knock(&herd, "Newcomer");
+    let mut new = is_welcome(&herd, "Newcomer").expect("a welcome");
+    old.rest().expect("the end of the old link");
+    let _ = new.until(b"PING\n").expect("a link");
+    drop(new);
+    eventually("there is room for another", || is_welcome(&herd, "Another"));
+}
+
+#[test]
+fn a_server_joins_by_no_name_that_a_topology_would_refuse_nor_by_that_of_whoever_only_asks() {
+    let herd = open_goloman(10);
+    for (name, reason) in [
+        ("x".repeat(65).as_str(), "write at most 64 bytes"),
+        ("\u{1b}[31mred", "write it without control characters"),
+        ("../up", "write it without / and \\"),
+        ("status", "status may ask how servers are, and is the name of none"),
+    ] {
+        let (_, answer) = knock(&herd, name);
+        assert!(answer.starts_with("REFUSED ") && answer.ends_with(reason), "{answer}");
+    }
+    assert_eq!(herd.report("Goloman").expect("a report")["links"], serde_json::json!([]));
 }
 
 #[test]

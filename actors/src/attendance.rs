@@ -21,10 +21,17 @@ struct Inner {
 }
 
 /// A place among those who are there; dropping it leaves.
-#[derive(Debug)]
 pub struct Seat {
     among: Rc<Inner>,
     from: Option<IpAddr>,
+    /// What else follows from leaving.
+    then: Option<Box<dyn FnOnce()>>,
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("from", &self.from).finish_non_exhaustive()
+    }
 }
 
 /// A seat that is held from another thread; dropping this leaves.
@@ -32,6 +39,14 @@ pub struct Seat {
 pub struct LentSeat(#[expect(dead_code, reason = "it is only held")] oneshot::Sender<()>);
 
 impl Seat {
+    /// Does this once the seat is left. It must not panic: whoever leaves may have panicked.
+    #[must_use]
+    pub fn then(self, then: impl FnOnce() + 'static) -> Self {
+        let mut seat = self;
+        seat.then = Some(Box::new(then));
+        seat
+    }
+
     /// Lets another thread hold the seat.
     pub fn lend(self) -> LentSeat {
         let (hold, end) = oneshot::channel();
@@ -67,7 +82,7 @@ impl Attendance {
         let present = self.0.present.get();
         (present < max).then(|| {
             self.0.present.set(present + 1);
-            Seat { among: Rc::clone(&self.0), from: None }
+            Seat { among: Rc::clone(&self.0), from: None, then: None }
         })
     }
 
@@ -114,6 +129,9 @@ impl Drop for Seat {
         if present == 0 {
             self.among.emptied.notify_one();
         }
+        if let Some(then) = self.then.take() {
+            then();
+        }
     }
 }
 
@@ -129,6 +147,18 @@ mod tests {
         assert!(first.is_some() && second.is_some() && attendance.enter(2).is_none());
         drop(first);
         assert!(attendance.enter(2).is_some());
+    }
+
+    #[test]
+    fn what_follows_from_leaving_comes_when_the_seat_is_free() {
+        let attendance = Attendance::default();
+        let among = attendance.clone();
+        let is_free = Rc::new(Cell::new(false));
+        let found = Rc::clone(&is_free);
+        let seat = attendance.enter(1).unwrap().then(move || found.set(among.enter(1).is_some()));
+        assert!(!is_free.get());
+        drop(seat);
+        assert!(is_free.get());
     }
 
     #[test]

@@ -96,13 +96,15 @@ pub async fn call(
     Ok(door.shaken(vocabulary))
 }
 
-/// Opens to a caller: says who it is, once it has proved what it must and `admit` has nothing against it.
+/// Opens to a caller: says who it is, once it has proved what it must and `admit` has nothing against it. Last of all
+/// `seat` is asked, which may set aside for the caller what no stranger is to take.
 pub async fn greet(
     socket: Socket,
     credentials: &Credentials,
     dice: &Dice,
     limits: &Limits,
     admit: impl Fn(&Hello) -> Result<(), Refusal>,
+    seat: impl FnOnce(&Hello) -> Result<(), Refusal>,
 ) -> Result<(Hello, Shaken), NoLink> {
     let mut door = Door::new(socket);
     let shaking = async {
@@ -115,6 +117,7 @@ pub async fn greet(
         door.say(&answer).await?;
         let proof = door.hear().await?;
         let welcome = door.or_refuse(acceptor.proved(&proof)).await?;
+        door.or_refuse(seat(&acceptor.hello)).await?;
         door.say(welcome).await?;
         Ok(acceptor)
     };
@@ -324,7 +327,7 @@ mod tests {
         let calling = call(&network, "there:1", &hello, &caller, &dice, &limits);
         let opening = async {
             let socket = Box::new(calls.recv().await.unwrap());
-            greet(socket, &host, &dice, &limits, admit).await
+            greet(socket, &host, &dice, &limits, admit, |_| Ok(())).await
         };
         tokio::join!(calling, opening)
     }
@@ -333,9 +336,15 @@ mod tests {
     async fn opened_to(said: &[u8]) -> (Result<(Hello, Shaken), NoLink>, String) {
         let (mut caller, socket): (DuplexStream, _) = tokio::io::duplex(1 << 16);
         caller.write_all(said).await.unwrap();
-        let opened =
-            greet(Box::new(socket), &Credentials::default(), &counting(), &Limits::default(), |_| Ok(()))
-                .await;
+        let opened = greet(
+            Box::new(socket),
+            &Credentials::default(),
+            &counting(),
+            &Limits::default(),
+            |_| Ok(()),
+            |_| Ok(()),
+        )
+        .await;
         let mut heard = String::new();
         if opened.is_err() {
             caller.read_to_string(&mut heard).await.unwrap();
@@ -401,7 +410,8 @@ mod tests {
         let report = Report { name: "Goloman".into(), clients_known: 7, ..Report::default() };
         let telling = async {
             let socket = Box::new(calls.recv().await.unwrap());
-            let (hello, shaken) = greet(socket, &secret, &seams.dice, &limits, |_| Ok(())).await.unwrap();
+            let (hello, shaken) =
+                greet(socket, &secret, &seams.dice, &limits, |_| Ok(()), |_| Ok(())).await.unwrap();
             assert_eq!(hello.purpose, Purpose::Status);
             tell_status(shaken, &report, &limits).await.unwrap();
         };

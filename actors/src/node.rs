@@ -15,7 +15,7 @@ use crate::session::{self, SessionActor};
 use crate::store::StoreActor;
 use crate::workers::Workers;
 use actix::{Actor, Addr, ArbiterHandle, Recipient};
-use herd_core::handshake::{Hello, Purpose, Refusal, Secret};
+use herd_core::handshake::{Hello, Purpose, Refusal, Secret, check_newcomer};
 use herd_core::limits::Limits;
 use herd_core::replica::Replica;
 use herd_core::status::{LinkReport, Report};
@@ -387,7 +387,8 @@ struct Neighbours {
     desk: peer::Desk,
     seams: Seams,
     began: Instant,
-    peers: RefCell<BTreeMap<String, Addr<PeerActor>>>,
+    /// Those of the topology, and those that joined as long as they are linked.
+    peers: Rc<RefCell<BTreeMap<String, Addr<PeerActor>>>>,
     attendance: Attendance,
     /// Those who are at the door.
     callers: Attendance,
@@ -409,7 +410,7 @@ impl Neighbours {
             strangers,
             seams,
             began: Instant::now(),
-            peers: RefCell::default(),
+            peers: Rc::default(),
             attendance: Attendance::default(),
             callers: Attendance::default(),
             refused: Complaints::default(),
@@ -417,37 +418,57 @@ impl Neighbours {
             is_stopping: Cell::new(false),
         });
         for Neighbour { name, peers } in neighbours.settings.neighbours.clone() {
-            neighbours.start_peer(&name, Some(peers));
+            neighbours.start_named(&name, peers);
         }
         actix_rt::spawn(Rc::clone(&neighbours).revive(called_out));
         neighbours
     }
 
-    /// Starts peers again that have panicked, each after a rest: what they panicked over may be there still.
+    /// Starts peers again that have panicked, each after a rest: what they panicked over may be there still. Whoever
+    /// joined by itself joins again.
     async fn revive(self: Rc<Self>, mut fallen: UnboundedReceiver<Ends>) {
         let _on_panic = OnPanic::abort(&self.seams.abort, "whoever starts links again");
         while let Some(Ends { there, address, .. }) = fallen.recv().await {
             warn!("link to {there} down reason={Panicked}");
-            self.store.do_send(LinkDown { link: Arc::clone(&there) }); // A store that is gone has no links.
+            let Some(address) = address else { continue };
             sleep(Duration::from_millis(self.settings.limits.redial_max_ms)).await;
             if !self.is_stopping.get() {
-                self.start_peer(&there, address);
+                self.start_named(&there, address);
             }
         }
     }
 
-    fn start_peer(&self, name: &str, address: Option<String>) -> Option<Addr<PeerActor>> {
-        let seat = seat_for(name, &self.attendance, &self.settings.limits)?;
+    /// Starts the peer of a neighbour that can be dialled, if there is a seat for it.
+    fn start_named(&self, name: &str, address: String) {
+        if let Some(seat) = seat_for(name, &self.attendance, &self.settings.limits) {
+            self.start_peer(name, Some(address), seat);
+        }
+    }
+
+    /// Starts the peer of a neighbour that came by itself. It is known as long as it keeps its seat.
+    fn start_newcomer(&self, name: &str, seat: Seat) -> Addr<PeerActor> {
+        let (peers, whose) = (Rc::downgrade(&self.peers), name.to_owned());
+        let seat = seat.then(move || {
+            if let Some(peers) = peers.upgrade() {
+                peers.borrow_mut().remove(&whose);
+            }
+        });
+        self.start_peer(name, None, seat)
+    }
+
+    fn start_peer(&self, name: &str, address: Option<String>, seat: Seat) -> Addr<PeerActor> {
         let ends = Ends { here: self.settings.name.as_str().into(), there: name.into(), address };
         let (credentials, limits) = (self.settings.credentials.clone(), &self.settings.limits);
-        let (fallen, whose) = (self.fallen.clone(), ends.clone());
+        let (fallen, store, whose) = (self.fallen.clone(), self.store.clone(), ends.clone());
         let on_panic = OnPanic::new(move || {
+            // At once, before whoever joins again has a new link of the name. A store that is gone has no links.
+            store.do_send(LinkDown { link: Arc::clone(&whose.there) });
             let _ = fallen.send(whose); // Nobody starts a peer again when the server is at its end.
         });
         let (desk, seams) = (self.desk.clone(), self.seams.clone());
         let peer = PeerActor::new(ends, desk, credentials, limits, seams, on_panic, seat).start();
         self.peers.borrow_mut().insert(name.to_owned(), peer.clone());
-        Some(peer)
+        peer
     }
 
     fn welcome(self: &Rc<Self>) -> Box<dyn FnMut(Socket, SocketAddr)> {
@@ -466,44 +487,71 @@ impl Neighbours {
     /// Opens the door to one caller.
     async fn open(&self, socket: Socket, from: SocketAddr, _seat: Seat) {
         let Settings { credentials, limits, .. } = &self.settings;
+        let mut newcomers = None;
         let admit = |hello: &Hello| self.admit(hello);
-        match greet(socket, credentials, &self.seams.dice, limits, admit).await {
+        let seat = |hello: &Hello| self.seat(hello).map(|seat| newcomers = seat);
+        match greet(socket, credentials, &self.seams.dice, limits, admit, seat).await {
             Err(failure) => warn!("caller {from} has no link: {failure}"),
             Ok((Hello { purpose: Purpose::Status, .. }, shaken)) => self.tell_status(shaken, from).await,
-            Ok((Hello { purpose: Purpose::Link, from: name, .. }, shaken)) => self.join(&name, shaken),
+            Ok((Hello { purpose: Purpose::Link, from: name, .. }, shaken)) => {
+                self.join(&name, shaken, newcomers);
+            }
         }
     }
 
     /// Whether a caller is known, or need not be.
     fn admit(&self, hello: &Hello) -> Result<(), Refusal> {
-        let Settings { name, open, .. } = &self.settings;
-        let is_known = self.peers.borrow().contains_key(&hello.from);
+        let Settings { name, .. } = &self.settings;
         if hello.to != *name {
             Err(Refusal::new(format!("this is {name}, not {}", hello.to)))
         } else if hello.purpose == Purpose::Link && self.is_stopping.get() {
             Err(Refusal::new(format!("{name} stops")))
-        } else if hello.purpose == Purpose::Status || is_known || (*open && self.may_join(&hello.from)) {
-            Ok(())
+        } else if self.is_newcomer(hello) {
+            self.admit_newcomer(&hello.from)
         } else {
-            let who = &hello.from;
-            Err(Refusal::new(format!(
-                "{who} is no neighbour of {name}: name it in the topology or start {name} with --open"
-            )))
+            Ok(())
         }
     }
 
-    /// Whether no other server here has that name.
-    fn may_join(&self, name: &str) -> bool {
-        let Settings { name: here, strangers, .. } = &self.settings;
-        name != here && strangers.iter().all(|stranger| stranger.name != name)
+    fn is_newcomer(&self, hello: &Hello) -> bool {
+        hello.purpose == Purpose::Link && !self.peers.borrow().contains_key(&hello.from)
     }
 
-    fn join(&self, name: &str, shaken: Shaken) {
+    fn admit_newcomer(&self, who: &str) -> Result<(), Refusal> {
+        let Settings { name, open, .. } = &self.settings;
+        if !open || self.is_taken(who) {
+            return Err(Refusal::new(format!(
+                "{who} is no neighbour of {name}: name it in the topology or start {name} with --open"
+            )));
+        }
+        check_newcomer(who)
+    }
+
+    /// A seat for a newcomer.
+    fn seat(&self, hello: &Hello) -> Result<Option<Seat>, Refusal> {
+        let Settings { name, limits: Limits { neighbours_max, .. }, .. } = &self.settings;
+        let full = || Refusal::new(format!("{name} has as many neighbours as it may: {neighbours_max}"));
+        self.is_newcomer(hello).then(|| self.attendance.enter(*neighbours_max).ok_or_else(full)).transpose()
+    }
+
+    /// Whether another server here has that name.
+    fn is_taken(&self, name: &str) -> bool {
+        let Settings { name: here, strangers, .. } = &self.settings;
+        name == here || strangers.iter().any(|stranger| stranger.name == name)
+    }
+
+    /// Hands a connection to the peer of its name. There may be none although there was one when the caller was
+    /// admitted, and the seat that it left may be free.
+    fn join(&self, name: &str, shaken: Shaken, seat: Option<Seat>) {
         if self.is_stopping.get() {
             return debug!("{name} comes too late: this server stops");
         }
         let known = self.peers.borrow().get(name).cloned();
-        if let Some(peer) = known.or_else(|| self.start_peer(name, None)) {
+        let newcomer = || {
+            let seat = seat.or_else(|| seat_for(name, &self.attendance, &self.settings.limits))?;
+            Some(self.start_newcomer(name, seat))
+        };
+        if let Some(peer) = known.or_else(newcomer) {
             peer.do_send(Join(shaken)); // A peer that is gone belongs to a server that stops.
         }
     }

@@ -1,7 +1,8 @@
 //! The peer: it keeps the link to one neighbour.
 //!
 //! It dials, shakes hands, tells the store [`LinkUp`], and then both reads what the neighbour says ([`Hear`]) and
-//! writes what the store has for it ([`Take`]), until the link is lost: [`LinkDown`], a delay, and it dials again.
+//! writes what the store has for it ([`Take`]), until the link is lost: [`LinkDown`], a delay, and it dials again. A peer
+//! that cannot dial, because the neighbour came by itself, ends with its link: the neighbour dials, and has a new one.
 //! It hears [`Join`] when the neighbour dialled instead, [`Flood`] when there is something to take, and [`Stop`],
 //! upon which it says goodbye and ends. Reader and writer wait for nothing of each other; what is written next is
 //! taken only once the socket has taken the last, so a slow neighbour holds up nobody and fills no queue.
@@ -257,7 +258,8 @@ impl PeerActor {
         // When both sides stop, the other's goodbye may come before this one's is said.
         let is_stopping = matches!(end, End::Stopped) || link.bell.is_last.get();
         match self.dialling {
-            _ if is_stopping => ctx.stop(),
+            // A new connection that is in the mailbox has been made the link before: the mailbox is polled first.
+            _ if is_stopping || self.address.is_none() => ctx.stop(),
             None => self.redial(ctx),
             Some(_) => {} // The call that is under way may become the link; if not, it is made again.
         }
@@ -500,13 +502,17 @@ mod tests {
     }
 
     fn bench_with(there: &'static str, answers: bool, capacity: usize) -> Bench {
+        bench_at(there, Some("there:1"), answers, capacity)
+    }
+
+    fn bench_at(there: &'static str, address: Option<&str>, answers: bool, capacity: usize) -> Bench {
         let (link_up, ups) = recording();
         let (link_down, downs) = recording();
         let (hear, heard) = recording();
         let (give, mut given) = unbounded_channel();
         let take = answering(move |_: Take| given.try_recv().unwrap_or_default());
         let (network, calls) = Switchboard::new(answers, capacity);
-        let ends = Ends { here: "Goloman".into(), there: there.into(), address: Some("there:1".into()) };
+        let ends = Ends { here: "Goloman".into(), there: there.into(), address: address.map(str::to_owned) };
         let desk = Desk { link_up, link_down, hear, take };
         let seat = Attendance::default().enter(1).unwrap();
         let peer = PeerActor::new(
@@ -533,7 +539,7 @@ mod tests {
         async fn pick_up(&mut self) -> Socket {
             let far = Box::new(self.calls.recv().await.unwrap());
             let (hello, shaken) =
-                greet(far, &Credentials::default(), &counting(), &Limits::default(), |_| Ok(()))
+                greet(far, &Credentials::default(), &counting(), &Limits::default(), |_| Ok(()), |_| Ok(()))
                     .await
                     .unwrap();
             assert_eq!((&*hello.from, &*hello.to), ("Goloman", self.there));
@@ -739,6 +745,38 @@ mod tests {
         bench.peer.send(second).await.unwrap();
         bench.is_down().await;
         assert_eq!(lost.read(&mut [0]).await.unwrap(), 0);
+        let mut line = [0; 5];
+        far.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"PING\n");
+    }
+
+    /// A neighbour that came by itself, and its link.
+    async fn newcomer() -> (Bench, DuplexStream) {
+        tokio::time::pause();
+        let mut bench = bench_at("Newcomer", None, false, 1);
+        let (join, far) = join();
+        bench.peer.send(join).await.unwrap();
+        assert_eq!(&*bench.ups.recv().await.unwrap().link, "Newcomer");
+        (bench, far)
+    }
+
+    /// Peers of names that joined once stayed for ever, each on a seat that nobody else got.
+    #[actix::test]
+    async fn a_peer_that_cannot_dial_ends_with_its_link() {
+        let (mut bench, far) = newcomer().await;
+        drop(far);
+        bench.is_down().await;
+        assert!(bench.peer.send(Flood).await.is_err());
+    }
+
+    #[actix::test]
+    async fn a_newcomer_that_dials_again_while_its_link_ends_has_a_link() {
+        let (mut bench, far) = newcomer().await;
+        drop(far);
+        let (again, mut far) = join();
+        bench.peer.do_send(again);
+        bench.is_down().await;
+        assert_eq!(&*bench.ups.recv().await.unwrap().link, "Newcomer");
         let mut line = [0; 5];
         far.read_exact(&mut line).await.unwrap();
         assert_eq!(&line, b"PING\n");

@@ -17,6 +17,7 @@
 
 use crate::digest;
 use crate::link::Vocabulary;
+use crate::topology::check_name;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
@@ -29,6 +30,9 @@ pub const PROTOCOL: &str = "1";
 
 /// The longest line of a handshake, in bytes.
 pub const LINE_MAX: usize = 1024;
+
+/// The name of the certificate of whoever only asks how servers are. No server joins by it.
+pub const ASKER: &str = "status";
 
 /// What the servers of a herd share so that no one else can join. It never shows in any output.
 #[derive(Clone)]
@@ -111,6 +115,16 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", if self.is_theirs { "refused there:" } else { "refused here:" }, self.reason)
     }
+}
+
+/// Whether a server that nobody has named may join by a name: any that a topology allows but that of [`ASKER`], in
+/// capitals or not and with a dot behind it or not, as certificates have it.
+pub fn check_newcomer(name: &str) -> Result<(), Refusal> {
+    check_name(name).map_err(|fault| Refusal::new(format!("{name:?} is no name for a server: {fault}")))?;
+    if name.trim_end_matches('.').eq_ignore_ascii_case(ASKER) {
+        return Err(Refusal::new(format!("{name} may ask how servers are, and is the name of none")));
+    }
+    Ok(())
 }
 
 /// A random number that is used once.
@@ -360,6 +374,26 @@ mod tests {
         assert_eq!(dialler.welcomed("WELCOME"), Ok(()));
         for line in ["", "welcome", "WELCOME back", "HERD 1 2 -"] {
             assert!(dialler.welcomed(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_server_joins_by_a_name_that_a_topology_allows_and_not_by_that_of_whoever_only_asks() {
+        assert_eq!(check_newcomer("Newcomer"), Ok(()));
+        assert_eq!(check_newcomer("status2"), Ok(()));
+        let long = "x".repeat(65);
+        for (name, reason) in [
+            (long.as_str(), "at most 64 bytes"),
+            ("a\u{1b}[31m", "without control characters"),
+            ("../a", "without / and"),
+            ("-a", "begin with a letter or digit"),
+            ("a\u{a0}b", "without white space"),
+            ("status", "may ask"),
+            ("Status", "may ask"),
+            ("STATUS.", "may ask"),
+        ] {
+            let refusal = check_newcomer(name).unwrap_err();
+            assert!(refusal.reason.contains(reason), "{refusal}");
         }
     }
 

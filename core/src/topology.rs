@@ -230,7 +230,8 @@ fn check_addresses(servers: &[Server]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), NameFault> {
+/// Whether a server may have a name.
+pub fn check_name(name: &str) -> Result<(), NameFault> {
     match name {
         "" => Err(NameFault::Empty),
         _ if name.len() > NAME_MAX => Err(NameFault::TooLong),
