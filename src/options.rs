@@ -277,7 +277,7 @@ macro_rules! flags {
                     Some(limit) => limits.$name = limit,
                     None => {}
                 })*
-                Ok(limits)
+                fitting(limits)
             }
 
             /// Writes the flags as the command line that gives them.
@@ -420,6 +420,18 @@ where
 
 fn nothing(limit: &str) -> Failure {
     Failure::Usage(format!("{limit} is 0, which lets nothing through; write at least 1"))
+}
+
+/// The limits, if what servers with them say to each other is what they hear.
+fn fitting(limits: Limits) -> Result<Limits, Failure> {
+    let (least, Limits { frame_bytes, chunk_bytes, line_max, .. }) = (limits.frame_bytes_min(), &limits);
+    if *frame_bytes >= least {
+        return Ok(limits);
+    }
+    Err(Failure::Usage(format!(
+        "frame_bytes is {frame_bytes}, less than a neighbour may send at once with chunk_bytes {chunk_bytes} and line_max \
+         {line_max}; write at least {least}, or less for those"
+    )))
 }
 
 /// What was asked for ends before any command: help, the version, or wrong usage.
@@ -609,6 +621,25 @@ mod tests {
         let flags = Flags { frame_bytes: Some(0), ..Flags::default() };
         let expected = "frame_bytes is 0, which lets nothing through; write at least 1";
         assert_eq!(flags.limits().expect_err("a refusal").to_string(), expected);
+    }
+
+    /// The servers linked, one said what the other would not hear, and they linked again, for ever.
+    #[test]
+    fn limits_with_which_a_neighbour_says_more_than_is_heard_are_refused() {
+        let flags = |frame: usize, chunk, line| Flags {
+            frame_bytes: Some(frame),
+            chunk_bytes: Some(chunk),
+            line_max: Some(line),
+            ..Flags::default()
+        };
+        assert!(flags(2000 + 100 + 86 + 4096, 2000, 100).limits().is_ok());
+        let expected = "frame_bytes is 6281, less than a neighbour may send at once with chunk_bytes 2000 and line_max \
+                        100; write at least 6282, or less for those";
+        let refused = flags(2000 + 100 + 86 + 4095, 2000, 100).limits().expect_err("a refusal");
+        assert_eq!(refused.to_string(), expected);
+        for (frame, chunk, line) in [(16_777_216, 1 << 40, 65_536), (16_777_216, 65_536, usize::MAX)] {
+            assert!(flags(frame, chunk, line).limits().is_err(), "{chunk} {line}");
+        }
     }
 
     proptest! {

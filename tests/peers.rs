@@ -293,7 +293,7 @@ fn a_link_may_be_made_again_while_the_old_one_seems_to_be_up() {
 
 #[test]
 fn nonsense_over_a_link_ends_the_link_and_nothing_else() {
-    let herd = goloman(&["--frame-bytes=100000"]);
+    let herd = goloman(&["--frame-bytes=200000"]);
     let mut wilkes = Neighbour::dial(&herd, "Wilkes", "Goloman");
     let mut connection = herd.connect("Goloman");
     for nonsense in [

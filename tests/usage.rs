@@ -40,12 +40,14 @@ fn the_version_is_told() {
 fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
     let scratch = Scratch::new();
     scratch.chain(&["A", "B"]);
-    let cases: [&[&str]; 16] = [
+    let cases: [&[&str]; 18] = [
         &["serve"],
         &["nonsense"],
         &["status", "--yaml"],
         &["up", "--line-max", "much"],
         &["up", "--line-max", "0"],
+        &["up", "--frame-bytes", "1000"],
+        &["serve", "A", "--chunk-bytes", "1099511627776"],
         &["up", "C"],
         &["serve", "C"],
         &["send", "C", "IAMAT"],

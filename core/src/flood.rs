@@ -27,6 +27,7 @@ pub struct Flood {
     /// The way that was made last.
     last_way: Way,
     ring_bytes: usize,
+    growth_max: usize,
     outbox_bytes: usize,
     announce_ms: u64,
     recall_ms: u64,
@@ -42,7 +43,8 @@ struct Entry {
     is_announced: bool,
 }
 
-/// An update of this server's own does not grow beyond this, in bytes, while nobody was told of it.
+/// An update of this server's own does not grow beyond this, in bytes, while nobody was told of it; nor beyond what a
+/// link takes for one write.
 const GROWTH_MAX: usize = 16 * 1024;
 
 /// The most updates that a neighbour may have asked for and not been sent yet. What it asks for beyond is not sent.
@@ -95,6 +97,7 @@ impl Flood {
             trees: Trees::new(here, limits.sources_max),
             last_way: Way::HERE,
             ring_bytes: limits.ring_bytes,
+            growth_max: GROWTH_MAX.min(limits.chunk_bytes),
             outbox_bytes: limits.outbox_bytes,
             announce_ms: limits.announce_ms,
             recall_ms: limits.recall_ms,
@@ -156,7 +159,7 @@ impl Flood {
         if let Some(Entry { update, .. }) = self.ring.back_mut().filter(is_own)
             && is_untold
             && has_room
-            && update.len() + lines.len() <= GROWTH_MAX
+            && update.len() + lines.len() <= self.growth_max
         {
             update.append(lines);
             self.ring_length += lines.len();

@@ -479,7 +479,7 @@ impl Answering {
             return;
         }
         let bytes_max = bytes_max - out.len();
-        let (mut lines, mut done) = (Vec::with_capacity(bytes_max + LINE_GUESS), 0);
+        let (mut lines, mut done) = (Vec::with_capacity(bytes_max.min(ROOM_MAX) + LINE_GUESS), 0);
         while lines.len() < bytes_max
             && done < ANSWER_BUCKETS
             && let Some(span) = self.spans.front().copied()
@@ -501,6 +501,9 @@ impl Answering {
         }
     }
 }
+
+/// For no more than this is room made beforehand: a limit may be any number, and there may not be so much memory.
+const ROOM_MAX: usize = 64 * 1024;
 
 /// The last line of an answer may go over its size by this much without moving it.
 const LINE_GUESS: usize = 256;
@@ -599,6 +602,17 @@ mod tests {
         healing.take("a", &mut store, CHUNK, &mut out);
         assert!(out.len() < CHUNK + 1000, "{}", out.len());
         assert!(healing.answers("a"));
+    }
+
+    /// It ended the process: no allocator has room for a terabyte.
+    #[test]
+    fn room_is_made_for_what_there_is_to_tell_and_not_for_what_there_may_be() {
+        let mut store = store(10);
+        let mut healing = healing(&["a"], &mut store);
+        healing.hear_records_question("a", &[Span { first: 0, last: 999 }]);
+        let mut out = Vec::new();
+        healing.take("a", &mut store, usize::MAX, &mut out);
+        assert!(out.starts_with(b"RECORDS 1000 ") && out.capacity() < 1_000_000);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Every limit of a server, by name, with its default.
 
+use crate::link::FRAME_EXTRA;
+use crate::record::RECEIPT_MAX;
+
 /// The limits of one server. Times are in milliseconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -105,6 +108,22 @@ pub struct Limits {
     pub dialect_corrections_max: u32,
     /// How long a server waits for its sessions to finish what they began when it is told to stop.
     pub stop_ms: u64,
+}
+
+impl Limits {
+    /// The longest record line, without its end: the longest line of a client and its receipt.
+    pub fn record_max(&self) -> usize {
+        self.line_max.saturating_add(RECEIPT_MAX)
+    }
+
+    /// The least that `frame_bytes` must be, or links of servers with these limits break over what one of them says, and
+    /// break again whenever they are made.
+    ///
+    /// Record lines are gathered until there are `chunk_bytes`, so a frame may have so much and the longest of them, and
+    /// what a frame has besides.
+    pub fn frame_bytes_min(&self) -> usize {
+        self.chunk_bytes.saturating_add(self.record_max()).saturating_add(FRAME_EXTRA)
+    }
 }
 
 impl Default for Limits {

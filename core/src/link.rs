@@ -158,6 +158,9 @@ impl Span {
 /// The most updates that one frame names.
 pub const UUIDS_MAX: usize = 64;
 
+/// The most that a frame has besides record lines: its first line, or all of it where there are none, as with 64 UUIDs.
+pub const FRAME_EXTRA: usize = 4096;
+
 /// Which frames a neighbour knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vocabulary {
@@ -253,6 +256,17 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         Some(line)
     });
     lines.filter(|line| !line.is_empty())
+}
+
+/// Splits record lines into pieces, each of which ends with the line that brings it to `bytes` at least.
+pub fn pieces(lines: &[u8], bytes: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let last = rest.get(bytes.saturating_sub(1)..).and_then(|behind| memchr(b'\n', behind));
+        let (piece, behind) = rest.split_at(last.map_or(rest.len(), |last| bytes.max(1) + last));
+        rest = behind;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// The first line of some bytes, without its end, and what is behind that.
@@ -653,6 +667,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_frame_has_besides_record_lines_fits_what_is_left_for_it() {
+        let name = "x".repeat(NAME_MAX);
+        let (uuid, uuids) = (Uuid::max(), vec![Uuid::max(); UUIDS_MAX]);
+        let span = Span { first: u16::MAX - 1, last: u16::MAX };
+        for frame in [
+            Frame::Update(Update::new(uuid, &[]).along(&name, u16::MAX)),
+            Frame::Have { uuids: uuids.clone() },
+            Frame::Want { uuids },
+            Frame::Graft { source: name },
+            Frame::Sums { node: Node::Inner(u8::MAX), sums: Box::new([u64::MAX; FAN_OUT]) },
+            Frame::AskRecords { spans: vec![span; SPANS_MAX] },
+            Frame::Records { done: usize::MAX, lines: Vec::new() },
+        ] {
+            // The digits of the length of the record lines.
+            assert!(frame.to_bytes().len() + 20 <= FRAME_EXTRA, "{frame:?}");
+        }
+    }
+
+    #[test]
     fn a_frame_over_the_limit_ends_the_link_before_it_is_read() {
         for start in ["CLIENTAT 00000000000000000000000000000abc 99\n", &"x".repeat(99)] {
             let mut inbox = Inbox::default();
@@ -662,6 +695,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pieces_are_all_lines_and_no_longer_than_need_be(
+            words in prop::collection::vec("[a-z]{0,9}", 0..20), bytes in 0_usize..40,
+        ) {
+            let lines: String = words.iter().flat_map(|word| [word, "\n"]).collect();
+            let cut: Vec<&[u8]> = pieces(lines.as_bytes(), bytes).collect();
+            prop_assert_eq!(cut.concat(), lines.as_bytes());
+            for piece in &cut {
+                prop_assert!(piece.ends_with(b"\n") && piece.len() < bytes.max(1) + 10);
+            }
+            prop_assert!(cut.iter().rev().skip(1).all(|piece| piece.len() >= bytes));
+        }
+
         #[test]
         fn frames_survive_print_and_parse_however_they_are_split(
             frames in prop::collection::vec(any_frame(), 0..6), piece in 1_usize..40,

@@ -7,12 +7,16 @@ use crate::decimal::{
 };
 use crate::faults::{self, Fault};
 use crate::fields::fields;
+use crate::topology::NAME_MAX;
 use std::cmp::Ordering;
 
 /// How far a client's clock may be ahead of the receiving server's before its time is not believed, in seconds.
 ///
 /// It is part of the order that all servers must share, so it is no setting.
 pub const FUTURE_MAX_S: u64 = 300;
+
+/// The most that the receipt adds to what a client said: a time of 20 digits and a name, with a space before each.
+pub const RECEIPT_MAX: usize = 22 + NAME_MAX;
 
 /// A client's location as one server heard it. Borrowed: the store and the wire own the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -181,11 +181,11 @@ impl Replica {
             for Order { batch, received, pause } in group {
                 *pause = self.run(batch, *received, now_ms, &mut news);
                 if news.len() >= self.chunk_bytes {
-                    self.publish(&mut news, now_ms, &mut fresh);
+                    self.publish_all(&mut news, now_ms, &mut fresh);
                 }
             }
         }
-        self.publish(&mut news, now_ms, fresh);
+        self.publish_all(&mut news, now_ms, &mut fresh);
         self.news = news;
     }
 
@@ -226,6 +226,15 @@ impl Replica {
             self.spread(news, now_ms, fresh);
             news.clear();
         }
+    }
+
+    /// The same in several updates, none of which is longer than one write to a neighbour and a record line: one batch may
+    /// bring more.
+    fn publish_all(&mut self, news: &mut Vec<u8>, now_ms: u64, fresh: &mut impl FnMut() -> Uuid) {
+        for piece in link::pieces(news, self.chunk_bytes) {
+            self.spread(piece, now_ms, &mut *fresh);
+        }
+        news.clear();
     }
 
     /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.

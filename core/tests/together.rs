@@ -71,10 +71,17 @@ fn updates(orders: &mut [Order]) -> Vec<usize> {
     let mut replica = goloman();
     replica.link_up("Hands", Vocabulary::Trees);
     let mut last = 0;
-    replica.execute_all(orders, 0, || {
+    let mut fresh = || {
         last += 1;
         Uuid::from_u128(last)
-    });
+    };
+    replica.execute_all(orders, 0, &mut fresh);
+    while orders.iter().any(|order| order.pause == Pause::Full) {
+        for order in orders.iter_mut() {
+            order.batch.output.clear();
+        }
+        replica.execute_all(orders, 0, &mut fresh);
+    }
     let mut updates = Vec::new();
     loop {
         let mut chunk = Vec::new();
@@ -107,4 +114,14 @@ fn an_update_is_not_much_longer_than_one_write_to_a_neighbour() {
     let updates = updates(&mut orders);
     let bound = Limits::default().chunk_bytes + 100 * 600;
     assert!(updates.len() > 10 && updates.iter().all(|&length| length < bound), "{updates:?}");
+}
+
+/// A batch of short commands made one update of many times its length, and a neighbour hung up on it as often as it came.
+#[test]
+fn an_update_of_one_batch_is_no_longer_than_one_write_and_a_line() {
+    let commands: String =
+        (0..20_000).map(|client| format!("IAMAT {client} +1-2 3\n")).collect::<Vec<_>>().concat();
+    let updates = updates(&mut [order(&commands)]);
+    let bound = Limits::default().chunk_bytes + 100;
+    assert!(updates.len() > 5 && updates.iter().all(|&length| length < bound), "{updates:?}");
 }
