@@ -328,6 +328,10 @@ fn of_an_update_only_the_records_that_are_right_count() {
         format!("c {HERE} {SAID} -1 Hands\n"),
         format!("d {HERE} {SAID} {HEARD}\n"),
         format!("e {HERE} {SAID} {HEARD} Hands more\n"),
+        format!("f {HERE} {SAID} {HEARD} {}\n", "x".repeat(5_000)),
+        format!("g {HERE} {SAID} {HEARD} \u{1b}[31mHands\u{7}\n"),
+        format!("{} {HERE} {SAID} {HEARD} Hands\n", "h".repeat(1_000_000)),
+        format!("i {HERE} {} {HEARD} Hands\n", "1".repeat(300_000)),
         "\0\n".to_owned(),
     ];
     hands.tell(FIRST, &(wrong.concat() + &record("kiwi")));

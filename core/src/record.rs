@@ -32,7 +32,8 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Reads a record line, `<client> <location> <time> <received> <server>`, without its end.
     ///
-    /// This is the one validator for what a neighbour or a file says; it asks no less than is asked of a client.
+    /// This is the one validator for what a neighbour or a file says; it asks no less than is asked of a client. How long
+    /// a neighbour's line may be, and what its server may be called, is up to whoever hears it.
     #[inline]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let mut fields = fields(line);

@@ -4,6 +4,7 @@
 //! monotonic clock of any origin, and `fresh` a UUID that nobody has used, in case one is needed.
 
 mod clerk;
+mod scrutiny;
 
 use crate::admission::Admission;
 use crate::batch::{Batch, GROUP, Order, Pause};
@@ -23,6 +24,7 @@ use crate::seen::Seen;
 use crate::store::{Learned, Store};
 use crate::tree::Arrival;
 use clerk::{Clerk, Heard};
+use scrutiny::Scrutiny;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -36,6 +38,7 @@ pub struct Replica {
     receipt: Vec<u8>,
     store: Store,
     admission: Admission,
+    scrutiny: Scrutiny,
     lifetime: Lifetime,
     seen: Seen<Sighting>,
     flood: Flood,
@@ -83,7 +86,7 @@ pub struct Counts {
     pub expired: u64,
     /// Records that were refused because their time was up when they came.
     pub late: u64,
-    /// Lines from neighbours that were no records.
+    /// Lines from neighbours that were no records, or none that a client could have told a server.
     pub malformed: u64,
 }
 
@@ -140,6 +143,7 @@ impl Replica {
             receipt: Vec::new(),
             store: Store::default(),
             admission: Admission::new(limits),
+            scrutiny: Scrutiny::new(limits),
             lifetime: Lifetime::new(limits.record_ttl_ms),
             seen: Seen::new(limits.seen_max, limits.seen_ms),
             flood: Flood::new(name, limits),
@@ -213,6 +217,7 @@ impl Replica {
             server: self.name.as_bytes(),
             store: &mut self.store,
             admission: &mut self.admission,
+            scrutiny: &mut self.scrutiny,
             counts: &mut self.counts,
             news: is_asked_for.then_some(news),
             applied: self.applied.as_mut(),
@@ -530,6 +535,7 @@ impl Replica {
             server: self.name.as_bytes(),
             store: &mut self.store,
             admission: &mut self.admission,
+            scrutiny: &mut self.scrutiny,
             counts: &mut self.counts,
             news: Some(news),
             applied: self.applied.as_mut(),
@@ -563,8 +569,8 @@ impl Replica {
         let asker = Asker::Link(link.to_owned());
         let arrival = self.flood.arrival(link, None, now_ms);
         let is_first = self.seen.insert(uuid, Sighting::new(arrival), now_ms);
-        let is_known = self.store.find(client).is_some();
-        if !is_first || is_known || !self.ask(uuid, client, asker.clone(), now_ms) {
+        let ends_here = self.store.find(client).is_some() || !self.scrutiny.is_client(client);
+        if !is_first || ends_here || !self.ask(uuid, client, asker.clone(), now_ms) {
             let client = if is_first { client.to_vec() } else { Vec::new() };
             self.answer([Ended { uuid, client, asker }]);
         }

@@ -243,6 +243,11 @@ pub fn check_name(name: &str) -> Result<(), NameFault> {
     }
 }
 
+/// True for bytes that are a name that a server may have.
+pub fn is_name(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|name| check_name(name).is_ok())
+}
+
 /// Reads `host:port` into a form in which equal addresses are equal.
 fn parse_address(address: &str) -> Result<(String, u16), AddressFault> {
     let (host, port) = address.rsplit_once(':').ok_or(AddressFault::NoPort)?;

@@ -161,6 +161,46 @@ fn what_was_kept_on_disk_is_remembered_though_the_limit_is_lower_now() {
     assert!(say(&mut replica, "::1", 0, &iamat("c", 1)).starts_with("? "));
 }
 
+/// Names of 5,000 bytes and such with an escape in them were stored, passed on and shown to clients, as were IDs and times
+/// of any length.
+#[test]
+fn what_no_client_could_have_told_a_server_is_no_record_of_a_neighbour_but_one_that_is_on_disk() {
+    let (long, digits) = ("x".repeat(5_000), "1".repeat(2_000));
+    let odd = [
+        format!("a +1-2 3 {NOON} {long}\n"),
+        format!("b +1-2 3 {NOON} \u{1b}[31m\n"),
+        format!("c +1-2 3 {NOON} Hands\u{7}\n"),
+        format!("{long} +1-2 3 {NOON} Hands\n"),
+        format!("d +1-2 {digits} {NOON} Hands\n"),
+    ];
+    let mut replica = goloman(&Limits { line_max: 1_000, ..Limits::default() });
+    replica.link_up("Hands", Vocabulary::Trees);
+    let lines = odd.concat() + &format!("kiwi +1-2 3 {NOON} Hands\n");
+    let update = Update::new(Uuid::from_u128(1), lines.as_bytes());
+    replica.hear("Hands", Frame::Update(update), 0, Uuid::from_u128(2));
+    replica.hear("Hands", Frame::Records { done: 0, lines: odd.concat().into() }, 0, Uuid::from_u128(3));
+    let found = Frame::Found { uuid: Uuid::from_u128(4), line: odd[1].clone().into() };
+    replica.hear("Hands", found, 0, Uuid::from_u128(5));
+    assert!(is_known(&replica, "kiwi") && replica.store().len() == 1);
+    assert_eq!((replica.counts().applied, replica.counts().malformed), (1, 11));
+    assert_eq!(replica.restore(odd.concat().as_bytes()), 0);
+    assert_eq!(replica.store().len(), 6);
+}
+
+#[test]
+fn a_neighbours_search_for_a_client_that_cannot_be_is_answered_and_goes_no_further() {
+    let mut replica = goloman(&Limits { line_max: 1_000, ..Limits::default() });
+    for link in ["Hands", "Wilkes"] {
+        replica.link_up(link, Vocabulary::Trees);
+    }
+    let uuid = Uuid::from_u128(1);
+    replica.hear("Hands", Frame::Which { uuid, client: vec![b'k'; 2_000] }, 0, Uuid::from_u128(2));
+    assert_eq!(replica.load().searches, 0);
+    let mut said = Vec::new();
+    replica.take("Hands", 0, &mut said);
+    assert_eq!(said, Frame::NotFound { uuid }.to_bytes());
+}
+
 #[test]
 fn what_is_no_record_on_disk_is_counted_and_the_rest_is_remembered() {
     let mut replica = goloman(&Limits::default());

@@ -5,6 +5,7 @@ use super::figure::{Figure, receipt};
 use crate::decimal::{Nanos, print_number, print_seconds, print_skew};
 use crate::fields::fields;
 use crate::record::Record;
+use crate::topology::is_name;
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 use std::fmt;
@@ -61,6 +62,8 @@ pub enum Fault {
     Value,
     /// The time of receipt is out of range.
     Receipt,
+    /// The server that the client told has a name that no server may have.
+    Name,
     /// It is too long or took too long, so that what there is of it may be cut within a number.
     Endless,
 }
@@ -72,6 +75,7 @@ impl fmt::Display for Fault {
             Self::Fields => "its fields are not those of its dialect",
             Self::Value => "a location, a time or a skew in it cannot be read exactly",
             Self::Receipt => "its time of receipt is out of range",
+            Self::Name => "the name of a server in it is none",
             Self::Endless => "it does not end in time or before the longest line does",
         })
     }
@@ -142,6 +146,9 @@ enum Second<'a> {
 impl Parts<'_> {
     fn told(self, dialect: Dialect, uuid: Option<Uuid>, visited: &[&[u8]]) -> Result<Told, Fault> {
         let Self { client, location, time, second, server } = self;
+        if !is_name(server) {
+            return Err(Fault::Name);
+        }
         let (Second::Skew(text) | Second::Receipt(text)) = second;
         let (sent, other) =
             (Figure::parse(time).ok_or(Fault::Value)?, Figure::parse(text).ok_or(Fault::Value)?);
@@ -501,6 +508,9 @@ mod tests {
             ("AT P +9 k +1-2 -5", Fault::Value),
             ("AT P -6 k +1-2 5", Fault::Receipt),
             ("CHANGELOC k +1-2 5 99999999999999999999 P", Fault::Receipt),
+            ("AT \u{1b}[31m +1 k +1-2 5", Fault::Name),
+            (&format!("CLIENTAT k +1-2 u +1 5 {}", "x".repeat(65)), Fault::Name),
+            ("CHANGELOC k +1-2 5 6 a/b", Fault::Name),
         ] {
             assert_eq!(parse(text.as_bytes(), &Dialect::ALL), Err(fault), "{text}");
         }

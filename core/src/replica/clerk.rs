@@ -1,6 +1,7 @@
 //! The clerk: executes lines and takes records, several at a time, so that the store finds them side by side.
 
 use super::Counts;
+use super::scrutiny::Scrutiny;
 use crate::admission::Admission;
 use crate::batch::{Answers, GROUP, Line, Step};
 use crate::decimal::Nanos;
@@ -19,6 +20,7 @@ pub(super) struct Clerk<'a> {
     pub server: &'a [u8],
     pub store: &'a mut Store,
     pub admission: &'a mut Admission,
+    pub scrutiny: &'a mut Scrutiny,
     pub counts: &'a mut Counts,
     /// Where record lines go that are news, if anybody wants to know.
     pub news: Option<&'a mut Vec<u8>>,
@@ -145,10 +147,11 @@ impl Clerk<'_> {
         Step::Next
     }
 
-    /// Takes what is new of some record lines; true if all of it is.
+    /// Takes what is new of a neighbour's record lines; true if all of it is.
     pub fn hear(&mut self, lines: &[u8]) -> bool {
         let mut is_all_news = true;
         self.read(lines, |clerk, hint, line, record| {
+            let record = record.filter(|record| clerk.scrutiny.passes(line, record));
             clerk.counts.malformed += u64::from(record.is_none());
             is_all_news &= record.is_some_and(|record| clerk.learn(hint, line, record));
         });
