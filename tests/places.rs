@@ -204,6 +204,27 @@ fn an_import_that_cannot_be_done_says_why_in_one_line() {
     assert_eq!(usage.status.code(), Some(2));
 }
 
+/// `-o .` left a file called `..part` behind, and an import into its own input destroyed that.
+#[test]
+fn an_import_writes_over_no_directory_and_not_over_what_it_reads() {
+    let table = Scratch::new("own.csv", b"name,lat,lon\nStop,34.06893,-118.445127\n");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let own = herd_program(&["places", "import", table.name(), "-o", table.name()]);
+    let said = String::from_utf8_lossy(&own.stderr).into_owned();
+    assert!(
+        said.ends_with("own.csv would be written over while it is read; name another with -o\n"),
+        "{said}"
+    );
+    assert_eq!((own.status.code(), own.stdout), (Some(2), Vec::new()));
+    assert!(fs::read(&table.0).expect("the table").starts_with(b"name,lat,lon"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
+    command.args(["places", "import", table.name(), "-o", "."]).current_dir(directory);
+    let here = command.output().expect("the program starts");
+    let said = String::from_utf8_lossy(&here.stderr).into_owned();
+    assert!(said.ends_with("it is no regular file; name another with -o\n"), "{said}");
+    assert!(here.status.code() == Some(1) && !directory.join("..part").exists());
+}
+
 #[test]
 fn a_server_told_nonsense_about_places_does_not_start() {
     let mut herd = Herd::one();

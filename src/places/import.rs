@@ -1,5 +1,7 @@
 //! `herd places import`: makes an index of places out of files that people have.
 
+mod output;
+
 use crate::failure::{Failure, reason};
 use crate::terminal;
 use std::fs::{self, File};
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use herd_core::places::Gazetteer;
 use herd_core::places::file::encode;
 use herd_core::places::import::{Format, Importer, ROW_MAX, Summary, Wishes};
+use output::Output;
 use structopt::StructOpt;
 
 /// What `herd places import` is asked.
@@ -37,6 +40,13 @@ pub struct Import {
     pub attribution: Vec<String>,
 }
 
+impl Import {
+    /// All files that are read.
+    fn inputs(&self) -> Vec<&Path> {
+        self.files.iter().chain(&self.regions).map(PathBuf::as_path).collect()
+    }
+}
+
 /// How much of a line is looked at, in bytes: enough to see that it is too long. The rest is skipped.
 const LINE_MAX: u64 = ROW_MAX as u64 + 1;
 
@@ -47,6 +57,8 @@ const SEPARATOR: u8 = 0x1e;
 pub fn run(import: Import) -> Result<(), Failure> {
     let files =
         import.files.iter().map(|file| Source::of(file, import.format)).collect::<Result<Vec<_>, _>>()?;
+    // A large file takes minutes: that its index cannot be written is better said now.
+    let output = Output::of(&import.output, &import.inputs())?;
     let mut importer = Importer::new(Wishes { features: import.features, types: import.types });
     import.attribution.iter().for_each(|attribution| importer.attribute(attribution));
     if let Some(regions) = &import.regions {
@@ -60,7 +72,7 @@ pub fn run(import: Import) -> Result<(), Failure> {
     progress.end();
     let (list, summary) = importer.finish();
     terminal::show(&said(&summary, &list))?;
-    let length = write(&import.output, &list)?.div_ceil(1000);
+    let length = write(&output, &list)?.div_ceil(1000);
     terminal::show(&format!("{} written, {length} kB; use it with --places-file\n", import.output.display()))
 }
 
@@ -134,17 +146,14 @@ impl Source {
     }
 }
 
-/// Writes the index beside its name first, so that whoever reads that never sees half of it.
-fn write(path: &Path, list: &Gazetteer) -> Result<usize, Failure> {
+/// Writes the index, unless nothing is in it, and tells its length in bytes.
+fn write(output: &Output, list: &Gazetteer) -> Result<usize, Failure> {
     if list.is_empty() {
         let said = "no place was found, so no index is written; look at the files and their --format";
         return Err(Failure::Undone(said.to_owned()));
     }
     let bytes = encode(list);
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    fs::write(&beside, &bytes).map_err(|error| cannot("write", Path::new(&beside), &error))?;
-    fs::rename(&beside, path).map_err(|error| cannot("write", path, &error))?;
+    output.write(&bytes)?;
     Ok(bytes.len())
 }
 
