@@ -1,6 +1,11 @@
-//! Command lines as `herd up` writes them for the servers that it starts.
+//! Values on command lines: as text that is read, and as `herd up` writes them for the servers that it starts.
 
 use std::ffi::{OsStr, OsString};
+
+/// Reads a value that must be text. Left to itself, clap panics where a value is none.
+pub fn text(value: &OsStr) -> Result<String, OsString> {
+    value.to_str().map(str::to_owned).ok_or_else(|| "it is not UTF-8".into())
+}
 
 /// Adds a flag with its value: as two words if the value begins with `=`, which clap would take off, otherwise as
 /// one, so that a value that begins with a dash is still a value.

@@ -2,7 +2,7 @@
 
 pub mod import;
 
-use crate::arguments::give;
+use crate::arguments::{give, text};
 use crate::failure::{Failure, reason};
 use crate::secrets;
 use herd_actors::places::Settings;
@@ -23,7 +23,7 @@ use structopt::StructOpt;
 pub struct Flags {
     /// Who is asked for places, one after the other: none, offline, google, google-legacy, overpass
     /// [default: google,offline with a key, else offline]
-    #[structopt(long = "places", value_name = "LIST", env = "HERD_PLACES", hide_env_values = true)]
+    #[structopt(long = "places", value_name = "LIST", env = "HERD_PLACES", hide_env_values = true, parse(try_from_os_str = text))]
     pub chain: Option<String>,
     /// An index of places made by herd places import, searched too; may be given again for another
     #[structopt(
@@ -54,6 +54,7 @@ pub struct Flags {
         value_name = "FIELDS",
         env = "HERD_PLACES_FIELD_MASK",
         hide_env_values = true,
+        parse(try_from_os_str = text),
         hidden_short_help = true
     )]
     pub field_mask: Option<String>,
@@ -63,6 +64,7 @@ pub struct Flags {
         value_name = "TIME,N",
         env = "HERD_PLACES_CACHE",
         hide_env_values = true,
+        parse(try_from_os_str = text),
         hidden_short_help = true
     )]
     pub cache: Option<String>,
@@ -72,6 +74,7 @@ pub struct Flags {
         value_name = "URL",
         env = "GOOGLE_PLACES_URL",
         hide_env_values = true,
+        parse(try_from_os_str = text),
         hidden_short_help = true
     )]
     pub url: Option<String>,
@@ -81,6 +84,7 @@ pub struct Flags {
         value_name = "URL",
         env = "HERD_PLACES_OVERPASS_URL",
         hide_env_values = true,
+        parse(try_from_os_str = text),
         hidden_short_help = true
     )]
     pub overpass_url: Option<String>,
@@ -268,7 +272,7 @@ mod tests {
         flags.settings().unwrap_err().to_string()
     }
 
-    fn text<'a>(text: impl Into<Option<&'a str>>) -> Option<String> {
+    fn written<'a>(text: impl Into<Option<&'a str>>) -> Option<String> {
         text.into().map(str::to_owned)
     }
 
@@ -281,13 +285,13 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_with_the_flag_and_what_to_write() {
-        let flags = Flags { chain: text("goggle"), ..Flags::default() };
+        let flags = Flags { chain: written("goggle"), ..Flags::default() };
         assert!(refused(&flags).starts_with("--places: \"goggle\" is no provider"));
-        let flags = Flags { cache: text("soon"), ..Flags::default() };
+        let flags = Flags { cache: written("soon"), ..Flags::default() };
         assert!(refused(&flags).starts_with("--places-cache: "));
-        let flags = Flags { field_mask: text("*"), ..Flags::default() };
+        let flags = Flags { field_mask: written("*"), ..Flags::default() };
         assert!(refused(&flags).starts_with("--places-field-mask: "));
-        let flags = Flags { chain: text("overpass"), ..Flags::default() };
+        let flags = Flags { chain: written("overpass"), ..Flags::default() };
         assert!(refused(&flags).contains("--places-overpass-url"));
         let flags = Flags { file_only: true, ..Flags::default() };
         assert!(refused(&flags).contains("name an index"));
@@ -303,10 +307,10 @@ mod tests {
     #[test]
     fn flags_come_back_from_the_command_line_that_gives_them() {
         let flags = Flags {
-            chain: text("google,offline"),
+            chain: written("google,offline"),
             files: vec!["a".into(), "b".into()],
             file_only: true,
-            url: text("http://x/"),
+            url: written("http://x/"),
             per_day: Some(7),
             ..Flags::default()
         };
@@ -318,8 +322,8 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file() {
-        let file = Flags { chain: text("none"), cache: text("1h,5"), ..Flags::default() };
-        let merged = Flags { chain: text("offline"), ..Flags::default() }.or(file);
-        assert_eq!((merged.chain, merged.cache), (text("offline"), text("1h,5")));
+        let file = Flags { chain: written("none"), cache: written("1h,5"), ..Flags::default() };
+        let merged = Flags { chain: written("offline"), ..Flags::default() }.or(file);
+        assert_eq!((merged.chain, merged.cache), (written("offline"), written("1h,5")));
     }
 }

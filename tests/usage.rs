@@ -5,8 +5,10 @@ mod scratch;
 
 use scratch::canary::{Canaries, KEY, SECRET};
 use scratch::{Scratch, err, out};
+use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 #[test]
@@ -66,6 +68,43 @@ fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
         assert_eq!(out(&output), "", "{case:?}");
         assert!(err(&output).starts_with("herd: "), "{case:?}: {}", err(&output));
         assert_eq!(err(&output).lines().count(), 1, "{case:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_wrong_usage_but_for_paths() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let byte = OsStr::from_bytes(b"\xff");
+    for command in ["send", "serve", "up", "bench", "nonsense"] {
+        let output = scratch.herd(&[command]).arg(byte).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(2), "{command}: {}", err(&output));
+        assert_eq!(err(&output).lines().count(), 1, "{command}: {}", err(&output));
+    }
+    let missing = scratch.herd(&["check"]).env("HERD_TOPOLOGY", byte).output().expect("the program runs");
+    assert!(err(&missing).starts_with("herd: cannot read the topology "), "{}", err(&missing));
+    assert_eq!(missing.status.code(), Some(1));
+}
+
+#[test]
+fn a_wrong_value_is_blamed_on_the_variable_if_it_comes_from_there() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let said = |variable: &str, value: &[u8], arguments: &[&str]| {
+        let mut command = scratch.herd(&["up"]);
+        command.args(arguments).env(variable, OsStr::from_bytes(value));
+        let output = command.output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+        err(&output)
+    };
+    let digit = "invalid digit found in string; see --help\n";
+    assert_eq!(said("HERD_LINE_MAX", b"x", &[]), format!("herd: invalid value for HERD_LINE_MAX: {digit}"));
+    let flag = format!("herd: invalid value for '--line-max <BYTES>': {digit}");
+    assert_eq!(said("HERD_LINE_MAX", b"9", &["--line-max=x"]), flag);
+    assert_eq!(said("HERD_LINE_MAX", b"9", &["--line-max", "x"]), flag);
+    for variable in ["HERD_PLACES", "GOOGLE_PLACES_URL", "HERD_PLACES_CACHE"] {
+        let expected = format!("herd: invalid value for {variable}: it is not UTF-8; see --help\n");
+        assert_eq!(said(variable, b"\xff", &[]), expected);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod output;
 
+use crate::arguments::text;
 use crate::failure::{Failure, reason};
 use crate::terminal;
 use std::fs::{self, File};
@@ -27,16 +28,16 @@ pub struct Import {
     #[structopt(long, value_name = "FORMAT")]
     pub format: Option<Format>,
     /// The GeoNames classes and codes that are wanted, such as P,HTL,SCH [default: all]
-    #[structopt(long, value_name = "CODES", use_delimiter = true, number_of_values = 1)]
+    #[structopt(long, value_name = "CODES", use_delimiter = true, number_of_values = 1, parse(try_from_os_str = text))]
     pub features: Vec<String>,
     /// GeoNames' admin1CodesASCII.txt, for the names of regions
     #[structopt(long, value_name = "FILE", parse(from_os_str))]
     pub regions: Option<PathBuf>,
     /// What a place is where its row does not say, such as locality,political
-    #[structopt(long, value_name = "TYPES", use_delimiter = true, number_of_values = 1)]
+    #[structopt(long, value_name = "TYPES", use_delimiter = true, number_of_values = 1, parse(try_from_os_str = text))]
     pub types: Vec<String>,
     /// A line that must be shown with the places; those of GeoNames and OpenStreetMap are added by themselves
-    #[structopt(long, value_name = "HTML", number_of_values = 1)]
+    #[structopt(long, value_name = "HTML", number_of_values = 1, parse(try_from_os_str = text))]
     pub attribution: Vec<String>,
 }
 
