@@ -1,12 +1,20 @@
 //! Where log lines go: to the server's file, and to standard error when somebody watches it.
 
+mod watcher;
+
 use crate::failure::{Failure, reason};
+use crate::terminal;
 use env_logger::fmt::Formatter;
-use env_logger::{Builder, Target};
-use log::Record;
+use env_logger::{Builder, Logger, Target};
+use log::{Level, Log, Metadata, Record};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use watcher::Watcher;
+
+/// Whoever watches the standard error of a server, from the moment it logs there.
+static WATCHER: OnceLock<Arc<Watcher>> = OnceLock::new();
 
 /// Begins to log: appends to `<name>.log` in `dir`, which is made if need be, and with `also_stderr` there too.
 ///
@@ -17,12 +25,39 @@ pub fn start(dir: &Path, name: &str, also_stderr: bool) -> Result<(), Failure> {
         let (path, why) = (path.display(), reason(&error));
         Failure::Undone(format!("cannot write the log {path}: {why}; choose another --log-dir"))
     })?;
-    Builder::new()
+    let watcher = also_stderr.then(watcher).transpose()?;
+    let logger = Builder::new()
         .parse_filters(&filters(std::env::var("RUST_LOG").ok()))
         .format(line)
-        .target(Target::Pipe(Box::new(Tee { file, also_stderr })))
-        .init();
+        .target(Target::Pipe(Box::new(Tee { file, watcher })))
+        .build();
+    let most = logger.filter();
+    log::set_boxed_logger(Box::new(Settling(logger)))
+        .map_err(|error| Failure::Undone(format!("cannot log: {error}")))?;
+    log::set_max_level(most);
     Ok(())
+}
+
+/// Says one line on standard error, in the name of the program, behind what is logged there.
+pub fn complain(line: &str) {
+    match WATCHER.get() {
+        Some(watcher) => watcher.say(format!("herd: {line}\n").as_bytes()),
+        None => terminal::complain(line),
+    }
+}
+
+/// Waits a short time for all that was logged and said to come out: the end of the process would lose it.
+pub fn settle() {
+    if let Some(watcher) = WATCHER.get() {
+        watcher.settle();
+    }
+}
+
+fn watcher() -> Result<Arc<Watcher>, Failure> {
+    let watcher = Watcher::start(io::stderr()).map_err(|error| {
+        Failure::Undone(format!("cannot start a thread for standard error: {}", reason(&error)))
+    })?;
+    Ok(Arc::clone(WATCHER.get_or_init(|| watcher)))
 }
 
 /// Tells where the log of a server is.
@@ -63,19 +98,39 @@ fn harmless(said: String) -> String {
     escaped
 }
 
+/// Sees to it that errors have come out before anything else happens. An error is what a server ends with, and some
+/// ends are the end of the process on the spot.
+struct Settling(Logger);
+
+impl Log for Settling {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record) {
+        self.0.log(record);
+        if record.level() == Level::Error {
+            settle();
+        }
+    }
+
+    fn flush(&self) {
+        settle();
+    }
+}
+
 /// Writes to the file, and to standard error if wanted. Each event comes as one write, so that appending
 /// processes do not tear each other's lines.
 struct Tee {
     file: File,
-    also_stderr: bool,
+    watcher: Option<Arc<Watcher>>,
 }
 
 impl Write for Tee {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let kept = self.file.write_all(event);
-        if self.also_stderr {
-            // Nobody may be watching any more; the file still is.
-            let _ = io::stderr().write_all(event);
+        if let Some(watcher) = &self.watcher {
+            watcher.say(event);
         }
         kept.map(|()| event.len())
     }

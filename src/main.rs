@@ -82,11 +82,13 @@ fn conclude_early(early: Early) -> Result<(), Failure> {
 
 /// Says what went wrong, if anything, and tells the exit code.
 fn conclude(outcome: Result<(), Failure>) -> i32 {
-    match outcome {
+    let code = match outcome {
         Ok(()) => 0,
         Err(failure) => {
-            terminal::complain(&failure.to_string());
+            logging::complain(&failure.to_string());
             failure.exit_code()
         }
-    }
+    };
+    logging::settle();
+    code
 }

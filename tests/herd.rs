@@ -4,8 +4,10 @@ mod harness;
 
 use harness::{Client, Herd, eventually};
 use herd_core::journal::print_entries;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Barrier;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -488,6 +490,64 @@ fn a_second_signal_ends_a_server_at_once() {
     eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
     assert_eq!(herd.end("Goloman", "TERM").code(), Some(1));
     assert!(herd.log("Goloman").contains("stopped at once, by a second SIGTERM"), "{}", herd.log("Goloman"));
+}
+
+/// A server that has logged so many bytes to a pipe that nobody reads; with the end that could be read.
+fn herd_unheard(options: &[&str], logged: usize) -> (Herd, File) {
+    let mut herd = Herd::one();
+    let pipe = herd.directory().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    // Whoever opens one end waits for somebody at the other.
+    let both = File::options().read(true).write(true).open(&pipe).expect("both ends");
+    let unread = File::open(&pipe).expect("the end to read");
+    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
+    herd.server_mut("Goloman").prelude = Some("exec 2>pipe".to_owned());
+    herd.start("Goloman");
+    drop(both);
+    fs::remove_file(pipe).expect("a pipe that nobody opens any more");
+    while herd.log("Goloman").len() < logged {
+        (0..100).for_each(|_| drop(herd.connect("Goloman").tell(KIWI, HERE, "1")));
+    }
+    (herd, unread)
+}
+
+/// What a pipe holds at most by default.
+const PIPE_BYTES: usize = 65_536;
+
+/// When nobody read its standard error any more, a server froze for all its clients and ignored every SIGTERM: its
+/// only thread waited to write a line.
+#[test]
+fn a_server_whose_standard_error_nobody_reads_serves_and_stops() {
+    let (mut herd, mut unread) = herd_unheard(&[], 2 * PIPE_BYTES);
+    let line = herd.connect("Goloman").tell(KIWI, HERE, "2");
+    assert_eq!(herd.connect("Goloman").find(KIWI), Some(line));
+    assert_eq!(herd.end("Goloman", "TERM").code(), Some(0));
+    let (mut said, log) = (Vec::new(), herd.log("Goloman"));
+    unread.read_to_end(&mut said).expect("what is in the pipe");
+    assert!(!said.is_empty() && log.as_bytes().starts_with(&said), "{}", String::from_utf8_lossy(&said));
+    assert!(log.contains("stops reason=\"SIGTERM\""), "{log}");
+}
+
+#[test]
+fn a_second_signal_ends_a_server_whose_standard_error_nobody_reads() {
+    let (mut herd, _unread) = herd_unheard(&["--stop-ms=3600000"], 2 * PIPE_BYTES);
+    let mut deaf = herd.connect("Goloman");
+    let commands = format!("IAMAT deaf {HERE} 3\n").repeat(1000);
+    deaf.say_until_refused(commands.as_bytes(), Duration::from_millis(300), 256 * 1024 * 1024);
+    herd.signal("Goloman", "TERM");
+    eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
+    assert_eq!(herd.end("Goloman", "TERM").code(), Some(1));
+}
+
+#[test]
+fn a_server_that_ends_waits_until_all_that_it_logged_is_read() {
+    let (mut herd, mut unread) = herd_unheard(&[], 8 * PIPE_BYTES);
+    herd.signal("Goloman", "TERM");
+    let mut said = Vec::new();
+    unread.read_to_end(&mut said).expect("all that was logged");
+    assert_eq!(herd.wait_for_the_end("Goloman").code(), Some(0));
+    let log = herd.log("Goloman");
+    assert!(said == log.as_bytes(), "{} of {} bytes", said.len(), log.len());
 }
 
 #[test]
