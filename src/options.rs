@@ -24,7 +24,6 @@ use structopt::clap::{AppSettings, Error, ErrorKind};
     global_setting(AppSettings::DeriveDisplayOrder),
     global_setting(AppSettings::UnifiedHelpMessage),
     global_setting(AppSettings::VersionlessSubcommands),
-    setting(AppSettings::DisableHelpSubcommand),
     after_help = "\
 EXAMPLES:
     herd up                          start every server of topology.json; Ctrl-C stops them
@@ -268,8 +267,9 @@ macro_rules! flags {
                 }
             }
 
-            /// Makes the limits, the defaults where nothing is given. None may be 0.
+            /// Makes the limits, the defaults where nothing is given. None may be 0, and the workers are not endless.
             pub fn limits(&self) -> Result<Limits, Failure> {
+                not_too_many(self.workers)?;
                 let mut limits = Limits::default();
                 limits.record_ttl_ms = self.record_ttl_ms.and_then(|Lifetime(ms)| ms);
                 $(match self.$name {
@@ -418,6 +418,18 @@ where
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
+/// More threads than any machine has cores. A server starts no more, whatever it is told.
+const WORKERS_MAX: usize = 1024;
+
+fn not_too_many(workers: Option<usize>) -> Result<(), Failure> {
+    match workers {
+        Some(workers) if workers > WORKERS_MAX => Err(Failure::Usage(format!(
+            "workers is {workers}, more threads than any machine has cores; write at most {WORKERS_MAX}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn nothing(limit: &str) -> Failure {
     Failure::Usage(format!("{limit} is 0, which lets nothing through; write at least 1"))
 }
@@ -464,6 +476,8 @@ fn early(error: &Error, words: &[OsString]) -> Early {
     match error.kind {
         ErrorKind::ValueValidation => Early::Refused(Failure::Usage(blame(&one_line(&error.message), words))),
         ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed => Early::Shown(error.message.clone() + "\n"),
+        // The version is all that clap writes itself. Written once more, it fails with words of this program.
+        ErrorKind::Io => Early::Shown(concat!("herd ", env!("CARGO_PKG_VERSION"), "\n").to_owned()),
         ErrorKind::MissingArgumentOrSubcommand => Early::Lost(error.message.clone() + "\n"),
         _ => Early::Refused(Failure::Usage(one_line(&error.message))),
     }
@@ -718,6 +732,14 @@ mod tests {
         let options = read(["herd".into(), "check".into(), path().into(), line]).expect("a command");
         assert_eq!(options.topology, path());
         assert!(matches!(options.command, Command::Check(Check { file: Some(file) }) if file == path()));
+    }
+
+    #[test]
+    fn more_workers_than_are_started_are_refused() {
+        let flags = |workers| Flags { workers: Some(workers), ..Flags::default() };
+        assert_eq!(flags(1024).limits().expect("limits").workers, 1024);
+        let expected = "workers is 1025, more threads than any machine has cores; write at most 1024";
+        assert_eq!(flags(1025).limits().expect_err("a refusal").to_string(), expected);
     }
 
     proptest! {

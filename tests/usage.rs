@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 #[test]
 fn help_goes_to_standard_output_and_succeeds() {
@@ -36,6 +36,31 @@ fn the_version_is_told() {
     let output = Scratch::new().run(&["--version"]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(out(&output).trim_end(), concat!("herd ", env!("CARGO_PKG_VERSION")));
+}
+
+/// What clap writes itself it complains of itself, too: `description() is deprecated; use Display`.
+#[test]
+fn a_version_that_cannot_be_written_is_complained_of_in_our_words() {
+    // The limit on the size of a file stands in for a full disk.
+    let scratch = Scratch::new();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; \"$0\" --version > version", env!("CARGO_BIN_EXE_herd")]);
+    let output = shell.current_dir(scratch.path("")).output().expect("a shell");
+    assert!(err(&output).starts_with("herd: cannot write to standard output: "), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn help_is_given_on_commands_that_are_named() {
+    let scratch = Scratch::new();
+    for (asked, flagged) in
+        [(&["help"][..], &["-h"][..]), (&["help", "send"], &["send", "-h"]), (&["help", "up"], &["up", "-h"])]
+    {
+        let output = scratch.run(asked);
+        assert_eq!((err(&output), output.status.code()), (String::new(), Some(0)), "{asked:?}");
+        assert_eq!(out(&output), out(&scratch.run(flagged)), "{asked:?}");
+    }
+    assert_eq!(scratch.run(&["help", "nonsense"]).status.code(), Some(2));
 }
 
 #[test]
@@ -167,6 +192,10 @@ fn check_refuses_with_file_and_place_and_exit_code_1() {
         (
             r#"{"servers": {"A": {"clients": "h:1", "peers": "h:2"}}, "settings": {"line_max": 0}}"#,
             "bad.json: settings: line_max is 0, which lets nothing through; write at least 1",
+        ),
+        (
+            r#"{"servers": {"A": {"clients": "h:1", "peers": "h:2"}}, "settings": {"workers": 1025}}"#,
+            "bad.json: settings: workers is 1025, more threads than any machine has cores; write at most 1024",
         ),
     ];
     for (text, expected) in cases {
