@@ -6,6 +6,7 @@
 use crate::arguments::{give, text};
 use crate::failure::{Failure, reason};
 use crate::places;
+use crate::topology::object;
 use herd_actors::journal::Durability;
 use herd_core::limits::Limits;
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -234,6 +235,7 @@ macro_rules! flags {
             pub durability: Option<Durability>,
             /// How places are found.
             #[structopt(flatten)]
+            #[serde(deserialize_with = "object")]
             pub places: places::Flags,
             /// How long a record lives: milliseconds, or forever [default: forever]
             #[structopt(

@@ -159,6 +159,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// Reads what must be written as an object, where a field holds one.
+pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<T, D::Error> {
+    Object::deserialize(value).map(|Object(fields)| fields)
+}
+
 fn servers(entries: &[(String, Entry)]) -> Vec<Server> {
     let server = |(name, entry): &(String, Entry)| Server {
         name: name.clone(),
@@ -191,7 +196,20 @@ fn refusal(error: &serde_json::Error) -> String {
         _ if what.starts_with("missing field `peers`") => "; write \"peers\": \"127.0.0.1:12645\"",
         _ => "",
     };
-    format!("{line}:{column}: {what}{remedy}")
+    format!("{line}:{column}: {}{remedy}", plain(what))
+}
+
+/// Says in words of JSON what serde expects in words of Rust.
+fn plain(what: &str) -> String {
+    let Some((found, expected)) = what.rsplit_once(", expected ") else { return what.to_owned() };
+    let expected = match expected {
+        "usize" | "u64" => "a whole number",
+        "u32" => "a whole number below 4294967296",
+        "path string" => "a path in double quotes",
+        "a sequence" => "an array [ … ]",
+        plain => plain,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// Tells where in the JSON a problem of the herd stands.
@@ -356,6 +374,30 @@ mod tests {
         assert!(parse(b"{\"servers\": {\"\xff\": 1}}").is_err());
     }
 
+    /// `expected usize` and `expected struct Flags` said little to who writes no Rust, and places as an array were taken.
+    #[test]
+    fn a_setting_of_another_type_is_refused_in_words_of_json() {
+        let said = |settings: &str| {
+            let text = two("").replacen('{', &format!("{{\"settings\": {{{settings}}}, "), 1);
+            refused(&text).split_once(": ").map(|(_, what)| what.to_owned()).expect("a place")
+        };
+        let cases = [
+            ("\"line_max\": \"x\"", "invalid type: string \"x\", expected a whole number"),
+            ("\"search_ms\": -1", "invalid value: integer `-1`, expected a whole number"),
+            (
+                "\"dialect_corrections_max\": 4294967296",
+                "invalid value: integer `4294967296`, expected a whole number below 4294967296",
+            ),
+            ("\"log_dir\": 3", "invalid type: integer `3`, expected a path in double quotes"),
+            ("\"places\": \"none\"", "invalid type: string \"none\", expected an object { … }"),
+            ("\"places\": [\"none\"]", "invalid type: sequence, expected an object { … }"),
+            ("\"places\": {\"files\": \"x\"}", "invalid type: string \"x\", expected an array [ … ]"),
+        ];
+        for (settings, expected) in cases {
+            assert_eq!(said(settings), expected);
+        }
+    }
+
     #[test]
     fn text_after_the_end_is_refused() {
         assert!(refused(&(two("") + "\nx")).starts_with("2:1: trailing characters"));
@@ -398,7 +440,7 @@ mod tests {
             assert_eq!(refused(text), expected);
         }
         let settings = two("").replacen('{', r#"{"settings": {"line_max": -1}, "#, 1);
-        assert_eq!(refused(&settings), "1:28: invalid value: integer `-1`, expected usize");
+        assert_eq!(refused(&settings), "1:28: invalid value: integer `-1`, expected a whole number");
     }
 
     #[test]
