@@ -53,6 +53,14 @@ pub fn settle() {
     }
 }
 
+/// Says why in the log and on standard error, and ends the process with 1, without anything that is usually done last.
+pub fn abort(reason: &str) {
+    log::error!("{reason}");
+    complain(reason);
+    settle();
+    std::process::exit(1);
+}
+
 fn watcher() -> Result<Arc<Watcher>, Failure> {
     let watcher = Watcher::start(io::stderr()).map_err(|error| {
         Failure::Undone(format!("cannot start a thread for standard error: {}", reason(&error)))

@@ -40,7 +40,7 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     }
     let mut signals = Signals::new()?;
     let near = PlacesActor::new(places).start().recipient();
-    let seams = Seams { panics: panics::count(), ..Seams::real() };
+    let seams = Seams { panics: panics::count(), abort: Arc::new(logging::abort), ..Seams::real() };
     let mut told_to_stop = Box::pin(async {
         tokio::select! {
             signal = signals.next() => signal,

@@ -3,7 +3,7 @@
 use crate::descriptors::leave_some;
 use std::any::Any;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -150,24 +150,17 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub type Dice = Arc<dyn Fn() -> u128 + Send + Sync>;
 
 impl Seams {
-    /// The operating system's network, clock and dice.
+    /// The operating system's network, clock and dice. The end is that of the process, and says no reason: how that is
+    /// said is for whoever runs the server to know.
     pub fn real() -> Self {
         Self {
             network: Arc::new(Tcp),
             clock: Arc::new(time_of_day),
             dice: Arc::new(|| uuid::Uuid::new_v4().as_u128()),
-            abort: Arc::new(exit),
+            abort: Arc::new(|_| std::process::exit(1)),
             panics: Arc::default(),
         }
     }
-}
-
-/// Says why on standard error and in the log, and ends the process with 1, without anything that is usually done last.
-fn exit(reason: &str) {
-    log::error!("{reason}");
-    // Standard error may be a file on the disk that is full: a failure to say why must not be another panic.
-    let _ = writeln!(io::stderr(), "herd: {reason}");
-    std::process::exit(1);
 }
 
 /// A clock before 1970 or after 2554 counts as the nearest of those.
