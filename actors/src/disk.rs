@@ -26,7 +26,6 @@ pub trait Disk: Send + Sync {
     /// Gives a file another name and no more than a length, to be written over, which takes its time where it is long.
     fn spare(&self, from: &str, to: &str, length_max: u64) -> Step<'static, ()>;
 
-    /// Gives a spare file the name of one that is to be appended to, and has it be as good as empty. It is written over:
     /// Gives a spare file the name of one to append to, as good as empty, that is written over it: where a log is long,
     /// half of what an append takes is to have new pages and room for it, and to give them back.
     fn reuse(&self, spare: &str, name: &str) -> io::Result<Box<dyn Appendable>>;

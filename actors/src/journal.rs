@@ -206,8 +206,13 @@ impl Journal {
     /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
     pub fn prepare(&mut self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
         let name = log(self.number + 1);
-        let has_spare = std::mem::take(&mut self.has_spare);
-        let next = if has_spare { self.disk.reuse(SPARE, &name)? } else { self.disk.create(&name)? };
+        let reused = std::mem::take(&mut self.has_spare).then(|| self.disk.reuse(SPARE, &name));
+        let next = match reused {
+            Some(Ok(next)) => next,
+            // Whoever needed room may have removed the spare log: nothing is lost with it.
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => self.disk.create(&name)?,
+        };
         Ok((next, unless(Fault::SkipsNameSync, self.disk.sync_names())))
     }
 
@@ -468,6 +473,17 @@ mod tests {
             assert_eq!((&lines[..], summary.damaged), (&["second".to_owned(), "third".to_owned()][..], 0));
             assert_eq!(length(), entries(b"third\n").len() as u64);
         }
+    }
+
+    #[actix::test]
+    async fn a_spare_log_that_somebody_removed_is_not_missed() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        snapshot(&mut journal, b"first\n", 4).await;
+        std::fs::remove_file(bench.scratch.path().join(SPARE)).unwrap();
+        snapshot(&mut journal, b"second\n", 4).await;
+        drop(journal);
+        assert_eq!(bench.open().await.1, ["second"]);
     }
 
     #[actix::test]
