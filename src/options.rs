@@ -8,7 +8,7 @@ use crate::failure::{Failure, reason};
 use crate::places;
 use crate::topology::object;
 use herd_actors::journal::Durability;
-use herd_core::limits::Limits;
+use herd_core::limits::{Limits, WORKERS_MAX};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -419,9 +419,6 @@ where
     let text = String::deserialize(value)?;
     text.parse().map(Some).map_err(D::Error::custom)
 }
-
-/// More threads than any machine has cores. A server starts no more, whatever it is told.
-const WORKERS_MAX: usize = 1024;
 
 fn not_too_many(workers: Option<usize>) -> Result<(), Failure> {
     match workers {

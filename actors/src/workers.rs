@@ -1,6 +1,7 @@
 //! The threads on which sessions talk to clients: the server's own, or several others that take turns.
 
 use actix::{Arbiter, ArbiterHandle};
+use herd_core::limits::WORKERS_MAX;
 use std::cell::Cell;
 
 /// The threads of a server's sessions. They end when this is dropped.
@@ -10,9 +11,6 @@ pub struct Workers {
     /// Whose turn it is.
     next: Cell<usize>,
 }
-
-/// More threads than any machine has cores.
-const WORKERS_MAX: usize = 1024;
 
 impl Workers {
     /// So many threads, at most [`WORKERS_MAX`]; with one, sessions need none beside the server's own.

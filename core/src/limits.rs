@@ -3,6 +3,9 @@
 use crate::link::FRAME_EXTRA;
 use crate::record::RECEIPT_MAX;
 
+/// More threads than any machine has cores: a server starts no more for its sessions, whatever it is told.
+pub const WORKERS_MAX: usize = 1024;
+
 /// The limits of one server. Times are in milliseconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
