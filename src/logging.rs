@@ -5,8 +5,8 @@ mod watcher;
 use crate::failure::{Failure, reason};
 use crate::terminal;
 use env_logger::fmt::Formatter;
-use env_logger::{Builder, Logger, Target};
-use log::{Level, Log, Metadata, Record};
+use env_logger::{Builder, Target};
+use log::Record;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -26,16 +26,12 @@ pub fn start(dir: &Path, name: &str, also_stderr: bool) -> Result<(), Failure> {
         Failure::Undone(format!("cannot write the log {path}: {why}; choose another --log-dir"))
     })?;
     let watcher = also_stderr.then(watcher).transpose()?;
-    let logger = Builder::new()
+    Builder::new()
         .parse_filters(&filters(std::env::var("RUST_LOG").ok()))
         .format(line)
         .target(Target::Pipe(Box::new(Tee { file, watcher })))
-        .build();
-    let most = logger.filter();
-    log::set_boxed_logger(Box::new(Settling(logger)))
-        .map_err(|error| Failure::Undone(format!("cannot log: {error}")))?;
-    log::set_max_level(most);
-    Ok(())
+        .try_init()
+        .map_err(|error| Failure::Undone(format!("cannot log: {error}")))
 }
 
 /// Says one line on standard error, in the name of the program, behind what is logged there.
@@ -104,27 +100,6 @@ fn harmless(said: String) -> String {
         }
     }
     escaped
-}
-
-/// Sees to it that errors have come out before anything else happens. An error is what a server ends with, and some
-/// ends are the end of the process on the spot.
-struct Settling(Logger);
-
-impl Log for Settling {
-    fn enabled(&self, metadata: &Metadata) -> bool {
-        self.0.enabled(metadata)
-    }
-
-    fn log(&self, record: &Record) {
-        self.0.log(record);
-        if record.level() == Level::Error {
-            settle();
-        }
-    }
-
-    fn flush(&self) {
-        settle();
-    }
 }
 
 /// Writes to the file, and to standard error if wanted. Each event comes as one write, so that appending

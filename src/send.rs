@@ -153,6 +153,7 @@ mod tests {
         let lost = conclude(&target, End::Server(Err(ErrorKind::ConnectionReset.into())), None);
         assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
     }
+
     #[test]
     fn a_server_is_not_blamed_for_those_who_read_what_it_says() {
         let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };

@@ -7,7 +7,7 @@ use std::io;
 
 /// So many descriptors are kept from those who come in: for files, and for connections to neighbours and to providers of
 /// places.
-pub const RESERVED: u64 = 64;
+const RESERVED: u64 = 64;
 
 /// Has the process open as many as the system lets it; told is how many that are, if they are limited and known.
 pub fn raise_limit() -> Option<u64> {
@@ -17,8 +17,7 @@ pub fn raise_limit() -> Option<u64> {
 /// Refuses a connection that came in on one of the last descriptors. The system gives the lowest that is free, so the
 /// number tells how many are left at most.
 pub(crate) fn leave_some(socket: &tokio::net::TcpStream) -> io::Result<()> {
-    if imp::number(socket).is_some_and(|number| imp::limit().is_some_and(|limit| is_reserved(number, limit)))
-    {
+    if imp::number(socket).zip(imp::limit()).is_some_and(|(number, limit)| is_reserved(number, limit)) {
         return Err(io::Error::other(format!("too many open files: the last {RESERVED} are kept")));
     }
     Ok(())
