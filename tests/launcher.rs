@@ -138,6 +138,13 @@ fn up(scratch: &Scratch) -> Background {
     Background::start(scratch.herd(&["up"]))
 }
 
+/// Waits until A is up again, and ends the herd.
+fn comes_back_and_stops(scratch: &Scratch, herd: &mut Background) {
+    until("A is back", || pids(scratch).contains_key("A").then_some(()));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+}
+
 #[test]
 fn a_herd_is_announced_with_a_table_when_all_its_links_are_up() {
     let scratch = Scratch::new();
@@ -246,9 +253,7 @@ fn a_server_that_dies_is_named_with_its_signal_and_started_again_while_the_other
         "herd: A ended with signal 9 (SIGKILL); the others go on, and it is started again in 100 ms";
     assert_eq!(herd.complaint("A ended"), expected);
     assert_eq!(out(&scratch.run(&["send", "B", "hello"])), "? hello\n");
-    until("A is back", || pids(&scratch).contains_key("A").then_some(()));
-    herd.signal("TERM");
-    assert_eq!(herd.end().code(), Some(0));
+    comes_back_and_stops(&scratch, &mut herd);
 }
 
 /// A server that failed within 3 s of its first start was not started again, though it had served and was announced as
@@ -266,9 +271,7 @@ fn a_server_that_was_ready_and_ends_by_itself_is_started_again() {
     }
     let expected = "herd: A ended with exit status 1; the others go on, and it is started again in 100 ms";
     assert_eq!(herd.complaint("A ended"), expected);
-    until("A is back", || pids(&scratch).contains_key("A").then_some(()));
-    herd.signal("TERM");
-    assert_eq!(herd.end().code(), Some(0));
+    comes_back_and_stops(&scratch, &mut herd);
 }
 
 /// One start that failed, of a server that was to be started again, ended the whole herd.
@@ -291,9 +294,7 @@ fn a_start_that_fails_is_tried_again_while_the_others_go_on() {
     }
     assert_eq!(out(&scratch.run(&["send", "B", "hello"])), "? hello\n");
     link();
-    until("A is back", || pids(&scratch).contains_key("A").then_some(()));
-    herd.signal("TERM");
-    assert_eq!(herd.end().code(), Some(0));
+    comes_back_and_stops(&scratch, &mut herd);
     // Nobody need search it for secrets.
     fs::remove_file(&program).expect("it is gone");
 }
