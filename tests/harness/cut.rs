@@ -35,9 +35,8 @@ pub struct Cut {
 }
 
 impl Cut {
-    pub fn new(host: &str, target: &str) -> Self {
-        let listener = TcpListener::bind((host, 0)).expect("a free port");
-        let address = listener.local_addr().expect("an address").to_string();
+    pub fn new(address: String, target: &str) -> Self {
+        let listener = TcpListener::bind(&address).expect("an address that was reserved");
         let state =
             Arc::new(Mutex::new(State { mood: Mood::Open, streams: Vec::new(), overheard: Vec::new() }));
         let (shared, target) = (Arc::clone(&state), target.to_owned());

@@ -46,6 +46,8 @@ pub struct Herd {
     servers: Vec<Server>,
     links: Vec<(String, String)>,
     wires: Vec<Wire>,
+    /// Addresses that are nobody's yet, two for each link.
+    free: std::vec::IntoIter<String>,
     canaries: Canaries,
     room: Room,
 }
@@ -54,7 +56,7 @@ impl Herd {
     /// Plans a herd. Nothing runs yet.
     pub fn new(names: &[&str], links: &[(&str, &str)]) -> Self {
         let room = Room::new();
-        let mut free = reserve(room.host(), 2 * names.len()).into_iter();
+        let mut free = reserve(room.host(), 2 * (names.len() + links.len())).into_iter();
         let servers = names
             .iter()
             .map(|name| Server {
@@ -71,7 +73,7 @@ impl Herd {
             })
             .collect();
         let links = links.iter().map(|&(one, other)| (one.to_owned(), other.to_owned())).collect();
-        Herd { servers, links, wires: Vec::new(), canaries: Canaries::new(), room }
+        Herd { servers, links, wires: Vec::new(), free, canaries: Canaries::new(), room }
     }
 
     /// The five servers of the assignment, not started.
@@ -108,7 +110,8 @@ impl Herd {
     /// Leads a link through the harness, so that it can be cut. Call it before either server starts.
     pub fn make_cuttable(&mut self, one: &str, other: &str) {
         for (from, to) in [(one, other), (other, one)] {
-            let cut = Cut::new(self.room.host(), &self.server(to).peers);
+            let address = self.free.next().expect("an address for each direction of a link");
+            let cut = Cut::new(address, &self.server(to).peers);
             self.wires.push(Wire { from: from.to_owned(), to: to.to_owned(), cut });
         }
     }
