@@ -429,6 +429,14 @@ fn sigterm_and_sigint_end_a_server_with_exit_code_zero() {
     assert_eq!(idle.rest(), Ok(Vec::new()), "who was connected sees the end");
 }
 
+/// A client that has said all that Goloman takes of one that reads no answers.
+fn deaf(herd: &Herd) -> Client {
+    let mut deaf = herd.connect("Goloman");
+    let commands = format!("IAMAT deaf {HERE} 3\n").repeat(1000);
+    deaf.say_until_refused(commands.as_bytes(), Duration::from_millis(300), 256 * 1024 * 1024);
+    deaf
+}
+
 /// Hands is stopped and takes no goodbye, a client takes no answers, and four others are in the middle of it.
 #[test]
 fn a_server_told_to_stop_in_bad_company_ends_in_time_and_keeps_all_and_tells_its_neighbours() {
@@ -436,9 +444,7 @@ fn a_server_told_to_stop_in_bad_company_ends_in_time_and_keeps_all_and_tells_its
     herd.start_all();
     herd.wait_until_linked(&["Goloman", "Hands", "Welsh"]);
     herd.signal("Hands", "STOP");
-    let mut deaf = herd.connect("Goloman");
-    let commands = format!("IAMAT deaf {HERE} 3\n").repeat(1000);
-    deaf.say_until_refused(commands.as_bytes(), Duration::from_millis(300), 256 * 1024 * 1024);
+    let _deaf = deaf(&herd);
     let (count, counted) = mpsc::channel();
     let tellers: Vec<_> = (0..4)
         .map(|number| {
@@ -483,9 +489,7 @@ fn a_second_signal_ends_a_server_at_once() {
     let mut herd = Herd::one();
     herd.server_mut("Goloman").options = vec!["--stop-ms=3600000".to_owned()];
     herd.start("Goloman");
-    let mut deaf = herd.connect("Goloman");
-    let commands = format!("IAMAT deaf {HERE} 3\n").repeat(1000);
-    deaf.say_until_refused(commands.as_bytes(), Duration::from_millis(300), 256 * 1024 * 1024);
+    let _deaf = deaf(&herd);
     herd.signal("Goloman", "TERM");
     eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
     assert_eq!(herd.end("Goloman", "TERM").code(), Some(1));
@@ -531,9 +535,7 @@ fn a_server_whose_standard_error_nobody_reads_serves_and_stops() {
 #[test]
 fn a_second_signal_ends_a_server_whose_standard_error_nobody_reads() {
     let (mut herd, _unread) = herd_unheard(&["--stop-ms=3600000"], 2 * PIPE_BYTES);
-    let mut deaf = herd.connect("Goloman");
-    let commands = format!("IAMAT deaf {HERE} 3\n").repeat(1000);
-    deaf.say_until_refused(commands.as_bytes(), Duration::from_millis(300), 256 * 1024 * 1024);
+    let _deaf = deaf(&herd);
     herd.signal("Goloman", "TERM");
     eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
     assert_eq!(herd.end("Goloman", "TERM").code(), Some(1));
