@@ -6,6 +6,7 @@ pub mod descriptors;
 pub mod dialect;
 pub mod disk;
 pub mod door;
+mod doorstep;
 pub mod journal;
 pub mod listener;
 pub mod messages;

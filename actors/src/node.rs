@@ -5,6 +5,7 @@ use crate::complaints::Complaints;
 use crate::dialect::gate::{self, Gate, Known};
 use crate::dialect::{self, DialectActor};
 use crate::door::{Credentials, Shaken, greet, tell_status};
+use crate::doorstep::Doorstep;
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
 use crate::messages::{Answers, Census, Count, Dump, Flush, Join, LinkDown, Near, Standing, Stop};
@@ -391,8 +392,8 @@ struct Neighbours {
     peers: Rc<RefCell<BTreeMap<String, Addr<PeerActor>>>>,
     attendance: Attendance,
     /// Those who are at the door.
-    callers: Attendance,
-    /// Of those who found no room there.
+    callers: Rc<Doorstep>,
+    /// Of those who had to leave it.
     refused: Complaints,
     /// Where the peers that panicked are called out, to be started again.
     fallen: UnboundedSender<Ends>,
@@ -412,7 +413,7 @@ impl Neighbours {
             began: Instant::now(),
             peers: Rc::default(),
             attendance: Attendance::default(),
-            callers: Attendance::default(),
+            callers: Rc::default(),
             refused: Complaints::default(),
             fallen,
             is_stopping: Cell::new(false),
@@ -474,18 +475,17 @@ impl Neighbours {
     fn welcome(self: &Rc<Self>) -> Box<dyn FnMut(Socket, SocketAddr)> {
         let neighbours = Rc::clone(self);
         Box::new(move |socket, from| {
-            let Some(seat) = neighbours.callers.enter(neighbours.settings.limits.handshakes_max) else {
-                return neighbours
-                    .refused
-                    .make(format_args!("caller {from} refused: too many are at the door"));
-            };
-            let neighbours = Rc::clone(&neighbours);
-            actix_rt::spawn(async move { neighbours.open(socket, from, seat).await });
+            let opening = Rc::clone(&neighbours);
+            let talk = async move { opening.open(socket, from).await };
+            let max = neighbours.settings.limits.handshakes_max;
+            if let Some(from) = neighbours.callers.enter(from, max, talk) {
+                neighbours.refused.make(format_args!("caller {from} hung up on: too many are at the door"));
+            }
         })
     }
 
     /// Opens the door to one caller.
-    async fn open(&self, socket: Socket, from: SocketAddr, _seat: Seat) {
+    async fn open(&self, socket: Socket, from: SocketAddr) {
         let Settings { credentials, limits, .. } = &self.settings;
         let mut newcomers = None;
         let admit = |hello: &Hello| self.admit(hello);
