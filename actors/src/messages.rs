@@ -50,12 +50,12 @@ pub struct Executed {
     pub pause: Pause,
 }
 
-/// Search the herd for a client that is unknown here.
+/// Search the herd for clients that are unknown here, for all of them at once.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Find {
-    /// The client's ID.
-    pub client: Vec<u8>,
+    /// The clients' IDs.
+    pub clients: Vec<Vec<u8>>,
 }
 
 /// What is known of a client, here and now?

@@ -250,8 +250,8 @@ impl Talk {
             match pause {
                 Pause::Done => break,
                 Pause::Full => {} // It is written below, and others have their turn before this client's next lines.
-                Pause::Search { client } => {
-                    let found = self.desk.find.send(Find { client });
+                Pause::Search { clients } => {
+                    let found = self.desk.find.send(Find { clients });
                     let owes = !batch.output.is_empty();
                     self.meanwhile(&mut batch.output, owes, found).await??;
                 }
@@ -555,7 +555,17 @@ mod tests {
     async fn an_unknown_client_is_searched_for_before_the_line_is_invalid() {
         let mut bench = bench();
         assert_eq!(bench.say(b"WHATSAT kiwi 10 5\n").await, "? WHATSAT kiwi 10 5\n");
-        assert_eq!(bench.finds.recv().await.unwrap().client, b"kiwi");
+        assert_eq!(bench.finds.recv().await.unwrap().clients, [b"kiwi"]);
+        assert!(bench.finds.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn unknown_clients_of_one_read_are_searched_for_together_and_the_answers_keep_their_order() {
+        let lines = ["a", "WHATSAT kiwi 1 1", "IAMAT", "WHATSAT plum 1 1", "b"];
+        let mut bench = bench();
+        let answers = bench.say(lines.join("\n").as_bytes()).await;
+        assert_eq!(answers, format!("? {}\n", lines.join("\n? ")));
+        assert_eq!(bench.finds.recv().await.unwrap().clients, [b"kiwi", b"plum"]);
         assert!(bench.finds.try_recv().is_err());
     }
 

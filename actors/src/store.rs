@@ -196,17 +196,22 @@ impl Handler<Execute> for StoreActor {
 impl Handler<Find> for StoreActor {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Find { client }: Find, ctx: &mut Self::Context) -> ResponseFuture<()> {
-        let (now_ms, fresh) = (self.now_ms(), self.fresh());
-        let Finding::Search(search) = self.replica.find(&client, now_ms, fresh) else {
-            return Box::pin(std::future::ready(()));
-        };
-        debug!("search {search} for {}", client.escape_ascii());
-        let (over, wait) = oneshot::channel();
-        self.waiting.entry(search).or_default().push(over);
+    fn handle(&mut self, Find { clients }: Find, ctx: &mut Self::Context) -> ResponseFuture<()> {
+        let now_ms = self.now_ms();
+        let mut waits = Vec::new();
+        for client in &clients {
+            let fresh = self.fresh();
+            let Finding::Search(search) = self.replica.find(client, now_ms, fresh) else { continue };
+            debug!("search {search} for {}", client.escape_ascii());
+            let (over, wait) = oneshot::channel();
+            self.waiting.entry(search).or_default().push(over);
+            waits.push(wait);
+        }
         self.follow_up(now_ms, ctx);
         Box::pin(async {
-            let _ = wait.await; // A store that is gone answers nothing; the session finds out by itself.
+            for wait in waits {
+                let _ = wait.await; // A store that is gone answers nothing; the session finds out by itself.
+            }
         })
     }
 }
@@ -446,23 +451,23 @@ mod tests {
         let Census { clients, counts, .. } = store.send(Count).await.unwrap();
         assert_eq!((clients, counts.expired), (0, 1));
         let (_, pause) = execute(&store, "WHATSAT kiwi 1 1\n").await;
-        assert_eq!(pause, Pause::Search { client: b"kiwi".to_vec() });
+        assert_eq!(pause, Pause::Search { clients: vec![b"kiwi".to_vec()] });
     }
 
     #[actix::test]
     async fn an_unknown_client_with_nobody_to_ask_is_not_waited_for() {
         let store = store();
         let (_, pause) = execute(&store, "WHATSAT kiwi 1 1\n").await;
-        assert_eq!(pause, Pause::Search { client: b"kiwi".to_vec() });
-        store.send(Find { client: b"kiwi".to_vec() }).await.unwrap();
+        assert_eq!(pause, Pause::Search { clients: vec![b"kiwi".to_vec()] });
+        store.send(Find { clients: vec![b"kiwi".to_vec()] }).await.unwrap();
     }
 
     #[actix::test]
     async fn sessions_that_look_for_one_client_share_a_search_and_its_answer_is_kept() {
         let store = store();
         let _bell = link(&store, "Hands").await;
-        let first = store.send(Find { client: b"kiwi".to_vec() });
-        let second = store.send(Find { client: b"kiwi".to_vec() });
+        let first = store.send(Find { clients: vec![b"kiwi".to_vec()] });
+        let second = store.send(Find { clients: vec![b"kiwi".to_vec()] });
         let both = actix_rt::spawn(async { (first.await, second.await) });
         tokio::task::yield_now().await;
         let asked = take(&store, "Hands").await;
@@ -474,11 +479,34 @@ mod tests {
         assert!(answer.starts_with("AT Welsh ") && pause == Pause::Places, "{answer}");
     }
 
+    /// Each of them was searched for when the one before it was given up, half a second later.
+    #[actix::test]
+    async fn unknown_clients_of_one_batch_are_searched_for_at_once() {
+        let store = store();
+        let _bell = link(&store, "Hands").await;
+        let lines =
+            "IAMAT fig +1-2 3\nWHATSAT kiwi 1 1\nIAMAT plum +1-2 3\nWHATSAT fig 1 1\nWHATSAT lime 1 1\n";
+        let (answer, pause) = execute(&store, lines).await;
+        let clients = vec![b"kiwi".to_vec(), b"lime".to_vec()];
+        assert!(answer.starts_with("AT ") && answer.lines().count() == 1, "{answer}");
+        assert_eq!(pause, Pause::Search { clients: clients.clone() });
+        let find = actix_rt::spawn(store.send(Find { clients: clients.clone() }));
+        tokio::task::yield_now().await;
+        let mut asked = Vec::new();
+        for frame in take(&store, "Hands").await {
+            let Frame::Which { uuid, client } = frame else { continue };
+            asked.push(client);
+            hear(&store, "Hands", Frame::NotFound { uuid }).await;
+        }
+        assert_eq!(asked, clients);
+        find.await.unwrap().unwrap();
+    }
+
     #[actix::test]
     async fn a_search_ends_when_everybody_has_said_no() {
         let store = store();
         let _bell = link(&store, "Hands").await;
-        let find = actix_rt::spawn(store.send(Find { client: b"kiwi".to_vec() }));
+        let find = actix_rt::spawn(store.send(Find { clients: vec![b"kiwi".to_vec()] }));
         tokio::task::yield_now().await;
         let asked = take(&store, "Hands").await;
         let [Frame::Which { uuid, .. }] = asked[..] else { unreachable!("{asked:?}") };
@@ -492,7 +520,7 @@ mod tests {
         let store = store();
         let _bell = link(&store, "Hands").await;
         let began = Instant::now();
-        store.send(Find { client: b"kiwi".to_vec() }).await.unwrap();
+        store.send(Find { clients: vec![b"kiwi".to_vec()] }).await.unwrap();
         let limit = Duration::from_millis(Limits::default().search_ms);
         assert!(began.elapsed() >= limit && began.elapsed() < limit * 2, "{:?}", began.elapsed());
     }
@@ -506,7 +534,7 @@ mod tests {
         let mut bell = link(&store, "Hands").await;
         let began = Instant::now();
         let took = |began: Instant| u64::try_from(began.elapsed().as_millis()).unwrap();
-        let find = actix_rt::spawn(store.send(Find { client: b"kiwi".to_vec() }));
+        let find = actix_rt::spawn(store.send(Find { clients: vec![b"kiwi".to_vec()] }));
         assert_eq!(bell.recv().await, Some(Flood));
         assert!(matches!(take(&store, "Hands").await[..], [Frame::Which { .. }]));
         assert_eq!(take(&store, "Hands").await, []);

@@ -23,8 +23,8 @@ pub struct Batch {
     pub(crate) from: Option<IpAddr>,
     /// How many lines are done.
     lines: u64,
-    /// True once the herd was searched for the client that the next line asks about.
-    pub(crate) searched: bool,
+    /// The herd was searched for what the lines that begin before this ask about.
+    searched_to: usize,
     /// What was answered and is not in the output yet.
     answers: Answers,
     /// The answers so far, in order, up to the first that waits for places. Whoever writes them to the client empties
@@ -75,10 +75,11 @@ pub(crate) const KEPT_MAX: usize = 48 * 1024;
 pub enum Pause {
     /// Every line is done.
     Done,
-    /// The next line asks about a client that is unknown here: search the herd, then go on.
+    /// The next line asks about a client that is unknown here, and those behind it perhaps about others: search the herd
+    /// for all of them at once, then go on.
     Search {
-        /// The client to search for.
-        client: Vec<u8>,
+        /// The clients to search for.
+        clients: Vec<Vec<u8>>,
     },
     /// The output ends with an AT line that places must follow: add all that are [`Batch::wanted`], then go on.
     Places,
@@ -123,8 +124,9 @@ pub(crate) struct Line<'a> {
 pub(crate) enum Step {
     /// The line is done; its answer, if any, is among the answers.
     Next,
-    /// The line is to be executed again when the herd was searched for this client.
-    Search(Vec<u8>),
+    /// The line is to be executed again when the herd was searched for these clients, about which it and the lines behind
+    /// it ask.
+    Search(Vec<Vec<u8>>),
 }
 
 impl Batch {
@@ -138,7 +140,7 @@ impl Batch {
         self.next = 0;
         self.lines = 0;
         self.line_max = line_max;
-        self.searched = false;
+        self.searched_to = 0;
         self.input.clear();
         self.input.extend_from_slice(&bytes[length..]);
         bytes.truncate(length);
@@ -227,12 +229,11 @@ impl Batch {
 
     /// Executes group after group of lines until a line asks for a pause.
     ///
-    /// `execute` is given the next lines, and whether the herd was searched for the client of the first of them. It
-    /// tells which line it came to, and what that one led to; those before it are done. It comes to no other once the
-    /// answers are full.
+    /// `execute` is given the next lines, and for how many of them the herd was searched. It tells which line it came to,
+    /// and what that one led to; those before it are done. It comes to no other once the answers are full.
     pub(crate) fn run(
         &mut self,
-        mut execute: impl FnMut(&[Line<'_>], bool, &mut Answers) -> (usize, Step),
+        mut execute: impl FnMut(&[Line<'_>], usize, &mut Answers) -> (usize, Step),
     ) -> Pause {
         self.answers.room = OUTPUT_MAX.saturating_sub(self.output.len());
         let pause = self.execute(&mut execute);
@@ -242,7 +243,7 @@ impl Batch {
 
     fn execute(
         &mut self,
-        execute: &mut impl FnMut(&[Line<'_>], bool, &mut Answers) -> (usize, Step),
+        execute: &mut impl FnMut(&[Line<'_>], usize, &mut Answers) -> (usize, Step),
     ) -> Pause {
         while self.next < self.input.len() && self.answers.gaps.len() < GAPS_MAX {
             let first = line_at(&self.input, self.next, self.line_max);
@@ -255,16 +256,18 @@ impl Batch {
             } else {
                 slice::from_ref(&first)
             };
-            let (at, step) = execute(lines, self.searched, &mut self.answers);
+            let searched = lines.iter().take_while(|line| line.start < self.searched_to).count();
+            let (at, step) = execute(lines, searched, &mut self.answers);
             let line = lines[at.min(lines.len() - 1)];
             self.lines += at as u64;
-            if let Step::Search(client) = step {
+            if let Step::Search(clients) = step {
                 self.next = line.start;
-                // Those that were answered before are owed their places first; then the line asks again.
-                self.searched = self.answers.gaps.is_empty();
-                return if self.searched { Pause::Search { client } } else { Pause::Places };
+                if !self.answers.gaps.is_empty() {
+                    return Pause::Places; // Those that were answered before are owed these first; then the line asks again.
+                }
+                self.searched_to = lines[lines.len() - 1].end;
+                return Pause::Search { clients };
             }
-            self.searched = false;
             self.next = line.end;
             self.lines += 1;
             if self.answers.is_full() {
@@ -349,29 +352,26 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_must_wait_is_executed_again_and_those_after_it_wait() {
-        let mut seen = Vec::new();
-        let mut batch = Batch::new(b"a\nb\n".to_vec(), 5);
-        let mut run = |batch: &mut Batch| {
-            batch.run(|lines, searched, _| {
-                let line = lines[0].text.to_vec();
-                seen.push((line.clone(), searched));
-                (0, if searched { Step::Next } else { Step::Search(line) })
-            })
+    fn a_line_that_must_wait_is_executed_again_and_those_after_it_wait_with_it() {
+        let input: Vec<u8> = (0..GROUP + 4).flat_map(|number| format!("?{number}\n").into_bytes()).collect();
+        let mut batch = Batch::new(input.clone(), 5);
+        let searched = |batch: &mut Batch| match run(batch) {
+            Pause::Search { clients } => clients.len(),
+            other => unreachable!("{other:?}"),
         };
-        assert_eq!(run(&mut batch), Pause::Search { client: b"a".to_vec() });
-        assert_eq!(run(&mut batch), Pause::Search { client: b"b".to_vec() });
+        assert_eq!((searched(&mut batch), batch.output.len()), (GROUP, 0));
+        assert_eq!((searched(&mut batch), batch.lines()), (4, GROUP as u64));
         assert_eq!(run(&mut batch), Pause::Done);
-        let expected = [(b"a", false), (b"a", true), (b"b", false), (b"b", true)];
-        assert_eq!(seen, expected.map(|(line, searched)| (line.to_vec(), searched)));
+        assert_eq!(batch.output, input.into_iter().filter(|&byte| byte != b'\n').collect::<Vec<_>>());
     }
 
     /// Executes lines of which those with a number want so many places, those with `?` a search, and the others nothing.
     fn run(batch: &mut Batch) -> Pause {
         batch.run(|lines, searched, answers| {
             for (at, line) in lines.iter().enumerate() {
-                if line.text.starts_with(b"?") && !(searched && at == 0) {
-                    return (at, Step::Search(line.text.to_vec()));
+                if line.text.starts_with(b"?") && at >= searched {
+                    let behind = lines[at..].iter().filter(|line| line.text.starts_with(b"?"));
+                    return (at, Step::Search(behind.map(|line| line.text.to_vec()).collect()));
                 }
                 answers.text.extend_from_slice(line.text);
                 if let Some(bound) = std::str::from_utf8(line.text).ok().and_then(|text| text.parse().ok()) {
@@ -411,7 +411,7 @@ mod tests {
         let mut batch = Batch::new(b"1\n?x\n2\n".to_vec(), 5);
         assert_eq!((run(&mut batch), bounds(&batch)), (Pause::Places, vec![1]));
         batch.add_places(b"{}");
-        assert_eq!(run(&mut batch), Pause::Search { client: b"?x".to_vec() });
+        assert_eq!(run(&mut batch), Pause::Search { clients: vec![b"?x".to_vec()] });
         assert_eq!((run(&mut batch), bounds(&batch)), (Pause::Places, vec![2]));
         batch.add_places(b"{}");
         assert_eq!(batch.output, b"1{}\n\n?x2{}\n\n");

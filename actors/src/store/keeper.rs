@@ -447,7 +447,7 @@ mod tests {
         let (flood, _bell) = recording();
         let vocabulary = Vocabulary::Trees;
         bench.store.send(LinkUp { link: "Hands".into(), vocabulary, flood }).await.unwrap();
-        bench.store.do_send(Find { client: b"plum"[..].into() }); // It is given up later than an update is asked for.
+        bench.store.do_send(Find { clients: vec![b"plum".to_vec()] }); // It is given up later than an update is asked for.
         bench.disk.break_down();
         let update = Update::new(Uuid::from_u128(1), b"kiwi +1-2 3 1520023935182837383 Hands\n");
         let announced = Frame::Have { uuids: vec![Uuid::from_u128(2)] };

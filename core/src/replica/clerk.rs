@@ -45,11 +45,12 @@ pub(super) struct Heard<'a> {
 
 impl Clerk<'_> {
     /// Executes lines of a client until one is not just done, or the answers are full: tells which that is, and its step.
+    /// For the first `searched` of them the herd was searched.
     pub fn execute(
         &mut self,
         heard: Heard<'_>,
         lines: &[Line<'_>],
-        searched: bool,
+        searched: usize,
         answers: &mut Answers,
     ) -> (usize, Step) {
         // For a line alone, room for a group would take longer to prepare than the line takes.
@@ -63,7 +64,7 @@ impl Clerk<'_> {
         &mut self,
         heard: Heard<'_>,
         lines: &[Line<'_>],
-        searched: bool,
+        searched: usize,
         answers: &mut Answers,
     ) -> (usize, Step) {
         let mut openings = [Opening::default(); N];
@@ -73,7 +74,7 @@ impl Clerk<'_> {
         }
         let hints = self.store.hints(openings.each_ref().map(|opening| opening.client), count);
         for (at, opening) in openings[..count].iter().enumerate() {
-            let step = match opening.command() {
+            match opening.command() {
                 Command::Iamat(said) => {
                     let record = Record { said, received: heard.received, server: self.server };
                     if self.take(hints[at], &record, heard) {
@@ -82,19 +83,22 @@ impl Clerk<'_> {
                     } else {
                         print_invalid(lines[at].text, &mut answers.text);
                     }
-                    Step::Next
                 }
                 Command::Whatsat { client, radius_km, bound } => {
-                    self.tell(lines[at].text, client, radius_km, bound, searched && at == 0, answers)
+                    let is_told = self.tell(client, radius_km, bound, answers);
+                    if !is_told && at < searched {
+                        print_invalid(lines[at].text, &mut answers.text);
+                    } else if !is_told && at == 0 {
+                        return (at, Step::Search(self.unknown(&openings[..count])));
+                    } else if !is_told {
+                        return (at - 1, Step::Next); // With this line as the first, more can be searched for with it.
+                    }
                 }
-                Command::Blank => Step::Next,
-                Command::Invalid => {
-                    print_invalid(lines[at].text, &mut answers.text);
-                    Step::Next
-                }
-            };
-            if step != Step::Next || answers.is_full() {
-                return (at, step);
+                Command::Blank => {}
+                Command::Invalid => print_invalid(lines[at].text, &mut answers.text),
+            }
+            if answers.is_full() {
+                return (at, Step::Next);
             }
         }
         (count.saturating_sub(1), Step::Next)
@@ -125,26 +129,24 @@ impl Clerk<'_> {
         }
     }
 
-    fn tell(
-        &self,
-        line: &[u8],
-        client: &[u8],
-        radius_km: f64,
-        bound: usize,
-        searched: bool,
-        answers: &mut Answers,
-    ) -> Step {
-        if let Some(known) = self.store.find(client).and_then(|slot| self.store.record(slot)) {
-            known.print_at(&mut answers.text);
-            let (latitude, longitude) = known.degrees();
-            answers.leave_gap(Query { latitude, longitude, radius_m: radius_km * 1000.0, bound });
-            return Step::Next;
-        }
-        if !searched {
-            return Step::Search(client.to_vec());
-        }
-        print_invalid(line, &mut answers.text);
-        Step::Next
+    /// Tells where a client is, and leaves a gap for what is near; false if it is unknown.
+    fn tell(&self, client: &[u8], radius_km: f64, bound: usize, answers: &mut Answers) -> bool {
+        let Some(known) = self.store.find(client).and_then(|slot| self.store.record(slot)) else {
+            return false;
+        };
+        known.print_at(&mut answers.text);
+        let (latitude, longitude) = known.degrees();
+        answers.leave_gap(Query { latitude, longitude, radius_m: radius_km * 1000.0, bound });
+        true
+    }
+
+    /// The clients that some lines ask about and that are unknown.
+    fn unknown(&self, openings: &[Opening<'_>]) -> Vec<Vec<u8>> {
+        let asked_about = openings.iter().filter_map(|opening| match opening.command() {
+            Command::Whatsat { client, .. } => Some(client),
+            _ => None,
+        });
+        asked_about.filter(|client| self.store.find(client).is_none()).map(<[u8]>::to_vec).collect()
     }
 
     /// Takes what is new of a neighbour's record lines; true if all of it is.
