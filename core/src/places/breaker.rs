@@ -18,9 +18,16 @@ pub struct Breaker {
 
 #[derive(Debug)]
 enum State {
-    Closed { failures: u32 },
-    Open { until: Duration },
-    Trying,
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Duration,
+    },
+    /// One request is under way. What becomes of it is not waited for longer than this.
+    Trying {
+        until: Duration,
+    },
 }
 
 impl Breaker {
@@ -32,17 +39,16 @@ impl Breaker {
 
     /// Lets a request through, or says for how long none is.
     ///
-    /// After a rest one request is let through; the rest wait for what becomes of it. Whoever was let through
-    /// must call [`Breaker::succeeded`] or [`Breaker::failed`].
+    /// After a rest one request is let through; the others wait for what becomes of it. Whoever was let through is to call
+    /// [`Breaker::succeeded`] or [`Breaker::failed`]; if nobody does, one more is let through after another rest.
     pub fn admit(&mut self, now: Duration) -> Result<(), Duration> {
         match self.state {
             State::Closed { .. } => Ok(()),
-            State::Open { until } if now < until => Err(until.saturating_sub(now)),
-            State::Open { .. } => {
-                self.state = State::Trying;
+            State::Open { until } | State::Trying { until } if now < until => Err(until.saturating_sub(now)),
+            State::Open { .. } | State::Trying { .. } => {
+                self.state = State::Trying { until: now.saturating_add(self.rest) };
                 Ok(())
             }
-            State::Trying => Err(Duration::ZERO),
         }
     }
 
@@ -74,7 +80,7 @@ impl Breaker {
 
     fn open(&mut self, asked_for: Duration, now: Duration) -> Duration {
         let rest = self.rest.max(asked_for.min(self.rest_max));
-        self.state = State::Open { until: now + rest };
+        self.state = State::Open { until: now.saturating_add(rest) };
         self.rest = (self.rest * 2).min(self.rest_max);
         rest
     }
@@ -103,9 +109,19 @@ mod tests {
         assert_eq!(breaker.failed(REFUSAL, secs(0)), Some(secs(10)));
         assert_eq!(breaker.admit(secs(4)), Err(secs(6)));
         assert_eq!(breaker.admit(secs(10)), Ok(()));
-        assert_eq!(breaker.admit(secs(10)), Err(secs(0)));
+        assert_eq!(breaker.admit(secs(10)), Err(secs(20)));
         breaker.succeeded();
         assert_eq!(breaker.admit(secs(10)), Ok(()));
+    }
+
+    #[test]
+    fn a_try_that_nobody_heard_of_again_is_followed_by_another_after_a_rest() {
+        let mut breaker = breaker();
+        assert_eq!(breaker.failed(REFUSAL, secs(0)), Some(secs(10)));
+        assert_eq!(breaker.admit(secs(10)), Ok(()));
+        assert_eq!(breaker.admit(secs(29)), Err(secs(1)));
+        assert_eq!(breaker.admit(secs(30)), Ok(()));
+        assert_eq!(breaker.admit(secs(30)), Err(secs(20)));
     }
 
     #[test]
