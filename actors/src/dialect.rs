@@ -462,6 +462,7 @@ impl Handler<Ask> for DialectActor {
     type Result = ResponseFuture<Option<Vec<u8>>>;
 
     fn handle(&mut self, Ask { uuid, client }: Ask, _: &mut Self::Context) -> Self::Result {
+        self.asked.retain(|_, asker| !asker.is_closed()); // It waited long enough.
         if self.state == State::Away || self.asked.contains_key(&uuid) {
             return Box::pin(std::future::ready(None));
         }
