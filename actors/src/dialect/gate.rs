@@ -151,8 +151,9 @@ impl Gate {
             }
         };
         tokio::select! {
-            client = hearing => client,
+            biased;
             _ = closed.wait_for(|&closed| closed) => None,
+            client = hearing => client,
         }
     }
 
