@@ -136,7 +136,7 @@ impl PeerActor {
     /// Dials after a delay, unless the neighbour has dialled by then.
     fn dial_later(&mut self, delay_ms: u64, ctx: &mut Context<Self>) {
         if self.address.is_some() {
-            let delay = delay_ms + courtesy_ms(&self.limits, &self.here, &self.there);
+            let delay = delay_ms.saturating_add(courtesy_ms(&self.limits, &self.here, &self.there));
             let later = ctx.run_later(Duration::from_millis(delay), Self::dial);
             self.dialling = Some(Dialling::Later(later));
         }

@@ -202,7 +202,7 @@ impl Flood {
         let taken = self.taken();
         while self.first < taken
             && let Some(Entry { arrival, is_announced, .. }) = self.ring.front()
-            && (!is_announced || arrival.at_ms + self.recall_ms <= now_ms)
+            && (!is_announced || arrival.at_ms.saturating_add(self.recall_ms) <= now_ms)
             && !faults::is_on(Fault::EndlessRing)
         {
             self.drop_oldest();
@@ -361,10 +361,11 @@ impl Flood {
     /// When the next link is to be told though nothing happens, or what was announced is to be dropped.
     pub fn deadline_ms(&self) -> Option<u64> {
         let waiting = self.links.values().filter(|link| link.waits);
-        let announced = waiting.filter_map(|link| Some(link.announces_since_ms? + self.announce_ms)).min();
+        let announced =
+            waiting.filter_map(|link| Some(link.announces_since_ms?.saturating_add(self.announce_ms))).min();
         let is_kept = self.taken() == self.end() && !faults::is_on(Fault::EndlessRing);
         let newest = self.ring.back().filter(|_| is_kept);
-        let forgotten = newest.map(|entry| entry.arrival.at_ms + self.recall_ms);
+        let forgotten = newest.map(|entry| entry.arrival.at_ms.saturating_add(self.recall_ms));
         announced.into_iter().chain(forgotten).min()
     }
 
@@ -497,7 +498,7 @@ impl Link {
 
     /// True if it is time to announce.
     fn announces(&self, now_ms: u64, announce_ms: u64) -> bool {
-        self.announces_since_ms.is_some_and(|since_ms| now_ms >= since_ms + announce_ms)
+        self.announces_since_ms.is_some_and(|since_ms| now_ms >= since_ms.saturating_add(announce_ms))
     }
 
     fn announce(&mut self, bytes_max: usize, out: &mut Vec<u8>) {

@@ -45,7 +45,7 @@ impl Missing {
         }
         if self.due.len() < self.most && !faults::is_on(Fault::NoPulling) {
             self.open.insert(uuid, Wait { announcers: VecDeque::from([way]), asked: None });
-            self.due.push_back((now_ms + self.pull_ms, uuid));
+            self.due.push_back((now_ms.saturating_add(self.pull_ms), uuid));
         }
     }
 
@@ -68,7 +68,7 @@ impl Missing {
             match wait.announcers.pop_front() {
                 Some(way) => {
                     wait.asked = Some(way);
-                    self.due.push_back((now_ms + self.pull_ms, uuid));
+                    self.due.push_back((now_ms.saturating_add(self.pull_ms), uuid));
                     asked.push((way, uuid));
                 }
                 None => drop(self.open.remove(&uuid)),

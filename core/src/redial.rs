@@ -56,7 +56,7 @@ pub fn replaces(new: Made, present: Made, here: &str, there: &str) -> bool {
 /// first, so that both seldom do.
 #[must_use]
 pub fn courtesy_ms(limits: &Limits, here: &str, there: &str) -> u64 {
-    if here < there { 0 } else { limits.redial_min_ms * 2 }
+    if here < there { 0 } else { limits.redial_min_ms.saturating_mul(2) }
 }
 
 #[cfg(test)]

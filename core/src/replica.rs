@@ -344,7 +344,7 @@ impl Replica {
     /// When to compare next, if that was done just now; the dice spread the servers of a herd over time.
     pub fn compare_in_ms(&self, dice: u64) -> u64 {
         let fifth = self.digest_ms / 5;
-        self.digest_ms - fifth + dice % (2 * fifth + 1)
+        (self.digest_ms - fifth).saturating_add(dice % (2 * fifth + 1))
     }
 
     /// Hears what the time is: what has lived long enough is forgotten.
@@ -592,7 +592,7 @@ impl Replica {
         let awaited: BTreeSet<String> = others.filter(|link| self.flood.tell(link, &question)).collect();
         let is_asked = !awaited.is_empty();
         if is_asked {
-            self.searches.begin(uuid, client, asker, awaited, now_ms + self.search_ms);
+            self.searches.begin(uuid, client, asker, awaited, now_ms.saturating_add(self.search_ms));
         }
         is_asked
     }

@@ -142,7 +142,7 @@ impl Mailbag {
             return;
         }
         let settles = self.dialect.overwrites() && self.kin.contains(record.server);
-        let from_ms = if settles { now_ms + self.settle_ms } else { now_ms };
+        let from_ms = if settles { now_ms.saturating_add(self.settle_ms) } else { now_ms };
         self.post(Waiting {
             client: record.said.client.to_vec(),
             line: line.to_vec(),
@@ -290,7 +290,9 @@ impl Mailbag {
     /// Whether the neighbour may have been told something older after it took what it now said.
     fn may_have_crossed(&self, client: &[u8], line: &[u8], now_ms: u64) -> bool {
         let told = self.beliefs.get(client).and_then(|belief| belief.told.as_ref());
-        let lately = told.filter(|(_, told_ms)| now_ms < told_ms + self.crossing_ms).map(|(line, _)| line);
+        let lately = told
+            .filter(|(_, told_ms)| now_ms < told_ms.saturating_add(self.crossing_ms))
+            .map(|(line, _)| line);
         let on_its_way = self.carried.get(client);
         self.dialect.overwrites()
             && [lately, on_its_way].into_iter().flatten().any(|said| is_news(line, said))
