@@ -435,14 +435,21 @@ fn nothing(limit: &str) -> Failure {
 
 /// The limits, if what servers with them say to each other is what they hear.
 fn fitting(limits: Limits) -> Result<Limits, Failure> {
-    let (least, Limits { frame_bytes, chunk_bytes, line_max, .. }) = (limits.frame_bytes_min(), &limits);
-    if *frame_bytes >= least {
-        return Ok(limits);
+    let Limits { frame_bytes, chunk_bytes, line_max, silent_ms, heartbeat_ms, .. } = limits;
+    let least = limits.frame_bytes_min();
+    if frame_bytes < least {
+        return Err(Failure::Usage(format!(
+            "frame_bytes is {frame_bytes}, less than a neighbour may send at once with chunk_bytes {chunk_bytes} and \
+             line_max {line_max}; write at least {least}, or less for those"
+        )));
     }
-    Err(Failure::Usage(format!(
-        "frame_bytes is {frame_bytes}, less than a neighbour may send at once with chunk_bytes {chunk_bytes} and line_max \
-         {line_max}; write at least {least}, or less for those"
-    )))
+    if silent_ms <= heartbeat_ms {
+        return Err(Failure::Usage(format!(
+            "silent_ms is {silent_ms}, so that a link breaks that shows every {heartbeat_ms} ms that it lives; write more \
+             than heartbeat_ms"
+        )));
+    }
+    Ok(limits)
 }
 
 /// What was asked for ends before any command: help, the version, or wrong usage.
@@ -685,6 +692,15 @@ mod tests {
         for (frame, chunk, line) in [(16_777_216, 1 << 40, 65_536), (16_777_216, 65_536, usize::MAX)] {
             assert!(flags(frame, chunk, line).limits().is_err(), "{chunk} {line}");
         }
+    }
+
+    #[test]
+    fn links_that_break_before_they_show_that_they_live_are_refused() {
+        let flags = |silent| Flags { silent_ms: Some(silent), heartbeat_ms: Some(300), ..Flags::default() };
+        assert!(flags(301).limits().is_ok());
+        let expected = "silent_ms is 300, so that a link breaks that shows every 300 ms that it lives; write more than \
+                        heartbeat_ms";
+        assert_eq!(flags(300).limits().expect_err("a refusal").to_string(), expected);
     }
 
     /// Bytes as a shell passes them on, behind what makes something of them.
