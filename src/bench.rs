@@ -16,6 +16,7 @@ use crate::table::Table;
 use crate::target::Target;
 use crate::terminal;
 use crate::topology::File;
+use herd_actors::descriptors;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -39,6 +40,7 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, bench: Bench) -> Resu
     let target = Target::of(bench.server.as_deref(), file)?;
     let tally = Rc::new(RefCell::new(Tally::new(target.name.clone())));
     let mut load = Load::new(Rc::clone(&tally), bench.clients);
+    descriptors::raise_limit(); // Where it is still too low, the connection that fails tells so.
     for _ in 0..bench.connections {
         load.add(connect(&target).await?);
     }
