@@ -5,12 +5,15 @@ use crate::options::Send;
 use crate::target::Target;
 use crate::terminal;
 use crate::topology::File;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::pin::pin;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{self, Receiver};
+use tokio::time::{Instant, sleep_until};
 
 /// As much as one read of standard input or of the socket may bring.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -18,17 +21,28 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Chunks of standard input that may wait for the socket.
 const CHUNKS_WAITING: usize = 4;
 
+/// How long a server that was told all may leave answers out. Places may take it some seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
 /// Sends the commands, or the lines of standard input, and prints the answers until the server has no more.
 pub async fn run(file: impl Fn() -> Result<File, Failure>, send: Send) -> Result<(), Failure> {
     let target = Target::of(Some(&send.server), file)?;
     let (reader, writer) = target.connect().await?.into_split();
     let words = if send.commands.is_empty() { standard_input() } else { lines(send.commands) };
-    let (mut hearing, mut saying) = (pin!(hear(reader)), pin!(say(writer, words)));
+    let heard_at = Cell::new(Instant::now());
+    let (mut hearing, mut saying) = (pin!(hear(reader, &heard_at)), pin!(say(writer, words)));
     let mut said = None;
     loop {
         tokio::select! {
-            outcome = &mut saying, if said.is_none() => said = Some(outcome),
+            outcome = &mut saying, if said.is_none() => {
+                said = Some(outcome);
+                heard_at.set(Instant::now());
+            }
             heard = &mut hearing => return conclude(&target, heard, said),
+            () = silence(&heard_at), if said.is_some() => {
+                let seconds = SILENCE_MAX.as_secs();
+                return Err(Failure::Undone(format!("{target} said nothing for {seconds} s; see its log")));
+            }
         }
     }
 }
@@ -64,8 +78,15 @@ async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>
     writer.shutdown().await
 }
 
+/// Waits until the server has said nothing for too long.
+async fn silence(heard_at: &Cell<Instant>) {
+    while heard_at.get().elapsed() < SILENCE_MAX {
+        sleep_until(heard_at.get() + SILENCE_MAX).await;
+    }
+}
+
 /// Prints what the server says until it has no more, or until that cannot be printed any more.
-async fn hear(mut reader: OwnedReadHalf) -> End {
+async fn hear(mut reader: OwnedReadHalf, heard_at: &Cell<Instant>) -> End {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let length = match reader.read(&mut chunk).await {
@@ -73,6 +94,7 @@ async fn hear(mut reader: OwnedReadHalf) -> End {
             Ok(length) => length,
             Err(error) => return End::Server(Err(error)),
         };
+        heard_at.set(Instant::now());
         if let Err(error) = terminal::write(&chunk[..length]) {
             return End::Reader(error);
         }
