@@ -87,7 +87,9 @@ EXAMPLES:
     herd send Hands 'WHATSAT kiwi.cs.ucla.edu 10 5'
     herd send 10.0.0.7:11645 'WHATSAT kiwi.cs.ucla.edu 10 5'
     herd send Hands                  type commands, one a line; Ctrl-D ends
-    herd send Hands < commands.txt")]
+    herd send Hands < commands.txt
+
+A server that has been told all and answers nothing for 60 s is given up.")]
     Send(Send),
     /// Load a running server, verify every answer, and tell rate and latencies
     #[structopt(after_help = "\

@@ -176,6 +176,18 @@ mod tests {
         assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_server_is_given_up_that_has_said_nothing_for_too_long_and_not_before() {
+        let (began, heard_at) = (Instant::now(), Cell::new(Instant::now()));
+        let later = SILENCE_MAX / 2;
+        let hearing = async {
+            sleep_until(began + later).await;
+            heard_at.set(Instant::now());
+        };
+        tokio::join!(silence(&heard_at), hearing);
+        assert_eq!(began.elapsed().as_secs(), (later + SILENCE_MAX).as_secs());
+    }
+
     #[test]
     fn a_server_is_not_blamed_for_those_who_read_what_it_says() {
         let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
