@@ -1,5 +1,5 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs sim fuzz mixes canary kills netns soak instructions instructions-record bench bench-quick bench-check \
+.PHONY: help herd test check fmt clippy docs sim fuzz fuzz-check mixes canary kills netns soak instructions instructions-record bench bench-quick bench-check \
 	bench-tools
 .DEFAULT_GOAL := help
 
@@ -84,8 +84,15 @@ bench-quick: ## the same in two minutes, to see that all works: not to be quoted
 	@cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir bench/target
 	bench/target/release/herd-bench run --quick --herd target/release/herd $(BENCH)
 
+# They are workspaces of their own, so that they slow no normal build; what they depend on is often built for the others.
 bench-check: ## format, clippy and tests of the bench itself
-	cd bench && cargo fmt -- --check && cargo clippy --all-targets -- -D warnings && cargo test
+	cd bench && export CARGO_TARGET_DIR=$(abspath $(TARGET)) && \
+	cargo fmt -- --check && cargo clippy --all-targets -- -D warnings && cargo test
+
+fuzz-check: ## format and clippy of the fuzz targets (needs a C++ compiler)
+	@if ! command -v c++ >/dev/null; then echo "skipped: fuzz targets take a C++ compiler"; exit 0; fi; \
+	cd fuzz && export CARGO_TARGET_DIR=$(abspath $(TARGET)) && \
+	cargo fmt -- --check && cargo clippy -- -D warnings
 
 bench-tools: ## install redis-server, which the bench compares with, from the system's packages
 	apt-get update && apt-get install -y redis-server

@@ -84,10 +84,9 @@ impl Memory {
             let fresh = Uuid::from_u128(self.fresh);
             match self.replica.execute(batch, received, now_ms, fresh) {
                 Pause::Done => return,
-                // There is nobody to ask: executed again, the line is answered as unknown.
-                Pause::Search { .. } => {}
-                // One read has hardly so many answers; they are written at the end.
-                Pause::Full => {}
+                // There is nobody to ask: executed again, the line is answered as unknown. And one read has hardly so many
+                // answers that they are too many; they are written at the end.
+                Pause::Search { .. } | Pause::Full => {}
                 Pause::Places => batch.wanted().iter().for_each(|_| batch.add_places(b"{}")),
             }
         }
