@@ -234,6 +234,7 @@ fn a_server_that_joins_again_before_its_link_has_ended_takes_no_second_place() {
     let (mut old, _) = knock(&herd, "Newcomer");
     let mut new = is_welcome(&herd, "Newcomer").expect("a welcome");
     old.rest().expect("the end of the old link");
+    assert!(herd.log("Goloman").contains("Newcomer calls though it has a link: "));
     let _ = new.until(b"PING\n").expect("a link");
     drop(new);
     eventually("there is room for another", || is_welcome(&herd, "Another"));

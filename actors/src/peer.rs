@@ -8,6 +8,7 @@
 //! taken only once the socket has taken the last, so a slow neighbour holds up nobody and fills no queue.
 
 use crate::attendance::Seat;
+use crate::complaints::Complaints;
 use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
 use crate::net::{Seams, Socket};
@@ -48,6 +49,8 @@ pub struct PeerActor {
     /// What this side does to get a link, if anything.
     dialling: Option<Dialling>,
     link: Option<Link>,
+    /// Of calls though there is a link.
+    doubled: Complaints,
     /// The last reason why there was no link, so that the log says each only once.
     last_failure: String,
     /// What happens if it panics.
@@ -127,6 +130,7 @@ impl PeerActor {
             backoff: Backoff::new(limits),
             dialling: None,
             link: None,
+            doubled: Complaints::default(),
             last_failure: String::new(),
             _on_panic: on_panic,
             _seat: seat,
@@ -186,10 +190,11 @@ impl PeerActor {
 
     /// Makes a connection the link, unless the present one is to be kept.
     fn adopt(&mut self, shaken: Shaken, made: Made, ctx: &mut Context<Self>) {
-        if let Some(link) = &self.link
-            && !replaces(made, link.made, &self.here, &self.there)
-        {
-            return debug!("a second link to {} is not needed", self.there);
+        if let Some(link) = &self.link {
+            self.wonder(link, made);
+            if !replaces(made, link.made, &self.here, &self.there) {
+                return debug!("a second link to {} is not needed", self.there);
+            }
         }
         self.dial_no_more(made, ctx);
         if let Some(link) = self.link.take() {
@@ -205,6 +210,17 @@ impl PeerActor {
             flood: ctx.address().recipient(),
         });
         self.link = Some(self.talk(shaken, made, ctx));
+    }
+
+    /// Says so if a neighbour calls that has a link, unless both sides have only just dialled at once.
+    fn wonder(&self, link: &Link, made: Made) {
+        let is_old = link.began.elapsed() >= Duration::from_millis(self.limits.silent_ms);
+        if made == Made::There && (link.made == Made::There || is_old) {
+            let there = &self.there;
+            self.doubled.make(format_args!(
+                "{there} calls though it has a link: it has lost that, or two servers have the name {there}"
+            ));
+        }
     }
 
     /// Stops dialling, as there is a link. But where both sides dialled at once and this side's call is to be preferred,
