@@ -1,19 +1,13 @@
-//! The whole command line: commands, flags, environment, and the help that people read.
+//! The command line: commands, and the help that people read.
 //!
-//! A flag wins over the environment, that over the topology file's `settings`, that over the default.
 //! Secrets come from the environment only: a flag would show them to everybody who may list processes.
 
-use crate::arguments::{give, text};
+use crate::arguments::text;
 use crate::failure::{Failure, reason};
+use crate::flags::Flags;
 use crate::places;
-use crate::topology::object;
-use herd_actors::journal::Durability;
-use herd_core::limits::{Limits, WORKERS_MAX};
-use serde::de::{Deserialize, Deserializer, Error as _};
 use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use structopt::StructOpt;
 use structopt::clap::{AppSettings, Error, ErrorKind};
 
@@ -209,251 +203,6 @@ pub struct Check {
     pub file: Option<PathBuf>,
 }
 
-/// Declares the flags of a server: those written out below, and one line for each of the limits.
-macro_rules! flags {
-    ($($name:ident: $kind:ty = $default:literal, $unit:literal, $variable:literal, $help:literal;)*) => {
-        /// What a server is started with, from a command line and its environment, or from the settings of a file.
-        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize, StructOpt)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct Flags {
-            /// Accept neighbours that the topology does not name
-            #[structopt(long)]
-            pub open: bool,
-            /// Where servers append their logs, each to a file of its name [default: logs]
-            #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(from_os_str))]
-            pub log_dir: Option<PathBuf>,
-            /// Talk to other servers over TLS, with the certificates in this directory; see docs/security.md
-            #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(from_os_str))]
-            pub peer_tls: Option<PathBuf>,
-            /// Where servers keep what they know, each in a directory of its name [default: data]
-            #[structopt(long, value_name = "DIR", env = "HERD_DATA_DIR", parse(from_os_str))]
-            pub data_dir: Option<PathBuf>,
-            /// Keep everything in memory alone: a server that ends forgets, and asks its neighbours
-            #[structopt(long)]
-            pub memory_only: bool,
-            /// When an update counts as kept: write (survives kill -9), sync (survives a loss of power), none [default: write]
-            #[structopt(long, value_name = "WHEN", env = "HERD_DURABILITY")]
-            #[serde(deserialize_with = "from_text")]
-            pub durability: Option<Durability>,
-            /// How places are found.
-            #[structopt(flatten)]
-            #[serde(deserialize_with = "object")]
-            pub places: places::Flags,
-            /// How long a record lives: milliseconds, or forever [default: forever]
-            #[structopt(
-                long, value_name = "MS", env = "HERD_RECORD_TTL_MS", hide_env_values = true, hidden_short_help = true
-            )]
-            pub record_ttl_ms: Option<Lifetime>,
-            $(
-                #[doc = $help]
-                #[structopt(
-                    long, value_name = $unit, env = $variable, hide_env_values = true, hidden_short_help = true,
-                    help = concat!($help, " [default: ", $default, "]")
-                )]
-                pub $name: Option<$kind>,
-            )*
-        }
-
-        impl Flags {
-            /// Fills what is not given from `file`.
-            #[must_use]
-            pub fn or(self, file: Flags) -> Flags {
-                Flags {
-                    open: self.open || file.open,
-                    log_dir: self.log_dir.or(file.log_dir),
-                    peer_tls: self.peer_tls.or(file.peer_tls),
-                    data_dir: self.data_dir.or(file.data_dir),
-                    memory_only: self.memory_only || file.memory_only,
-                    durability: self.durability.or(file.durability),
-                    places: self.places.or(file.places),
-                    record_ttl_ms: self.record_ttl_ms.or(file.record_ttl_ms),
-                    $($name: self.$name.or(file.$name),)*
-                }
-            }
-
-            /// Makes the limits, the defaults where nothing is given. None may be 0, and the workers are not endless.
-            pub fn limits(&self) -> Result<Limits, Failure> {
-                not_too_many(self.workers)?;
-                let mut limits = Limits::default();
-                limits.record_ttl_ms = self.record_ttl_ms.and_then(|Lifetime(ms)| ms);
-                $(match self.$name {
-                    Some(0) => return Err(nothing(stringify!($name))),
-                    Some(limit) => limits.$name = limit,
-                    None => {}
-                })*
-                fitting(limits)
-            }
-
-            /// Writes the flags as the command line that gives them.
-            pub fn arguments(&self) -> Vec<OsString> {
-                let mut arguments = Vec::new();
-                if self.open {
-                    arguments.push("--open".into());
-                }
-                if self.memory_only {
-                    arguments.push("--memory-only".into());
-                }
-                give(&mut arguments, "log_dir", self.log_dir.as_ref());
-                give(&mut arguments, "peer_tls", self.peer_tls.as_ref());
-                give(&mut arguments, "data_dir", self.data_dir.as_ref());
-                give(&mut arguments, "durability", self.durability.map(|when| when.to_string()).as_ref());
-                self.places.arguments(&mut arguments);
-                give(&mut arguments, "record_ttl_ms", self.record_ttl_ms.map(|ttl| ttl.to_string()).as_ref());
-                $(give(&mut arguments, stringify!($name), self.$name.map(|limit| limit.to_string()).as_ref());)*
-                arguments
-            }
-        }
-
-        #[cfg(test)]
-        const LIMITS: &[(&str, fn(&Limits) -> bool)] = &[$((stringify!($name), |limits| limits.$name == $default)),*];
-    };
-}
-
-flags! {
-    line_max: usize = 65_536, "BYTES", "HERD_LINE_MAX", "Longest line of a client";
-    workers: usize = 1, "N", "HERD_WORKERS", "Threads that talk to clients";
-    sessions_max: usize = 10_000, "N", "HERD_SESSIONS_MAX", "Clients connected at once";
-    sessions_per_address_max: usize = 10_000, "N", "HERD_SESSIONS_PER_ADDRESS_MAX", "Clients connected at once from one address";
-    new_clients_per_s: u64 = 1_000_000, "N", "HERD_NEW_CLIENTS_PER_S", "Clients told for the first time in a second from one address";
-    first_line_ms: u64 = 300_000, "MS", "HERD_FIRST_LINE_MS", "How long a client may take for its first line";
-    idle_ms: u64 = 86_400_000, "MS", "HERD_IDLE_MS", "How long a client may take for each later line";
-    in_flight_bytes: usize = 16_384, "BYTES", "HERD_IN_FLIGHT_BYTES", "Commands of one client worked on at once";
-    write_stall_ms: u64 = 10_000, "MS", "HERD_WRITE_STALL_MS", "How long a client may leave answers unread";
-    search_ms: u64 = 500, "MS", "HERD_SEARCH_MS", "How long the herd is searched for an unknown client";
-    searches_max: usize = 1024, "N", "HERD_SEARCHES_MAX", "Searches under way at once";
-    searches_per_s: u64 = 10_000, "N", "HERD_SEARCHES_PER_S", "Searches begun in a second";
-    records_max: usize = 10_000_000, "N", "HERD_RECORDS_MAX", "Clients known at once";
-    records_bytes: u64 = 4_294_967_296, "BYTES", "HERD_RECORDS_BYTES", "Records of all clients together";
-    log_bytes_min: u64 = 268_435_456, "BYTES", "HERD_LOG_BYTES_MIN", "Log on disk before a snapshot replaces it";
-    seen_max: usize = 65_536, "N", "HERD_SEEN_MAX", "Updates remembered as seen, twice over";
-    seen_ms: u64 = 60_000, "MS", "HERD_SEEN_MS", "How long an update is remembered as seen, at least";
-    ring_bytes: usize = 8_388_608, "BYTES", "HERD_RING_BYTES", "Recent updates kept for links";
-    announce_ms: u64 = 50, "MS", "HERD_ANNOUNCE_MS", "Delay before neighbours hear what others send them";
-    pull_ms: u64 = 100, "MS", "HERD_PULL_MS", "How long an update that a neighbour has may fail to come";
-    recall_ms: u64 = 2_000, "MS", "HERD_RECALL_MS", "How long updates are kept that neighbours may ask for";
-    missing_max: usize = 16_384, "N", "HERD_MISSING_MAX", "Updates waited for that neighbours have";
-    sources_max: usize = 1_024, "N", "HERD_SOURCES_MAX", "Servers whose updates go along trees of their own";
-    outbox_bytes: usize = 1_048_576, "BYTES", "HERD_OUTBOX_BYTES", "Questions and answers waiting for one link";
-    chunk_bytes: usize = 65_536, "BYTES", "HERD_CHUNK_BYTES", "The most that a link writes at once";
-    frame_bytes: usize = 16_777_216, "BYTES", "HERD_FRAME_BYTES", "The largest frame taken from a neighbour";
-    connect_ms: u64 = 2_000, "MS", "HERD_CONNECT_MS", "How long dialling a neighbour may take";
-    handshake_ms: u64 = 2_000, "MS", "HERD_HANDSHAKE_MS", "How long a handshake may take";
-    neighbours_max: usize = 256, "N", "HERD_NEIGHBOURS_MAX", "Neighbours, those that joined included";
-    handshakes_max: usize = 64, "N", "HERD_HANDSHAKES_MAX", "Handshakes of callers under way at once";
-    heartbeat_ms: u64 = 1_000, "MS", "HERD_HEARTBEAT_MS", "How often an idle link shows that it lives";
-    silent_ms: u64 = 5_000, "MS", "HERD_SILENT_MS", "How long a neighbour may be silent";
-    digest_ms: u64 = 30_000, "MS", "HERD_DIGEST_MS", "How often neighbours compare all they know";
-    redial_min_ms: u64 = 100, "MS", "HERD_REDIAL_MIN_MS", "First delay before a lost link is dialled again";
-    redial_max_ms: u64 = 5_000, "MS", "HERD_REDIAL_MAX_MS", "Longest delay before a lost link is dialled again";
-    dialect_silence_ms: u64 = 50, "MS", "HERD_DIALECT_SILENCE_MS", "Silence that ends a message of another make";
-    dialect_message_ms: u64 = 2_000, "MS", "HERD_DIALECT_MESSAGE_MS", "How long a message of another make may take";
-    dialect_linger_ms: u64 = 200, "MS", "HERD_DIALECT_LINGER_MS", "How long another make may take to close a connection";
-    dialect_connections_max: usize = 8, "N", "HERD_DIALECT_CONNECTIONS_MAX", "Connections to a server of another make";
-    dialect_look_ms: u64 = 2_000, "MS", "HERD_DIALECT_LOOK_MS", "How often to look whether a server of another make is there";
-    dialect_letters_max: usize = 1_024, "N", "HERD_DIALECT_LETTERS_MAX", "Updates that wait for a server of another make";
-    dialect_beliefs_max: usize = 16_384, "N", "HERD_DIALECT_BELIEFS_MAX", "Clients that another make is known to know";
-    dialect_settle_ms: u64 = 300, "MS", "HERD_DIALECT_SETTLE_MS", "How long another make is left to tell its own kind";
-    dialect_crossing_ms: u64 = 500, "MS", "HERD_DIALECT_CROSSING_MS", "How long messages of two makes may cross";
-    dialect_corrections_max: u32 = 8, "N", "HERD_DIALECT_CORRECTIONS_MAX", "How often one older thing from another make is answered";
-    stop_ms: u64 = 5_000, "MS", "HERD_STOP_MS", "How long a stopping server lets clients finish";
-}
-
-/// How long a record lives, in milliseconds; `None` is for ever.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lifetime(Option<u64>);
-
-/// The word for [`Lifetime`] without an end.
-const FOREVER: &str = "forever";
-
-impl FromStr for Lifetime {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            _ if text == FOREVER => Ok(Self(None)),
-            Ok(0) => Err(format!("0 lets no record live; write at least 1, or {FOREVER}")),
-            Ok(ms) => Ok(Self(Some(ms))),
-            Err(_) => Err(format!("write a number of milliseconds, or {FOREVER}")),
-        }
-    }
-}
-
-impl fmt::Display for Lifetime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(ms) => ms.fmt(f),
-            None => f.write_str(FOREVER),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Lifetime {
-    /// Reads a number, or a text as the flag has it.
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(value)?;
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.parse().map_err(D::Error::custom)
-    }
-}
-
-impl Flags {
-    /// Tells where the logs go.
-    pub fn log_dir(&self) -> &Path {
-        directory(self.log_dir.as_deref(), "logs")
-    }
-
-    /// Tells where what is known goes.
-    pub fn data_dir(&self) -> &Path {
-        directory(self.data_dir.as_deref(), "data")
-    }
-}
-
-fn directory<'a>(given: Option<&'a Path>, default: &'static str) -> &'a Path {
-    given.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(default))
-}
-
-/// Reads a setting that a file writes as the flag does.
-fn from_text<'de, T, D>(value: D) -> Result<Option<T>, D::Error>
-where
-    T: FromStr<Err = String>,
-    D: Deserializer<'de>,
-{
-    let text = String::deserialize(value)?;
-    text.parse().map(Some).map_err(D::Error::custom)
-}
-
-fn not_too_many(workers: Option<usize>) -> Result<(), Failure> {
-    match workers {
-        Some(workers) if workers > WORKERS_MAX => Err(Failure::Usage(format!(
-            "workers is {workers}, more threads than any machine has cores; write at most {WORKERS_MAX}"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn nothing(limit: &str) -> Failure {
-    Failure::Usage(format!("{limit} is 0, which lets nothing through; write at least 1"))
-}
-
-/// The limits, if what servers with them say to each other is what they hear.
-fn fitting(limits: Limits) -> Result<Limits, Failure> {
-    let Limits { frame_bytes, chunk_bytes, line_max, silent_ms, heartbeat_ms, .. } = limits;
-    let least = limits.frame_bytes_min();
-    if frame_bytes < least {
-        return Err(Failure::Usage(format!(
-            "frame_bytes is {frame_bytes}, less than a neighbour may send at once with chunk_bytes {chunk_bytes} and \
-             line_max {line_max}; write at least {least}, or less for those"
-        )));
-    }
-    if silent_ms <= heartbeat_ms {
-        return Err(Failure::Usage(format!(
-            "silent_ms is {silent_ms}, so that a link breaks that shows every {heartbeat_ms} ms that it lives; write more \
-             than heartbeat_ms"
-        )));
-    }
-    Ok(limits)
-}
-
 /// What was asked for ends before any command: help, the version, or wrong usage.
 #[derive(Debug)]
 pub enum Early {
@@ -527,8 +276,11 @@ fn may_give(word: &OsStr, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::{LIMITS, Lifetime};
+    use herd_core::limits::Limits;
     use proptest::prelude::*;
     use std::os::unix::ffi::OsStringExt;
+    use std::path::Path;
 
     fn asked(words: &[&str]) -> Result<Options, Early> {
         read(std::iter::once("herd").chain(words.iter().copied()).map(OsString::from))
@@ -632,24 +384,6 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let flags = Flags { line_max: Some(1), search_ms: Some(2), ..Flags::default() };
-        let file = Flags { line_max: Some(3), sessions_max: Some(4), ..Flags::default() };
-        let limits = flags.or(file).limits().expect("limits");
-        let expected = Limits { line_max: 1, search_ms: 2, sessions_max: 4, ..Limits::default() };
-        assert_eq!(limits, expected);
-    }
-
-    #[test]
-    fn logs_go_where_flag_file_or_default_say() {
-        let at = |dir: &str| Flags { log_dir: Some(dir.into()), ..Flags::default() };
-        assert_eq!(at("a").or(at("b")).log_dir(), Path::new("a"));
-        assert_eq!(Flags::default().or(at("b")).log_dir(), Path::new("b"));
-        assert_eq!(Flags::default().log_dir(), Path::new("logs"));
-        assert_eq!(at("").log_dir(), Path::new("logs"));
-    }
-
-    #[test]
     fn a_record_lives_for_ever_or_for_so_long_and_never_for_nothing() {
         let flags = |ttl: &str| serve(&[format!("--record-ttl-ms={ttl}").into()]);
         assert_eq!(Flags::default().limits().expect("limits").record_ttl_ms, None);
@@ -668,41 +402,6 @@ mod tests {
         }
         let expected = "invalid value for '--record-ttl-ms <MS>': 0 lets no record live; write at least 1, or forever; see --help";
         assert_eq!(refused(&["serve", "A", "--record-ttl-ms", "0"]), expected);
-    }
-
-    #[test]
-    fn a_limit_of_nothing_is_refused() {
-        let flags = Flags { frame_bytes: Some(0), ..Flags::default() };
-        let expected = "frame_bytes is 0, which lets nothing through; write at least 1";
-        assert_eq!(flags.limits().expect_err("a refusal").to_string(), expected);
-    }
-
-    /// The servers linked, one said what the other would not hear, and they linked again, for ever.
-    #[test]
-    fn limits_with_which_a_neighbour_says_more_than_is_heard_are_refused() {
-        let flags = |frame: usize, chunk, line| Flags {
-            frame_bytes: Some(frame),
-            chunk_bytes: Some(chunk),
-            line_max: Some(line),
-            ..Flags::default()
-        };
-        assert!(flags(2000 + 100 + 86 + 4096, 2000, 100).limits().is_ok());
-        let expected = "frame_bytes is 6281, less than a neighbour may send at once with chunk_bytes 2000 and line_max \
-                        100; write at least 6282, or less for those";
-        let refused = flags(2000 + 100 + 86 + 4095, 2000, 100).limits().expect_err("a refusal");
-        assert_eq!(refused.to_string(), expected);
-        for (frame, chunk, line) in [(16_777_216, 1 << 40, 65_536), (16_777_216, 65_536, usize::MAX)] {
-            assert!(flags(frame, chunk, line).limits().is_err(), "{chunk} {line}");
-        }
-    }
-
-    #[test]
-    fn links_that_break_before_they_show_that_they_live_are_refused() {
-        let flags = |silent| Flags { silent_ms: Some(silent), heartbeat_ms: Some(300), ..Flags::default() };
-        assert!(flags(301).limits().is_ok());
-        let expected = "silent_ms is 300, so that a link breaks that shows every 300 ms that it lives; write more than \
-                        heartbeat_ms";
-        assert_eq!(flags(300).limits().expect_err("a refusal").to_string(), expected);
     }
 
     /// Bytes as a shell passes them on, behind what makes something of them.
@@ -749,14 +448,6 @@ mod tests {
         let options = read(["herd".into(), "check".into(), path().into(), line]).expect("a command");
         assert_eq!(options.topology, path());
         assert!(matches!(options.command, Command::Check(Check { file: Some(file) }) if file == path()));
-    }
-
-    #[test]
-    fn more_workers_than_are_started_are_refused() {
-        let flags = |workers| Flags { workers: Some(workers), ..Flags::default() };
-        assert_eq!(flags(1024).limits().expect("limits").workers, 1024);
-        let expected = "workers is 1025, more threads than any machine has cores; write at most 1024";
-        assert_eq!(flags(1025).limits().expect_err("a refusal").to_string(), expected);
     }
 
     proptest! {

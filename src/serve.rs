@@ -2,8 +2,9 @@
 
 use crate::credentials;
 use crate::failure::{Failure, reason};
+use crate::flags::Flags;
 use crate::logging;
-use crate::options::{Flags, Serve};
+use crate::options::Serve;
 use crate::panics;
 use crate::signals::Signals;
 use crate::topology::File;

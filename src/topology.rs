@@ -11,15 +11,14 @@
 //! underscores. Whatever is wrong is refused with the file, the place, and what to write instead.
 
 use crate::failure::{Failure, reason};
-use crate::options::Flags;
+use crate::flags::Flags;
+use crate::object::Object;
 use herd_core::dialect::Dialect;
 use herd_core::topology::{Place, Problem, Server, Topology};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::fmt;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 /// What a topology file says: the herd, and the settings of its servers.
@@ -135,33 +134,6 @@ impl<'de> Deserialize<'de> for Servers {
         }
         deserializer.deserialize_map(InOrder)
     }
-}
-
-/// What must be written as an object. Serde alone would take an array of the fields in their order as well.
-#[derive(Default)]
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object { … }")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-        deserializer.deserialize_map(Fields(PhantomData))
-    }
-}
-
-/// Reads what must be written as an object, where a field holds one.
-pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<T, D::Error> {
-    Object::deserialize(value).map(|Object(fields)| fields)
 }
 
 fn servers(entries: &[(String, Entry)]) -> Vec<Server> {

@@ -206,8 +206,8 @@ fn invitation(answers: &[Answer]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::Flags;
     use crate::launcher::Process;
-    use crate::options::Flags;
     use herd_core::status::{LinkReport, Report};
 
     fn herd() -> Herd {
