@@ -94,10 +94,11 @@ async fn hear(mut reader: OwnedReadHalf, heard_at: &Cell<Instant>) -> End {
             Ok(length) => length,
             Err(error) => return End::Server(Err(error)),
         };
-        heard_at.set(Instant::now());
         if let Err(error) = terminal::write(&chunk[..length]) {
             return End::Reader(error);
         }
+        // Only now: whoever reads this may have let it wait for long, and the server is not to be blamed for that.
+        heard_at.set(Instant::now());
     }
 }
 
