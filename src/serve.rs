@@ -33,7 +33,7 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
         log::warn!("{warning}");
     }
     if let Some(files) =
-        descriptors::raise_limit().filter(|&files| files < sessions_max as u64 + FILES_BESIDE)
+        descriptors::raise_limit().filter(|&files| files < (sessions_max as u64).saturating_add(FILES_BESIDE))
     {
         log::warn!(
             "the system allows {files} open files, too few for {sessions_max} clients: see ulimit -Hn"
