@@ -1,6 +1,6 @@
 # The commands of herd. `make help` lists them.
-.PHONY: help herd test check fmt clippy docs sim fuzz fuzz-check mixes canary kills netns soak instructions instructions-record bench bench-quick bench-check \
-	bench-tools
+.PHONY: help herd test check fmt clippy docs sim fuzz fuzz-check mixes canary kills netns soak instructions \
+	instructions-record bench bench-quick bench-check bench-tools
 .DEFAULT_GOAL := help
 
 help: ## list the targets

@@ -76,7 +76,8 @@ pub struct Limits {
     pub handshake_ms: u64,
     /// Neighbours, those that joined by themselves included. One more cannot join.
     pub neighbours_max: usize,
-    /// Inbound handshakes under way at once. One more is closed.
+    /// Inbound handshakes under way at once. For one more the one gives way that was begun first, of those from the network
+    /// that most are from.
     pub handshakes_max: usize,
     /// How often a link with nothing to say says so.
     pub heartbeat_ms: u64,
