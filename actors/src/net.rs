@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 /// A connection, real or simulated.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + Any {}
@@ -149,6 +151,21 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Throws 122 random bits or more.
 pub type Dice = Arc<dyn Fn() -> u128 + Send + Sync>;
 
+/// A UUID that nobody has used.
+pub fn fresh(dice: &Dice) -> Uuid {
+    uuid::Builder::from_random_bytes(dice().to_be_bytes()).into_uuid()
+}
+
+/// Any number, for what is to happen at no set time.
+pub fn roll(dice: &Dice) -> u64 {
+    u64::try_from(dice() & u128::from(u64::MAX)).unwrap_or_default()
+}
+
+/// Whole milliseconds since a moment.
+pub fn ms_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Seams {
     /// The operating system's network, clock and dice. The end is that of the process, and says no reason: how that is
     /// said is for whoever runs the server to know.
@@ -156,7 +173,7 @@ impl Seams {
         Self {
             network: Arc::new(Tcp),
             clock: Arc::new(time_of_day),
-            dice: Arc::new(|| uuid::Uuid::new_v4().as_u128()),
+            dice: Arc::new(|| Uuid::new_v4().as_u128()),
             abort: Arc::new(|_| std::process::exit(1)),
             panics: Arc::default(),
         }

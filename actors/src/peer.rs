@@ -11,7 +11,7 @@ use crate::attendance::Seat;
 use crate::complaints::Complaints;
 use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
-use crate::net::{Seams, Socket};
+use crate::net::{Seams, Socket, roll};
 use crate::panics::OnPanic;
 use crate::waiting::{FOREVER, Hourglass, write_out};
 use actix::{
@@ -183,8 +183,7 @@ impl PeerActor {
         if faults::is_on(Fault::GivesUpDialling) {
             return;
         }
-        let dice = u64::try_from((self.seams.dice)() & u128::from(u64::MAX)).unwrap_or_default();
-        let delay_ms = self.backoff.delay_ms(dice);
+        let delay_ms = self.backoff.delay_ms(roll(&self.seams.dice));
         self.dial_later(delay_ms, ctx);
     }
 

@@ -15,7 +15,7 @@ use crate::journal::Journal;
 use crate::messages::{
     Census, Count, Dump, Execute, Find, Flood, Flush, Hear, LinkDown, LinkUp, Recall, Take,
 };
-use crate::net::{Abort, Clock, Dice};
+use crate::net::{Abort, Clock, Dice, fresh, ms_since, roll};
 use crate::panics::OnPanic;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use alarm::Alarm;
@@ -88,7 +88,7 @@ impl StoreActor {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        ms_since(self.began)
     }
 
     fn fresh(&self) -> Uuid {
@@ -133,8 +133,8 @@ impl StoreActor {
 
     /// Compares with all neighbours every now and then.
     fn compare_later(&mut self, ctx: &mut Context<Self>) {
-        let dice = u64::try_from((self.dice)() & u128::from(u64::MAX)).unwrap_or_default();
-        ctx.run_later(Duration::from_millis(self.replica.compare_in_ms(dice)), |store, ctx| {
+        let delay = Duration::from_millis(self.replica.compare_in_ms(roll(&self.dice)));
+        ctx.run_later(delay, |store, ctx| {
             let now_ms = store.now_ms();
             store.replica.compare(now_ms);
             store.follow_up(now_ms, ctx);
@@ -160,11 +160,6 @@ impl StoreActor {
             self.warned = (refused, Some(Instant::now()));
         }
     }
-}
-
-/// A UUID that nobody has used.
-fn fresh(dice: &Dice) -> Uuid {
-    uuid::Builder::from_random_bytes(dice().to_be_bytes()).into_uuid()
 }
 
 impl Actor for StoreActor {

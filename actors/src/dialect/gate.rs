@@ -7,7 +7,7 @@
 
 use super::Neighbour;
 use crate::messages::{Ask, Hear, Overhear, Recall};
-use crate::net::{Dice, Seams, Socket};
+use crate::net::{Dice, Seams, Socket, fresh, ms_since};
 use crate::panics::OnPanic;
 use actix::Recipient;
 use herd_core::dialect::gate::consequence;
@@ -246,13 +246,12 @@ impl Gate {
             }
         }
         if let Some(line) = consequence.news {
-            let fresh = uuid::Builder::from_random_bytes((self.dice)().to_be_bytes()).into_uuid();
-            let frames = vec![Frame::Update(Update::new(fresh, &line))];
+            let frames = vec![Frame::Update(Update::new(fresh(&self.dice), &line))];
             if self.desk.hear.send(Hear { link: consequence.link.into(), frames }).await.is_err() {
                 warn!("an update was lost: the store is gone");
             }
         }
-        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = ms_since(self.began);
         let is_new = told.spelling.uuid.is_none_or(|uuid| self.seen.borrow_mut().insert(uuid, (), now_ms));
         acknowledgement(told.dialect, is_new).unwrap_or_default().to_vec()
     }

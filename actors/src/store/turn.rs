@@ -7,6 +7,7 @@
 use super::StoreActor;
 use super::keeper::{Answer, Kept};
 use crate::messages::{Execute, Executed};
+use crate::net::fresh;
 use actix::Context;
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::fut::ActorFuture;
@@ -75,7 +76,7 @@ impl StoreActor {
             return;
         }
         let (now_ms, dice) = (self.now_ms(), &self.dice);
-        self.replica.execute_all(orders, now_ms, || super::fresh(dice));
+        self.replica.execute_all(orders, now_ms, || fresh(dice));
         let kept = self.keep(ctx);
         self.follow_up(now_ms, ctx);
         if faults::is_on(Fault::AnswersTheWrong) {
