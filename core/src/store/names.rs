@@ -1,5 +1,6 @@
 //! The names of servers, numbered, so that a record need not carry one.
 
+use crate::topology::NAME_MAX;
 use std::collections::HashMap;
 
 /// All names so far. They are never forgotten, so there is a limit to their number and length.
@@ -11,11 +12,8 @@ pub struct Names {
     last: u16,
 }
 
-/// The longest name that is numbered.
-const NAME_MAX: usize = 64;
-
 impl Names {
-    /// The number of a name; `None` if there are too many names or this is too long.
+    /// The number of a name; `None` if there are too many names or this is longer than [`NAME_MAX`].
     pub fn number(&mut self, name: &[u8]) -> Option<u16> {
         if self.by_number.get(usize::from(self.last)).is_none_or(|last| **last != *name) {
             self.last = self.look_up(name)?;
