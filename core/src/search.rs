@@ -12,6 +12,10 @@ use uuid::Uuid;
 #[derive(Debug, Default)]
 pub struct Searches {
     open: BTreeMap<Uuid, Search>,
+    /// Those for each client: whatever becomes known meanwhile is looked for here.
+    sought: BTreeMap<Vec<u8>, Vec<Uuid>>,
+    /// When each is to be given up, in milliseconds.
+    due: BTreeSet<(u64, Uuid)>,
 }
 
 /// One search, as this server sees it.
@@ -59,14 +63,14 @@ impl Searches {
 
     /// When the first of them is to be given up.
     pub fn deadline_ms(&self) -> Option<u64> {
-        let first = self.open.values().map(|search| search.deadline_ms).min();
-        first.filter(|_| !faults::is_on(Fault::SearchesForEver))
+        let (first, _) = self.due.first().filter(|_| !faults::is_on(Fault::SearchesForEver))?;
+        Some(*first)
     }
 
     /// The search of this server's own sessions for a client, which another session may share.
     pub fn of_own(&self, client: &[u8]) -> Option<Uuid> {
-        let mut own = self.open.iter().filter(|(_, search)| search.asker == Asker::Here);
-        own.find(|(_, search)| search.client == client).map(|(&uuid, _)| uuid)
+        let is_own = |uuid: &&Uuid| self.open.get(uuid).is_some_and(|search| search.asker == Asker::Here);
+        self.sought.get(client)?.iter().find(is_own).copied()
     }
 
     /// Notes a search whose question went to some neighbours.
@@ -78,6 +82,8 @@ impl Searches {
         awaited: BTreeSet<String>,
         deadline_ms: u64,
     ) {
+        self.sought.entry(client.to_vec()).or_default().push(uuid);
+        self.due.insert((deadline_ms, uuid));
         self.open.insert(uuid, Search { client: client.to_vec(), asker, awaited, deadline_ms });
     }
 
@@ -91,30 +97,43 @@ impl Searches {
     /// Notes that a client became known: whoever searched for it is done.
     #[must_use]
     pub fn found(&mut self, client: &[u8]) -> Vec<Ended> {
-        self.end_where(|search| search.client == client)
+        let over = self.sought.get(client).cloned().unwrap_or_default();
+        self.end_all(over)
     }
 
     /// Notes that a neighbour will not answer.
     #[must_use]
     pub fn link_down(&mut self, link: &str) -> Vec<Ended> {
-        self.end_where(|search| search.awaited.remove(link) && search.awaited.is_empty())
+        let is_over = |search: &mut Search| search.awaited.remove(link) && search.awaited.is_empty();
+        let over = self.open.iter_mut().filter_map(|(&uuid, search)| is_over(search).then_some(uuid));
+        let over = over.collect();
+        self.end_all(over)
     }
 
     /// Gives up what has taken too long.
     #[must_use]
     pub fn expire(&mut self, now_ms: u64) -> Vec<Ended> {
-        self.end_where(|search| search.deadline_ms <= now_ms && !faults::is_on(Fault::SearchesForEver))
+        let is_over = |&&(deadline_ms, _): &&(u64, Uuid)| {
+            deadline_ms <= now_ms && !faults::is_on(Fault::SearchesForEver)
+        };
+        let over = self.due.iter().take_while(is_over).map(|&(_, uuid)| uuid).collect();
+        self.end_all(over)
     }
 
-    fn end_where(&mut self, mut is_over: impl FnMut(&mut Search) -> bool) -> Vec<Ended> {
-        let over = self.open.iter_mut().filter_map(|(&uuid, search)| is_over(search).then_some(uuid));
-        let over: Vec<Uuid> = over.collect();
+    fn end_all(&mut self, over: Vec<Uuid>) -> Vec<Ended> {
         over.into_iter().filter_map(|uuid| self.end(uuid)).collect()
     }
 
     fn end(&mut self, uuid: Uuid) -> Option<Ended> {
-        let search = self.open.remove(&uuid)?;
-        Some(Ended { uuid, client: search.client, asker: search.asker })
+        let Search { client, asker, deadline_ms, .. } = self.open.remove(&uuid)?;
+        self.due.remove(&(deadline_ms, uuid));
+        if let Some(same) = self.sought.get_mut(&client) {
+            same.retain(|other| *other != uuid);
+            if same.is_empty() {
+                self.sought.remove(&client);
+            }
+        }
+        Some(Ended { uuid, client, asker })
     }
 }
 
@@ -169,5 +188,11 @@ mod tests {
         assert_eq!(searches.of_own(b"kiwi"), Some(SEARCH));
         searches.begin(Uuid::from_u128(8), b"plum", Asker::Link("b".into()), BTreeSet::new(), 500);
         assert_eq!(searches.of_own(b"plum"), None);
+        searches.begin(Uuid::from_u128(9), b"kiwi", Asker::Link("b".into()), BTreeSet::new(), 400);
+        assert_eq!(searches.deadline_ms(), Some(400));
+        assert_eq!(searches.expire(400).len(), 1);
+        assert_eq!((searches.deadline_ms(), searches.of_own(b"kiwi")), (Some(500), Some(SEARCH)));
+        assert_eq!(searches.found(b"kiwi"), [ended()]);
+        assert_eq!((searches.of_own(b"kiwi"), searches.found(b"kiwi")), (None, vec![]));
     }
 }
