@@ -299,8 +299,11 @@ impl Replica {
         if let Some(uuid) = self.searches.of_own(client) {
             return Finding::Search(uuid);
         }
+        if !self.ask(fresh, client, Asker::Here, now_ms) {
+            return Finding::Over;
+        }
         self.note_begun(fresh, None, now_ms);
-        if self.ask(fresh, client, Asker::Here, now_ms) { Finding::Search(fresh) } else { Finding::Over }
+        Finding::Search(fresh)
     }
 
     /// Does what is to be done at a time: gives up searches, asks for updates that fail to come, forgets old ones.

@@ -128,6 +128,7 @@ fn so_many_searches_begin_in_a_second_and_one_more_finds_nothing() {
     assert_eq!(find("c", 999), Finding::Over);
     assert!(matches!(find("a", 999), Finding::Search(_)), "one that is under way is shared");
     assert!(matches!(find("c", 1000), Finding::Search(_)));
+    assert_eq!(replica.load().seen, 3, "what was refused is nothing to remember");
 }
 
 #[test]
