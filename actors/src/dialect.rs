@@ -6,14 +6,14 @@
 //! wants to know, and [`Stop`], upon which it says what is left to say and ends. While the neighbour is away it dials
 //! after growing delays. What is said and when is decided by the [`Mailbag`].
 //!
-//! A neighbour that was away is told everything, since it may have forgotten everything: the actor asks the store for
-//! all records, as a peer asks for some. It does so again when it could not take news as fast as it came, and may have
-//! missed some. One that was there before this server is not told what this server kept on disk if it overwrites: while
+//! A neighbour that was away is told everything, since it may have forgotten everything: on the digest with which the
+//! store begins a link the actor asks for all records, as a peer asks for some. It does so again on each further digest,
+//! which the store has for it when it missed something: when it could not take news as fast as it came. One that was there before this server is not told what this server kept on disk if it overwrites: while
 //! this server was away it may have learned what is newer, and would believe what is older.
 
 use crate::attendance::Seat;
 use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Standing, Stop, Take};
-use crate::net::{Seams, Socket};
+use crate::net::{Seams, Socket, ms_since, roll};
 use crate::panics::{OnPanic, caught_waiting};
 use crate::peer::Desk;
 use actix::{
@@ -55,7 +55,7 @@ pub struct DialectActor {
     redial: Option<SpawnHandle>,
     /// Buckets of records that the store has still to tell of all that it was asked for.
     buckets_awaited: usize,
-    /// True once there was no room for news: the store may have forgotten some before they were taken.
+    /// True once the link missed something that the store was not asked for yet.
     is_behind: bool,
     /// When this server began, until the neighbour was found to be away: it may know better than this server did then.
     may_know_better: Option<Nanos>,
@@ -152,7 +152,7 @@ impl DialectActor {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        ms_since(self.began)
     }
 
     fn link(&self) -> Arc<str> {
@@ -212,10 +212,9 @@ impl DialectActor {
         // A store that is gone is found out when it is asked what there is to say.
         self.desk.link_up.do_send(LinkUp {
             link: self.link(),
-            vocabulary: Vocabulary::Plain,
+            vocabulary: Vocabulary::Foreign,
             flood: ctx.address().recipient(),
         });
-        self.ask_for_all();
         self.take(ctx);
     }
 
@@ -228,9 +227,10 @@ impl DialectActor {
         self.dial_later(error, ctx);
     }
 
-    /// Has the store tell everything, unless it is at it.
-    fn ask_for_all(&mut self) {
-        if self.buckets_awaited == 0 {
+    /// Has the store tell everything if something was missed, once it has told all that it was asked for before: of that
+    /// a part was told earlier.
+    fn catch_up(&mut self) {
+        if self.is_behind && self.buckets_awaited == 0 {
             self.buckets_awaited = Span::ALL.len();
             self.is_behind = false;
             self.tell_store(Frame::AskRecords { spans: vec![Span::ALL] });
@@ -262,14 +262,12 @@ impl DialectActor {
         if self.stopping {
             return ctx.stop();
         }
-        let dice = u64::try_from((self.seams.dice)() & u128::from(u64::MAX)).unwrap_or_default();
-        let delay = Duration::from_millis(self.backoff.delay_ms(dice));
+        let delay = Duration::from_millis(self.backoff.delay_ms(roll(&self.seams.dice)));
         self.redial = Some(ctx.run_later(delay, Self::dial));
     }
 
     /// Asks the store for more, if there is room for it.
     fn take(&mut self, ctx: &mut Context<Self>) {
-        self.is_behind |= !self.bag.has_room();
         if self.state == State::Away || self.taking.is_some() || !self.bag.has_room() {
             return;
         }
@@ -317,9 +315,12 @@ impl DialectActor {
                 let since = self.may_know_better;
                 let lines = link::lines(&lines).filter(|line| is_since(line, since));
                 lines.for_each(|line| self.bag.put(line, now_ms));
+                self.catch_up();
             }
-            // The store says it when something was missed, and else every now and then.
-            Frame::Digest { .. } if self.is_behind => self.ask_for_all(),
+            Frame::Digest { .. } => {
+                self.is_behind = true;
+                self.catch_up();
+            }
             Frame::Which { uuid, client } => self.ask(uuid, client, ctx),
             Frame::Found { uuid, mut line } => {
                 line.pop();
@@ -636,6 +637,11 @@ mod tests {
         Frame::Update(Update::new(Uuid::nil(), lines.as_bytes())).to_bytes()
     }
 
+    /// What the store says where the link missed something.
+    fn missed() -> Frame {
+        Frame::Digest { root: 0 }
+    }
+
     async fn message(call: &mut DuplexStream) -> String {
         let mut bytes = vec![0; 1024];
         let read = call.read(&mut bytes).await.unwrap();
@@ -726,7 +732,7 @@ mod tests {
     async fn who_overwrites_and_may_know_better_is_told_all_but_what_was_kept_on_disk() {
         tokio::time::pause();
         let lines = format!("k +1-2 5 {} Ours\nl +1-2 5 {NOON} Ours\n", NOON - 1).into_bytes();
-        let records = Frame::Records { done: 9, lines }.to_bytes();
+        let records = [missed(), Frame::Records { done: 9, lines }].map(|frame| frame.to_bytes()).concat();
         for (speaks, expected) in [(Dialect::Update, " l +1-2 5"), (Dialect::At, " k +1-2 5\n")] {
             let (mut store, mut calls) = speak(speaks, true, vec![records.clone()]);
             let said = message(&mut calls.recv().await.unwrap()).await;
@@ -746,12 +752,29 @@ mod tests {
         assert_eq!(said, "AT Ours +1.000000000 k +1-2 5\n");
     }
 
+    /// A part of all may have been told before something was missed, and a neighbour that is told more than it can be told
+    /// at once misses something again and again.
+    #[actix::test]
+    async fn what_was_missed_while_all_is_told_is_asked_for_once_when_that_is_done() {
+        tokio::time::pause();
+        let told = |done| Frame::Records { done, lines: Vec::new() };
+        let all = Frame::AskRecords { spans: vec![Span::ALL] };
+        let frames = [missed(), missed(), told(Span::ALL.len() - 1), missed()];
+        let first = frames.map(|frame| frame.to_bytes()).concat();
+        let (mut store, _calls) = speak(Dialect::At, true, vec![first, told(1).to_bytes()]);
+        assert_eq!(store.heard.recv().await.unwrap().frames, [all]);
+        let flood = store.ups.recv().await.unwrap().flood;
+        flood.send(Flood).await.unwrap();
+        assert!(store.heard.recv().await.is_some());
+        flood.send(Flood).await.unwrap();
+        assert!(store.heard.try_recv().is_err());
+    }
+
     #[actix::test]
     async fn a_neighbour_that_cannot_be_asked_knows_nobody() {
         tokio::time::pause();
         let question = Frame::Which { uuid: Uuid::nil(), client: b"k".to_vec() }.to_bytes();
         let (mut store, _calls) = speak(Dialect::Trail, true, vec![question]);
-        assert!(store.heard.recv().await.is_some()); // It asks for all first.
         let heard = store.heard.recv().await.unwrap();
         assert_eq!(heard.frames, [Frame::NotFound { uuid: Uuid::nil() }]);
     }
@@ -765,7 +788,6 @@ mod tests {
         let mut call = calls.recv().await.unwrap();
         assert_eq!(message(&mut call).await, format!("WHICHCLIENT k {}", Uuid::nil().hyphenated()));
         call.write_all(br#"{"gps": [1.0, -2.0], "skew": "+1", "time": 5}"#).await.unwrap();
-        assert!(store.heard.recv().await.is_some()); // It asks for all first.
         let heard = store.heard.recv().await.unwrap();
         let line = b"k +1.0-2.0 5 6000000000 Theirs\n".to_vec();
         assert_eq!(heard.frames, [Frame::Found { uuid: Uuid::nil(), line }]);

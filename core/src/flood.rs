@@ -439,7 +439,7 @@ impl Link {
     /// True if an update goes over this link, and is not just announced or known at its other end.
     fn carries(&self, arrival: &Arrival, trees: &Trees) -> bool {
         let is_in_tree = || arrival.source.is_none_or(|source| trees.carries(source, self.way));
-        arrival.is_for(self.way) && (self.vocabulary == Vocabulary::Plain || is_in_tree())
+        arrival.is_for(self.way) && (self.vocabulary != Vocabulary::Trees || is_in_tree())
     }
 
     /// Goes past an entry that this link does not carry.

@@ -15,7 +15,7 @@
 use crate::digest::{Node, Pass, Root, Sums};
 use crate::faults::{self, Fault};
 use crate::limits::Limits;
-use crate::link::{Frame, SPANS_MAX, Span};
+use crate::link::{Frame, SPANS_MAX, Span, Vocabulary};
 use crate::store::{Slot, Store};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -66,6 +66,8 @@ struct Turn {
 /// What is to be said and heard over one link.
 #[derive(Debug, Default)]
 struct Link {
+    /// False for one of another make: it is to hear a digest only when it missed something, and at once.
+    compares: bool,
     offer: Offer,
     /// What the neighbour's digest was, until it is compared, and the sums that it is to be compared with.
     heard: Option<(Root, Pass)>,
@@ -128,9 +130,10 @@ impl Healing {
     }
 
     /// Notes a link that can be talked over.
-    pub fn link_up(&mut self, name: &str, store: &mut Store) {
+    pub fn link_up(&mut self, name: &str, vocabulary: Vocabulary, store: &mut Store) {
         self.link_down(name, store);
-        self.links.insert(name.to_owned(), Link::default());
+        let compares = vocabulary != Vocabulary::Foreign;
+        self.links.insert(name.to_owned(), Link { compares, ..Link::default() });
     }
 
     /// Forgets a link.
@@ -140,10 +143,12 @@ impl Healing {
         self.end_turn(store);
     }
 
-    /// Lets a neighbour compare: it is to hear a digest that covers all that is known now.
+    /// Lets a neighbour compare that missed something: it is to hear a digest that covers all that is known now.
     pub fn offer(&mut self, name: &str, store: &mut Store) {
-        let Some(Link { offer, .. }) = self.links.get_mut(name) else { return };
-        if offer.wanted.is_some() {
+        let Some(Link { offer, compares, .. }) = self.links.get_mut(name) else { return };
+        if !*compares {
+            offer.is_due = true;
+        } else if offer.wanted.is_some() {
             offer.is_wanted_again = true;
         } else {
             offer.wanted = Some(store.want_sums());
@@ -152,7 +157,8 @@ impl Healing {
 
     /// Lets all neighbours compare, and takes the turn from one that does not answer or keeps others waiting.
     pub fn offer_all(&mut self, store: &mut Store, now_ms: u64) {
-        for name in self.links.keys().cloned().collect::<Vec<_>>() {
+        let comparing = self.links.iter().filter(|(_, link)| link.compares);
+        for name in comparing.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.offer(&name, store);
         }
         let (turn_ms, are_others_waiting) = (self.turn_ms, !self.heard.is_empty());
@@ -528,7 +534,7 @@ mod tests {
     fn healing(links: &[&str], store: &mut Store) -> Healing {
         let mut healing = Healing::new(&Limits::default());
         for link in links {
-            healing.link_up(link, store);
+            healing.link_up(link, Vocabulary::Trees, store);
         }
         healing
     }

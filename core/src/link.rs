@@ -164,7 +164,10 @@ pub const FRAME_EXTRA: usize = 4096;
 /// Which frames a neighbour knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vocabulary {
-    /// Those without trees: it is of another make, or of a version before them.
+    /// Those that tell records and ask for clients: it is of another make, and compares nothing. A DIGEST says no more than
+    /// that it missed something.
+    Foreign,
+    /// Those without trees: it is of a version before them.
     Plain,
     /// All.
     Trees,

@@ -245,7 +245,7 @@ impl Replica {
     /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.
     pub fn link_up(&mut self, link: &str, vocabulary: Vocabulary) {
         self.flood.link_up(link, vocabulary);
-        self.healing.link_up(link, &mut self.store);
+        self.healing.link_up(link, vocabulary, &mut self.store);
         if !faults::is_on(Fault::NoCatchUp) {
             self.healing.offer(link, &mut self.store);
         }

@@ -104,7 +104,7 @@ impl Ours {
         let mut bags = BTreeMap::new();
         for there in shape.neighbours(here) {
             let is_ours = shape.makes[there].is_none();
-            replica.link_up(NAMES[there], if is_ours { Vocabulary::Trees } else { Vocabulary::Plain });
+            replica.link_up(NAMES[there], if is_ours { Vocabulary::Trees } else { Vocabulary::Foreign });
             if let Some(dialect) = shape.makes[there] {
                 let kin = shape.makes.iter().zip(NAMES).filter(|(make, _)| **make == Some(dialect));
                 let kin: Vec<String> = kin.map(|(_, name)| name.to_owned()).collect();

@@ -295,6 +295,35 @@ fn a_link_that_fell_out_of_the_ring_compares_again() {
     assert_eq!(pair.sent, 0);
 }
 
+/// It compares nothing, so each digest has it told everything.
+#[test]
+fn a_neighbour_of_another_make_hears_a_digest_when_it_missed_something_and_else_none() {
+    let mut herd = Herd::new(Limits { ring_bytes: 16_000, ..Limits::default() });
+    let digests = |herd: &mut Herd| {
+        let mut out = Vec::new();
+        herd.replicas[0].take("Welsh", herd.now_ms, &mut out);
+        let mut inbox = Inbox::new(out);
+        let frames = std::iter::from_fn(|| inbox.next(usize::MAX).unwrap());
+        frames.filter(|frame| matches!(frame, Frame::Digest { .. })).count()
+    };
+    herd.replicas[0].link_up("Welsh", Vocabulary::Foreign);
+    assert_eq!((digests(&mut herd), digests(&mut herd)), (1, 0), "nobody knows what it missed before");
+    herd.tell(0, 0..10, 1);
+    herd.compare();
+    herd.talk();
+    assert_eq!(digests(&mut herd), 0, "it was told what there is");
+    herd.link(0, 2);
+    herd.talk();
+    herd.tell(2, 0..1000, 2);
+    herd.talk();
+    assert_eq!((digests(&mut herd), digests(&mut herd)), (1, 0), "it fell out of the ring");
+    herd.unlink();
+    herd.tell(2, 0..5000, 3);
+    herd.link(0, 2);
+    herd.talk();
+    assert_eq!((digests(&mut herd), digests(&mut herd)), (1, 0), "what is told at length does not go on");
+}
+
 #[test]
 fn records_that_come_while_a_store_is_told_come_too() {
     let mut pair = Herd::new(Limits::default());
