@@ -263,7 +263,10 @@ impl DialectActor {
             return ctx.stop();
         }
         let delay = Duration::from_millis(self.backoff.delay_ms(roll(&self.seams.dice)));
-        self.redial = Some(ctx.run_later(delay, Self::dial));
+        // A call of another cause may have failed meanwhile: there is one next attempt.
+        if let Some(other) = self.redial.replace(ctx.run_later(delay, Self::dial)) {
+            ctx.cancel_future(other);
+        }
     }
 
     /// Asks the store for more, if there is room for it.
@@ -485,13 +488,13 @@ impl Handler<Answers> for DialectActor {
         }
         let (caller, era) = (self.caller(), self.era);
         let limit = Duration::from_millis(self.limits.search_ms);
-        let looking = async move { timeout(limit, caller.connect()).await.unwrap_or_else(|_| Err(late())) };
+        let looking = async move { timeout(limit, caller.connect()).await };
         Box::pin(looking.into_actor(self).map(move |result, dialect: &mut Self, ctx| {
-            if era == dialect.era {
-                if let Some(redial) = dialect.redial.take() {
-                    ctx.cancel_future(redial);
-                }
-                dialect.look(result, ctx);
+            match result {
+                Ok(result) if era == dialect.era => dialect.look(result, ctx),
+                Ok(_) => {}
+                // Whoever asks does not wait longer. That is no reason to give the neighbour up, which may only be slow.
+                Err(_) => return Standing { answers: false, ..dialect.standing() },
             }
             dialect.standing()
         }))
@@ -596,11 +599,14 @@ impl Caller {
 mod tests {
     use super::*;
     use crate::attendance::Attendance;
+    use crate::net::{Incoming, Network, Step};
     use crate::testing::{NOON, Switchboard, answering, recording, seams};
+    use actix::Addr;
     use herd_core::link::Update;
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::rc::Rc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::io::DuplexStream;
     use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -617,6 +623,15 @@ mod tests {
         chunks: Vec<Vec<u8>>,
     ) -> (Store, UnboundedReceiver<DuplexStream>) {
         let (network, calls) = Switchboard::new(answers, 1024);
+        let (store, _) = speak_over(network, speaks, chunks);
+        (store, calls)
+    }
+
+    fn speak_over(
+        network: impl Network + 'static,
+        speaks: Dialect,
+        chunks: Vec<Vec<u8>>,
+    ) -> (Store, Addr<DialectActor>) {
         let ((link_up, ups), (link_down, downs), (hear, heard)) = (recording(), recording(), recording());
         let chunks = Rc::new(RefCell::new(VecDeque::from(chunks)));
         let take = answering(move |_: Take| chunks.borrow_mut().pop_front().unwrap_or_default());
@@ -629,8 +644,30 @@ mod tests {
         };
         let limits = Limits { dialect_connections_max: 2, ..Limits::default() };
         let seat = Attendance::default().enter(1).unwrap();
-        DialectActor::new("Ours".into(), there, desk, &limits, seams(network), seat).start();
-        (Store { ups, downs, heard }, calls)
+        let dialect = DialectActor::new("Ours".into(), there, desk, &limits, seams(network), seat).start();
+        (Store { ups, downs, heard }, dialect)
+    }
+
+    /// A network on which it takes a while until a call is answered or refused.
+    struct Slow {
+        calls: Arc<AtomicUsize>,
+        takes: Duration,
+        answers: bool,
+    }
+
+    impl Network for Slow {
+        fn bind<'a>(&'a self, _: &'a str) -> Step<'a, Box<dyn Incoming>> {
+            Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+        }
+
+        fn connect<'a>(&'a self, _: &'a str) -> Step<'a, Socket> {
+            Box::pin(async {
+                self.calls.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(self.takes).await;
+                let socket: Socket = Box::new(tokio::io::duplex(1024).0);
+                self.answers.then_some(socket).ok_or_else(|| io::ErrorKind::ConnectionRefused.into())
+            })
+        }
     }
 
     fn update(lines: &str) -> Vec<u8> {
@@ -725,6 +762,39 @@ mod tests {
             assert!(calls.recv().await.is_some());
         }
         assert!(store.ups.try_recv().is_err() && store.downs.try_recv().is_err());
+    }
+
+    /// Each of its messages took longer to be taken than anybody waits for an answer, and was said all the same.
+    #[actix::test]
+    async fn a_neighbour_that_is_slow_does_not_answer_whoever_asks_and_is_not_given_up() {
+        tokio::time::pause();
+        let takes = Duration::from_millis(Limits::default().search_ms * 2);
+        let slow = Slow { calls: Arc::default(), takes, answers: true };
+        let (mut store, dialect) = speak_over(slow, Dialect::At, Vec::new());
+        assert!(store.ups.recv().await.is_some());
+        assert!(dialect.send(Answers).await.unwrap().answers, "it just did");
+        tokio::time::advance(LOOK_PAUSE).await;
+        assert!(!dialect.send(Answers).await.unwrap().answers);
+        tokio::time::sleep(takes * 10).await;
+        assert!(store.downs.try_recv().is_err());
+    }
+
+    #[actix::test]
+    async fn however_often_it_is_asked_for_a_neighbour_that_is_away_is_dialled_by_one() {
+        tokio::time::pause();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let takes = Duration::from_millis(Limits::default().search_ms * 9 / 10);
+        let slow = Slow { calls: Arc::clone(&calls), takes, answers: false };
+        let (_store, dialect) = speak_over(slow, Dialect::At, Vec::new());
+        for _ in 0..100 {
+            tokio::time::sleep(LOOK_PAUSE).await;
+            assert!(!dialect.send(Answers).await.unwrap().answers);
+        }
+        let before = calls.load(Ordering::Relaxed);
+        let longest = Duration::from_millis(Limits::default().redial_max_ms);
+        tokio::time::sleep(longest * 20).await;
+        let dialled = calls.load(Ordering::Relaxed) - before;
+        assert!((10..=21).contains(&dialled), "{dialled} times");
     }
 
     /// What a client says between the start and the link is as new as what it says after.
