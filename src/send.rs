@@ -56,10 +56,22 @@ enum End {
     Reader(io::Error),
 }
 
+/// Why not all was said.
+#[derive(Debug)]
+enum Unsaid {
+    /// Standard input cannot be read.
+    Input(io::Error),
+    /// The server cannot be told. Why is for it to say.
+    Server,
+}
+
 /// Judges how a conversation ended, by what was heard and what was said.
-fn conclude(target: &Target, heard: End, said: Option<io::Result<()>>) -> Result<(), Failure> {
+fn conclude(target: &Target, heard: End, said: Option<Result<(), Unsaid>>) -> Result<(), Failure> {
     match (heard, said) {
         (End::Reader(error), _) => terminal::outcome(Err(error)),
+        (_, Some(Err(Unsaid::Input(error)))) => {
+            Err(Failure::Undone(format!("cannot read standard input: {}", reason(&error))))
+        }
         (End::Server(Err(error)), _) => {
             Err(Failure::Undone(format!("lost {target}: {}; see its log", reason(&error))))
         }
@@ -71,11 +83,12 @@ fn conclude(target: &Target, heard: End, said: Option<io::Result<()>>) -> Result
 }
 
 /// Sends what comes, then says that no more will.
-async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>>) -> io::Result<()> {
+async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>>) -> Result<(), Unsaid> {
     while let Some(chunk) = words.recv().await {
-        writer.write_all(&chunk?).await?;
+        let chunk = chunk.map_err(Unsaid::Input)?;
+        writer.write_all(&chunk).await.map_err(|_| Unsaid::Server)?;
     }
-    writer.shutdown().await
+    writer.shutdown().await.map_err(|_| Unsaid::Server)
 }
 
 /// Waits until the server has said nothing for too long.
@@ -175,6 +188,14 @@ mod tests {
         assert_eq!(conclude(&target, End::Server(Ok(())), Some(Ok(()))), Ok(()));
         let lost = conclude(&target, End::Server(Err(ErrorKind::ConnectionReset.into())), None);
         assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
+    }
+
+    #[test]
+    fn a_server_is_not_blamed_for_input_that_cannot_be_read() {
+        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
+        let said = Some(Err(Unsaid::Input(ErrorKind::IsADirectory.into())));
+        let failure = conclude(&target, End::Server(Ok(())), said).expect_err("a failure");
+        assert_eq!(failure.to_string(), "cannot read standard input: is a directory");
     }
 
     #[tokio::test(start_paused = true)]
