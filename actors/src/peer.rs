@@ -317,6 +317,9 @@ impl Handler<Stop> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, Stop: Stop, ctx: &mut Self::Context) {
+        if let Some(Dialling::Now(dialling) | Dialling::Later(dialling)) = self.dialling.take() {
+            ctx.cancel_future(dialling); // A new link would be one more to say goodbye to.
+        }
         match &self.link {
             None => ctx.stop(),
             Some(link) => {
