@@ -12,11 +12,15 @@ use herd_core::limits::Limits;
 use herd_core::status::Report;
 use herd_core::topology::Server;
 use serde_json::json;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a server may take to say how it is. A busy one answers late; one that is stuck never does.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long to wait before a server that hung up is asked again.
+const ASK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What became of the question to one server of ours: its report, or why there is none.
 pub struct Answer {
@@ -70,13 +74,30 @@ pub async fn ask_all(servers: &[Server], credentials: &Credentials, limit: Durat
     answers
 }
 
+/// Asks a server, and asks again as long as there is time if it hangs up: where many call, a caller may have to leave
+/// before it was heard.
 async fn ask(server: Server, credentials: Credentials, limit: Duration) -> Result<Report, String> {
     let (seams, limits) = (Seams::real(), Limits::default());
-    let asking = door::ask_status(&seams, &server.peers, &server.name, &credentials, &limits);
-    match tokio::time::timeout(limit, asking).await {
-        Ok(answer) => answer.map_err(|error| why(&error)),
-        Err(_) => Err(format!("no answer within {} ms", limit.as_millis())),
-    }
+    let mut last = format!("no answer within {} ms", limit.as_millis());
+    let asking = async {
+        loop {
+            let answer = door::ask_status(&seams, &server.peers, &server.name, &credentials, &limits).await;
+            match answer.map_err(|error| (is_hung_up(&error), why(&error))) {
+                Err((true, why)) => last = why,
+                Err((false, why)) => return Err(why),
+                Ok(report) => return Ok(report),
+            }
+            tokio::time::sleep(ASK_PAUSE).await;
+        }
+    };
+    let answer = tokio::time::timeout(limit, asking).await;
+    answer.unwrap_or(Err(last))
+}
+
+/// Whether a server ended a conversation that it had begun.
+fn is_hung_up(error: &NoLink) -> bool {
+    let ends = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    matches!(error, NoLink::Broken(error) if ends.contains(&error.kind()))
 }
 
 fn why(error: &NoLink) -> String {

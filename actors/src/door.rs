@@ -156,6 +156,9 @@ pub async fn ask_status(
         call(&*seams.network, address, &hello, credentials, &seams.dice, limits).await?;
     let mut socket = socket.take(REPORT_MAX);
     in_time(limits.handshake_ms, socket.read_to_end(&mut report)).await.map_err(NoLink::Broken)?;
+    if !report.ends_with(b"\n") {
+        return Err(NoLink::Broken(io::ErrorKind::UnexpectedEof.into()));
+    }
     Report::from_line(&report).ok_or_else(|| NoLink::Broken(io::Error::other("the report makes no sense")))
 }
 
