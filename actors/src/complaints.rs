@@ -9,15 +9,30 @@ use tokio::time::Instant;
 /// How often the log says the same of whoever is refused, while that goes on.
 pub const EVERY: Duration = Duration::from_secs(10);
 
-/// One kind of complaint. The first is logged at once, those that follow soon are only counted.
-#[derive(Debug, Default)]
+/// One kind of complaint. The first are logged at once, those that follow soon are only counted.
+#[derive(Debug)]
 pub struct Complaints {
-    logged: Cell<Option<Instant>>,
-    /// How many there were since then.
+    /// How many are logged in a while.
+    most: u64,
+    /// When the first of the last while was logged, and how many were since.
+    began: Cell<Option<Instant>>,
+    logged: Cell<u64>,
+    /// How many were not.
     unsaid: Cell<u64>,
 }
 
+impl Default for Complaints {
+    fn default() -> Self {
+        Self::some(1)
+    }
+}
+
 impl Complaints {
+    /// Complaints that are not all about the same: so many are logged in a while.
+    pub fn some(most: u64) -> Self {
+        Self { most, began: Cell::default(), logged: Cell::default(), unsaid: Cell::default() }
+    }
+
     /// Logs a complaint, or counts it.
     pub fn make(&self, complaint: fmt::Arguments<'_>) {
         match self.others() {
@@ -29,11 +44,15 @@ impl Complaints {
 
     /// How many were counted before one that is to be logged.
     fn others(&self) -> Option<u64> {
-        if self.logged.get().is_some_and(|logged| logged.elapsed() < EVERY) {
+        let is_new = self.began.get().is_none_or(|began| began.elapsed() >= EVERY);
+        if is_new {
+            self.began.set(Some(Instant::now()));
+            self.logged.set(0);
+        } else if self.logged.get() >= self.most {
             self.unsaid.set(self.unsaid.get() + 1);
             return None;
         }
-        self.logged.set(Some(Instant::now()));
+        self.logged.set(self.logged.get() + 1);
         Some(self.unsaid.take())
     }
 }
@@ -52,5 +71,15 @@ mod tests {
         assert_eq!([complaints.others(), complaints.others()], [Some(2), None]);
         tokio::time::advance(EVERY).await;
         assert_eq!(complaints.others(), Some(1));
+    }
+
+    #[actix::test]
+    async fn of_different_complaints_some_are_logged_at_once() {
+        tokio::time::pause();
+        let complaints = Complaints::some(2);
+        let made: Vec<_> = (0..4).map(|_| complaints.others()).collect();
+        assert_eq!(made, [Some(0), Some(0), None, None]);
+        tokio::time::advance(EVERY).await;
+        assert_eq!([complaints.others(), complaints.others(), complaints.others()], [Some(2), Some(0), None]);
     }
 }

@@ -371,6 +371,9 @@ impl Strangers {
 }
 
 /// Whom those tell and ask who speak with neighbours.
+/// How many callers without a link are logged in a while, each with its reason.
+const UNLINKED_LOGGED: u64 = 10;
+
 fn desk_of(store: &Addr<StoreActor>) -> peer::Desk {
     peer::Desk {
         link_up: store.clone().recipient(),
@@ -396,6 +399,8 @@ struct Neighbours {
     /// Of those who had to leave it.
     refused: Complaints,
     /// Where the peers that panicked are called out, to be started again.
+    /// Of those who left it without a link: a few neighbours of a wrong secret are all to be seen.
+    unlinked: Complaints,
     fallen: UnboundedSender<Ends>,
     /// True once nobody may join any more.
     is_stopping: Cell<bool>,
@@ -416,6 +421,7 @@ impl Neighbours {
             callers: Rc::default(),
             refused: Complaints::default(),
             fallen,
+            unlinked: Complaints::some(UNLINKED_LOGGED),
             is_stopping: Cell::new(false),
         });
         for Neighbour { name, peers } in neighbours.settings.neighbours.clone() {
@@ -491,7 +497,7 @@ impl Neighbours {
         let admit = |hello: &Hello| self.admit(hello);
         let seat = |hello: &Hello| self.seat(hello).map(|seat| newcomers = seat);
         match greet(socket, credentials, &self.seams.dice, limits, admit, seat).await {
-            Err(failure) => warn!("caller {from} has no link: {failure}"),
+            Err(failure) => self.unlinked.make(format_args!("caller {from} has no link: {failure}")),
             Ok((Hello { purpose: Purpose::Status, .. }, shaken)) => self.tell_status(shaken, from).await,
             Ok((Hello { purpose: Purpose::Link, from: name, .. }, shaken)) => {
                 self.join(&name, shaken, newcomers);
