@@ -202,6 +202,11 @@ fn a_neighbour_that_falls_silent_is_noticed_and_linked_again() {
     herd.start_all();
     let is_up = |name: &str| herd.report(name).is_some_and(|report| report["links"][0]["up"] == true);
     eventually("the link is up", || (is_up("Goloman") && is_up("Hands")).then_some(()));
+    let is_equal =
+        |name: &str| herd.report(name).is_some_and(|report| report["links"][0]["equal_s"].is_u64());
+    eventually("both know that they know the same", || {
+        (is_equal("Goloman") && is_equal("Hands")).then_some(())
+    });
     herd.silence("Goloman", "Hands");
     eventually("both notice the silence", || (!is_up("Goloman") && !is_up("Hands")).then_some(()));
     herd.heal("Goloman", "Hands");

@@ -28,6 +28,7 @@ use herd_core::dialect::gate::Overheard;
 use herd_core::link::{Frame, Vocabulary};
 use herd_core::places::Query;
 use herd_core::replica::{Counts, Load};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -164,8 +165,8 @@ pub struct Count;
 pub struct Census {
     /// Clients with a location.
     pub clients: usize,
-    /// The neighbours with a link, by name.
-    pub links: Vec<String>,
+    /// The neighbours with a link, by name, each with how many milliseconds ago it was last found to know the same.
+    pub links: BTreeMap<String, Option<u64>>,
     /// What the store has done so far.
     pub counts: Counts,
     /// How much it holds of what has a limit.

@@ -359,7 +359,8 @@ impl Strangers {
             let Standing { answers: up, too_long } =
                 answer.await.map(Result::unwrap_or_default).unwrap_or_default();
             let (speaks, refused) = (Some(stranger.speaks), self.gate.refused(&stranger.name));
-            reports.push(LinkReport { name: stranger.name, up, speaks, refused, too_long: Some(too_long) });
+            let name = stranger.name;
+            reports.push(LinkReport { name, up, equal_s: None, speaks, refused, too_long: Some(too_long) });
         }
         reports
     }
@@ -370,10 +371,10 @@ impl Strangers {
     }
 }
 
-/// Whom those tell and ask who speak with neighbours.
 /// How many callers without a link are logged in a while, each with its reason.
 const UNLINKED_LOGGED: u64 = 10;
 
+/// Whom those tell and ask who speak with neighbours.
 fn desk_of(store: &Addr<StoreActor>) -> peer::Desk {
     peer::Desk {
         link_up: store.clone().recipient(),
@@ -398,9 +399,9 @@ struct Neighbours {
     callers: Rc<Doorstep>,
     /// Of those who had to leave it.
     refused: Complaints,
-    /// Where the peers that panicked are called out, to be started again.
     /// Of those who left it without a link: a few neighbours of a wrong secret are all to be seen.
     unlinked: Complaints,
+    /// Where the peers that panicked are called out, to be started again.
     fallen: UnboundedSender<Ends>,
     /// True once nobody may join any more.
     is_stopping: Cell<bool>,
@@ -420,8 +421,8 @@ impl Neighbours {
             attendance: Attendance::default(),
             callers: Rc::default(),
             refused: Complaints::default(),
-            fallen,
             unlinked: Complaints::some(UNLINKED_LOGGED),
+            fallen,
             is_stopping: Cell::new(false),
         });
         for Neighbour { name, peers } in neighbours.settings.neighbours.clone() {
@@ -572,7 +573,11 @@ impl Neighbours {
     async fn report(&self) -> Report {
         let census = self.store.send(Count).await.unwrap_or_default();
         let names: Vec<String> = self.peers.borrow().keys().cloned().collect();
-        let link = |name| LinkReport { up: census.links.contains(&name), name, ..LinkReport::default() };
+        let link = |name: String| {
+            let compared = census.links.get(&name);
+            let (up, equal_s) = (compared.is_some(), compared.copied().flatten().map(|ms| ms / 1000));
+            LinkReport { name, up, equal_s, ..LinkReport::default() }
+        };
         let mut links: Vec<LinkReport> = names.into_iter().map(link).collect();
         links.extend(self.strangers.report().await);
         Report {

@@ -290,9 +290,11 @@ impl Handler<Count> for StoreActor {
     type Result = MessageResult<Count>;
 
     fn handle(&mut self, Count: Count, _: &mut Self::Context) -> Self::Result {
+        let now_ms = self.now_ms();
+        let ago_ms = |link| self.replica.equal_ms(link).map(|at_ms| now_ms.saturating_sub(at_ms));
         MessageResult(Census {
             clients: self.replica.store().len(),
-            links: self.replica.links().map(str::to_owned).collect(),
+            links: self.replica.links().map(|link| (link.to_owned(), ago_ms(link))).collect(),
             counts: self.replica.counts(),
             load: self.replica.load(),
         })

@@ -44,6 +44,10 @@ pub struct LinkReport {
     /// Whether the handshake is done and the link is not known to be broken; of a neighbour of another make, whether
     /// it answers.
     pub up: bool,
+    /// How many whole seconds ago both sides of the link were last found to know exactly the same; none if they were not
+    /// since it began. While there is news they seldom do at the moment when they compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equal_s: Option<u64>,
     /// What a neighbour of another make speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaks: Option<Dialect>,

@@ -456,7 +456,7 @@ impl Herd {
         let notes = self.trace.notes();
         let (a, b) = (&notes.servers[a], &notes.servers[b]);
         let one = |here: &str, there: &str| notes.links.get(&(here.to_owned(), there.to_owned())) == Some(&1);
-        let think = a.census.links.contains(&b.name) && b.census.links.contains(&a.name);
+        let think = a.census.links.contains_key(&b.name) && b.census.links.contains_key(&a.name);
         think && one(&a.name, &b.name) && one(&b.name, &a.name)
     }
 
