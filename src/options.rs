@@ -68,7 +68,7 @@ EXAMPLES:
     herd serve Goloman
     herd serve Newcomer --topology mine.json     join a running herd: name its neighbours in mine.json;
                                                  they take it if their file names it or they run with --open
-    RUST_LOG=debug herd serve Hands                  log what neighbours say and searches, too
+    RUST_LOG=debug herd serve Hands                  log searches and counts, too
     RUST_LOG=info,herd::wire=trace herd serve Hands  log every line in and out, too
 
 Ctrl-C, SIGTERM or a terminal that closes stops it when it has finished what was begun; a second signal stops it at

@@ -281,8 +281,8 @@ fn split_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The longest header line: a search for the longest client ID that a line of `line_max` bytes can carry.
-const HEADER_EXTRA: usize = 128;
+/// How much of a header that makes no sense is told, in bytes.
+const HEADER_SHOWN: usize = 128;
 
 /// The bytes of one sum.
 const SUM_LENGTH: usize = 8;
@@ -435,7 +435,7 @@ fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malfo
     let Some(end) = memchr(b'\n', bytes) else {
         return if bytes.len() > frame_max { Err(Malformed::TooLong) } else { Ok(None) };
     };
-    let malformed = || Malformed::Header(bytes[..end.min(HEADER_EXTRA)].to_vec());
+    let malformed = || Malformed::Header(bytes[..end.min(HEADER_SHOWN)].to_vec());
     let header = Header::parse(&bytes[..end]).ok_or_else(malformed)?;
     let length = header.payload_length().checked_add(end + 1).filter(|&length| length <= frame_max);
     let length = length.ok_or(Malformed::TooLong)?;
@@ -664,7 +664,7 @@ mod tests {
         ] {
             let mut inbox = Inbox::default();
             inbox.buffer().extend_from_slice(format!("{line}\n").as_bytes());
-            let start = line.bytes().take(HEADER_EXTRA).collect();
+            let start = line.bytes().take(HEADER_SHOWN).collect();
             assert_eq!(inbox.next(FRAME_MAX), Err(Malformed::Header(start)), "{line}");
         }
     }
