@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use crate::process::{Cores, Process};
+use crate::scratch::Directory;
 use crate::tap::{self, Crossed};
 
 /// How long a herd may take until all its links are up.
@@ -79,7 +80,7 @@ impl Program {
 /// A herd, some or all of whose servers run.
 pub struct Herd {
     program: Program,
-    directory: PathBuf,
+    directory: Directory,
     seats: Vec<Seat>,
     links: usize,
     /// The servers that run.
@@ -98,10 +99,9 @@ impl Herd {
     pub fn plan(
         program: &Program,
         layout: Layout,
-        directory: PathBuf,
+        directory: Directory,
         crossed: Option<&Arc<Crossed>>,
     ) -> io::Result<Self> {
-        fs::create_dir_all(&directory)?;
         let ports = free_addresses(layout.servers.len() * 2)?;
         let seats: Vec<Seat> = layout
             .servers
@@ -118,7 +118,7 @@ impl Herd {
     }
 
     /// Plans a herd, starts all its servers and waits until it is ready.
-    pub fn start(program: &Program, layout: Layout, directory: PathBuf, cores: Cores) -> io::Result<Self> {
+    pub fn start(program: &Program, layout: Layout, directory: Directory, cores: Cores) -> io::Result<Self> {
         let mut herd = Self::plan(program, layout, directory, None)?;
         herd.start_all(cores)?;
         Ok(herd)
@@ -194,7 +194,7 @@ impl Herd {
     /// The program with nothing of this shell's settings: the default is measured, and nobody asked for places.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program.path);
-        command.current_dir(&self.directory).env_remove("RUST_LOG");
+        command.current_dir(&*self.directory).env_remove("RUST_LOG");
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy();
             if shown.starts_with("HERD_") || shown.starts_with("GOOGLE_PLACES_") {

@@ -14,6 +14,7 @@ mod report;
 mod rivals;
 mod rows;
 mod run;
+mod scratch;
 mod speech;
 mod system;
 mod tap;

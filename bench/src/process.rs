@@ -2,14 +2,17 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
+
+use crate::scratch::Directory;
 
 /// How long a server may take to end after SIGTERM.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -52,11 +55,28 @@ pub struct Process {
     name: String,
     child: Child,
     errors: PathBuf,
+    /// Where it writes, which is there as long as the process.
+    _directory: Directory,
+}
+
+/// The processes that run.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Ends all processes at once, for whoever is to end in the middle of it all.
+pub fn end_all() {
+    for id in running().drain(..) {
+        let _ = kill(pid(id), Signal::SIGKILL); // One that has ended needs no ending.
+    }
+}
+
+/// A thread that panicked has left no list half written.
+fn running() -> MutexGuard<'static, Vec<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Process {
     /// Starts a server on the servers' core; what it prints goes to a file in `directory`.
-    pub fn start(name: &str, command: &mut Command, cores: Cores, directory: &Path) -> io::Result<Self> {
+    pub fn start(name: &str, command: &mut Command, cores: Cores, directory: &Directory) -> io::Result<Self> {
         Self::start_on(name, command, cores.server, cores, directory)
     }
 
@@ -66,7 +86,7 @@ impl Process {
         command: &mut Command,
         core: Option<usize>,
         cores: Cores,
-        directory: &Path,
+        directory: &Directory,
     ) -> io::Result<Self> {
         let errors = directory.join(format!("{name}.out"));
         let out = File::create(&errors)?;
@@ -78,7 +98,8 @@ impl Process {
         let child = child.map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", command.get_program().display()))
         })?;
-        Ok(Self { name: name.to_owned(), child, errors })
+        running().push(child.id());
+        Ok(Self { name: name.to_owned(), child, errors, _directory: directory.clone() })
     }
 
     /// Its process ID.
@@ -135,6 +156,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
+        let id = self.id();
+        running().retain(|running| *running != id);
     }
 }
 
@@ -189,16 +212,15 @@ mod tests {
 
     #[test]
     fn a_server_that_ended_is_named_with_what_it_printed() {
-        let directory = std::env::temp_dir();
+        let name = format!("brief-{}", std::process::id());
+        let directory = Directory::new(&std::env::temp_dir(), &name).unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", "echo no such topology >&2; exit 3"]);
-        let name = format!("brief-{}", std::process::id());
         let mut process = Process::start(&name, &mut shell, Cores::default(), &directory).unwrap();
 
         process.child.wait().unwrap();
         let error = process.check().unwrap_err().to_string();
 
         assert!(error.contains(&name) && error.contains("no such topology"), "{error}");
-        fs::remove_file(directory.join(format!("{name}.out"))).unwrap();
     }
 }

@@ -25,6 +25,13 @@ pub fn run(options: &Run) -> Result<(), Failure> {
     let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = scratch.join(format!("herd-bench-{}", std::process::id()));
     fs::create_dir_all(&scratch)?;
+    let written = scratch.clone();
+    ctrlc::set_handler(move || {
+        process::end_all();
+        let _ = fs::remove_dir_all(&written); // What cannot be removed stays.
+        std::process::exit(130);
+    })
+    .map_err(io::Error::other)?;
     let measured = measure(options, &scratch);
     fs::remove_dir_all(&scratch)?;
     measured

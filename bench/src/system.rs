@@ -1,7 +1,7 @@
 //! A system under load: its processes, its protocol, and what a command costs it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::herd::{self, ALONE, Herd, Layout, Program};
 use crate::load::{Failure, Load, Tally, Until};
 use crate::process::{Cores, Process};
 use crate::redis::{Redis, Verb};
+use crate::scratch::Directory;
 use crate::speech::{Echo, Iamat, Speech};
 
 /// Clients of the smaller measurements.
@@ -103,15 +104,16 @@ impl Bench {
         let address = free_address()?;
         let mut command = Command::new(&self.own);
         command.args(["echo", &address]);
-        self.start("echo", Protocol::Echo, address, command)
+        self.start("echo", Protocol::Echo, address, command, &self.directory("echo")?)
     }
 
     /// The rules of herd in a bare epoll loop.
     pub fn bare(&self) -> io::Result<System> {
         let address = free_address()?;
         let mut command = Command::new(&self.own);
-        command.args(["bare", "Goloman", &address]).arg(self.directory("bare")?);
-        self.start("bare loop", Protocol::Iamat("Goloman"), address, command)
+        let directory = self.directory("bare")?;
+        command.args(["bare", "Goloman", &address]).arg(&*directory);
+        self.start("bare loop", Protocol::Iamat("Goloman"), address, command, &directory)
     }
 
     /// A Redis of its own for one command, without persistence unless `args` ask for it.
@@ -127,9 +129,10 @@ impl Bench {
         let port = address.rsplit(':').next().unwrap_or_default();
         let mut command = Command::new(program);
         command.args(["--port", port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
-        command.arg("--dir").arg(self.directory(label)?);
+        let directory = self.directory(label)?;
+        command.arg("--dir").arg(&*directory);
         command.args(if args.is_empty() { &["--appendonly", "no"] } else { args });
-        self.start(label, Protocol::Redis(verb), address, command)
+        self.start(label, Protocol::Redis(verb), address, command, &directory)
     }
 
     /// Starts a system of one process and waits until it listens.
@@ -139,8 +142,9 @@ impl Bench {
         protocol: Protocol,
         address: String,
         mut command: Command,
+        directory: &Directory,
     ) -> io::Result<System> {
-        let process = Process::start(label, &mut command, self.cores, &self.directory(label)?)?;
+        let process = Process::start(label, &mut command, self.cores, directory)?;
         let mut processes = vec![process];
         herd::await_address(&address, &mut processes, Instant::now() + LISTEN_MAX)?;
         Ok(System { label, address, clients: CLIENTS, prefix: b"", protocol, processes, herd: None })
@@ -158,8 +162,8 @@ impl Bench {
     }
 
     /// A new directory for what a server writes.
-    pub fn directory(&self, label: &str) -> io::Result<PathBuf> {
-        fresh_directory(&self.scratch, label)
+    pub fn directory(&self, label: &str) -> io::Result<Directory> {
+        Directory::new(&self.scratch, label)
     }
 }
 
@@ -268,15 +272,4 @@ impl System {
 fn free_address() -> io::Result<String> {
     let mut addresses = herd::free_addresses(1)?;
     addresses.pop().ok_or_else(|| io::Error::other("no free address"))
-}
-
-fn fresh_directory(scratch: &Path, label: &str) -> io::Result<PathBuf> {
-    for number in 0_u32.. {
-        let directory = scratch.join(format!("{}-{number}", label.replace(' ', "-")));
-        if !directory.exists() {
-            std::fs::create_dir_all(&directory)?;
-            return Ok(directory);
-        }
-    }
-    Err(io::Error::other("no free directory name"))
 }
