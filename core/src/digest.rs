@@ -5,7 +5,7 @@
 //! the order in which records came, and a bucket that changed changes its node and the root by the difference.
 //!
 //! To hash a record costs more than to take it, so a change only marks its bucket; what is marked is summed when
-//! somebody asks, a bounded piece at a time ([`Digest::step`]). A [`Pass`] over all buckets is what somebody waits for
+//! somebody asks, a few buckets at a time ([`Digest::step`]). A [`Pass`] over all buckets is what somebody waits for
 //! who wants sums that cover what is known now. Sums that were not renewed are those of an earlier store, and
 //! a store only ever learns, but for what has expired: a neighbour whose old sums equal one's own knows at least that much.
 
@@ -93,7 +93,8 @@ pub struct Digest {
     /// A bit for each bucket that changed since it was summed.
     marks: Vec<u64>,
     marked: usize,
-    /// The next word of `marks` that the pass under way looks at.
+    /// The next bucket that the pass under way looks at. It never goes back: whoever changes the same records again and
+    /// again would keep it from its end.
     at: usize,
     /// How many passes are over.
     passes: u64,
@@ -110,6 +111,18 @@ struct Links {
 
 /// How many buckets one word of marks is for.
 const WORD: usize = u64::BITS as usize;
+
+/// So many bytes of a record line take as long to sum as a record that is short.
+const BYTES_OF_ONE: usize = 256;
+
+/// What one record adds to the sum of its bucket.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addend {
+    /// The keyed hash of its line.
+    pub sum: u128,
+    /// How long the line is.
+    pub bytes: usize,
+}
 
 impl Default for Digest {
     fn default() -> Self {
@@ -208,8 +221,9 @@ impl Digest {
         self.passes >= pass || self.marked == 0
     }
 
-    /// Goes on with the passes that are wanted until about so many records were summed; `sum` tells what one adds.
-    pub fn step(&mut self, records: usize, sum: impl Fn(usize) -> u128) {
+    /// Goes on with the passes that are wanted until about so many records were summed, where a long one counts as many;
+    /// `sum` tells what one adds. A bucket is summed whole, however many records it has.
+    pub fn step(&mut self, records: usize, sum: impl Fn(usize) -> Addend) {
         let mut left = records;
         while self.passes < self.wanted {
             if self.marked == 0 {
@@ -217,15 +231,12 @@ impl Digest {
                 self.at = 0;
                 return;
             }
-            while self.at < self.marks.len() {
-                while self.marks[self.at] != 0 {
-                    if left == 0 {
-                        return;
-                    }
-                    let bucket = self.at * WORD + self.marks[self.at].trailing_zeros() as usize;
-                    left = left.saturating_sub(1 + self.renew(bucket, &sum));
+            while let Some(bucket) = self.marked_from(self.at) {
+                if left == 0 {
+                    return;
                 }
-                self.at += 1;
+                left = left.saturating_sub(1 + self.renew(bucket, &sum));
+                self.at = bucket + 1;
             }
             self.passes += 1;
             self.at = 0;
@@ -233,28 +244,41 @@ impl Digest {
     }
 
     /// Renews the sums of the children of a node that changed, until about so many records were summed; tells how
-    /// many were.
+    /// many were. Both count as in [`Digest::step`].
     ///
     /// The children of the root are left as they are: only a pass renews so much.
-    pub fn renew_node(&mut self, node: Node, records_max: usize, sum: impl Fn(usize) -> u128) -> usize {
+    pub fn renew_node(&mut self, node: Node, records_max: usize, sum: impl Fn(usize) -> Addend) -> usize {
         let Node::Inner(node) = node else { return 0 };
         let first = usize::from(node) * FAN_OUT;
-        let mut records = 0;
-        for word in first / WORD..(first + FAN_OUT) / WORD {
-            while self.marks[word] != 0 && records < records_max {
-                let bucket = word * WORD + self.marks[word].trailing_zeros() as usize;
-                records += 1 + self.renew(bucket, &sum);
-            }
+        let (mut at, mut records) = (first, 0);
+        while records < records_max
+            && let Some(bucket) = self.marked_from(at).filter(|&bucket| bucket < first + FAN_OUT)
+        {
+            records += 1 + self.renew(bucket, &sum);
+            at = bucket + 1;
         }
         records
     }
 
-    /// Sums a bucket anew; tells how many records it has.
-    fn renew(&mut self, bucket: usize, sum: impl Fn(usize) -> u128) -> usize {
+    /// The first bucket from one on that changed since it was summed.
+    fn marked_from(&self, bucket: usize) -> Option<usize> {
+        let mut mask = u64::MAX << (bucket % WORD);
+        for (word, marks) in self.marks.iter().enumerate().skip(bucket / WORD) {
+            if marks & mask != 0 {
+                return Some(word * WORD + (marks & mask).trailing_zeros() as usize);
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+
+    /// Sums a bucket anew; tells how many records that took.
+    fn renew(&mut self, bucket: usize, sum: impl Fn(usize) -> Addend) -> usize {
         let (mut total, mut records) = (0_u128, 0);
         for slot in self.slots(u16::try_from(bucket).unwrap_or_default(), None) {
-            total = total.wrapping_add(sum(slot));
-            records += 1;
+            let Addend { sum, bytes } = sum(slot);
+            total = total.wrapping_add(sum);
+            records += 1 + bytes / BYTES_OF_ONE;
         }
         let difference = total.wrapping_sub(self.buckets[bucket]);
         self.buckets[bucket] = total;
@@ -339,7 +363,7 @@ mod tests {
         fn step(&mut self, records: usize) {
             let (key, known) = (self.digest.key(), &self.records);
             let sum = |slot: usize| known[slot].map_or(0, |(_, record)| key.sum(&record.to_be_bytes()));
-            self.digest.step(records, sum);
+            self.digest.step(records, |slot| Addend { sum: sum(slot), bytes: 0 });
         }
 
         fn root(&mut self) -> Root {
@@ -382,6 +406,38 @@ mod tests {
         }
         assert!(steps <= 1);
         assert_eq!(simple.digest.marked, 0);
+    }
+
+    /// They were all summed again in each step, none of the others was, and no neighbour heard a digest.
+    #[test]
+    fn a_pass_ends_though_the_same_records_change_all_the_time() {
+        let mut simple = Simple::default();
+        (0..5000).for_each(|client| simple.learn(client, 0));
+        let first: Vec<u16> = (0..5000).filter(|&client| simple.bucket(client) < 64).collect();
+        assert!(first.len() > 1, "{first:?}");
+        let wanted = simple.digest.want();
+        let mut steps = 0;
+        while !simple.digest.covers(wanted) {
+            for &client in &first {
+                simple.learn(client, steps);
+            }
+            simple.step(first.len());
+            steps += 1;
+            assert!(steps < 10_000);
+        }
+    }
+
+    #[test]
+    fn a_long_record_counts_as_many() {
+        let mut digest = Digest::default();
+        (0..3_u16).for_each(|slot| digest.add(slot.into(), slot));
+        let wanted = digest.want();
+        let steps = |digest: &mut Digest, bytes: usize| {
+            digest.step(4, |_| Addend { sum: 1, bytes });
+            digest.marked
+        };
+        assert_eq!([steps(&mut digest, 4 * BYTES_OF_ONE), steps(&mut digest, 0)], [2, 0]);
+        assert!(digest.covers(wanted));
     }
 
     #[test]

@@ -25,7 +25,7 @@ const NODES_WINDOW: usize = 16;
 /// How many buckets are asked for at once: with a million records, 15,000 of these.
 const BUCKETS_WINDOW: usize = 1024;
 
-/// How many records one call sums for a pass over all: a fraction of a millisecond of work.
+/// How many records one call sums for a pass over all: a fraction of a millisecond of work, where they are spread evenly.
 const STEP_RECORDS: usize = 512;
 
 /// How many records are summed for the sums of one node: older sums are good enough beyond that.

@@ -8,7 +8,7 @@ mod names;
 mod records;
 
 use crate::decimal::Nanos;
-use crate::digest::{Digest, Key, Node, Pass, Sums};
+use crate::digest::{Addend, Digest, Key, Node, Pass, Sums};
 use crate::faults::{self, Fault};
 use crate::record::Record;
 use index::Index;
@@ -326,13 +326,13 @@ impl<'a> Summer<'a> {
         Self { key, records, line: RefCell::default() }
     }
 
-    fn sum(&self, slot: Slot) -> u128 {
-        let Ok(slot) = u32::try_from(slot) else { return 0 };
+    fn sum(&self, slot: Slot) -> Addend {
+        let Ok(slot) = u32::try_from(slot) else { return Addend::default() };
         let mut line = self.line.borrow_mut();
         line.clear();
         self.records.print(slot, &mut line);
         line.pop();
-        self.key.sum(&line)
+        Addend { sum: self.key.sum(&line), bytes: line.len() }
     }
 }
 
