@@ -4,6 +4,7 @@ mod cell;
 mod chunks;
 mod ids;
 mod index;
+mod lines;
 mod names;
 mod records;
 

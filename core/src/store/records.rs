@@ -4,12 +4,12 @@
 use super::cell::{CLIENT_MAX, Cell, Numbers};
 use super::chunks::Chunks;
 use super::ids::{ID_MAX, Ids};
+use super::lines::Lines;
 use super::names::Names;
 use crate::decimal::Nanos;
 use crate::record::Record;
 use memchr::memchr;
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 /// Records by slot. Slots are numbered from 0; those that have become free are taken again first.
 #[derive(Default)]
@@ -17,8 +17,8 @@ pub struct Records {
     cells: Chunks<Cell>,
     /// The client IDs that cells have no room for.
     ids: Ids,
-    /// Record lines without their ends, of the slots whose cells say that they are elsewhere.
-    lines: HashMap<u32, Box<[u8]>>,
+    /// The lines of the slots whose cells say that they are elsewhere.
+    lines: Lines,
     /// The slot that became free last.
     free: Option<u32>,
     /// How many slots are free.
@@ -62,7 +62,7 @@ impl Records {
             None => self.push(cell)?,
         };
         if cell.is_elsewhere() {
-            self.lines.insert(slot, line(record));
+            self.lines.add(slot, line(record));
         }
         self.bytes += record.line_bytes();
         Some(slot)
@@ -82,7 +82,7 @@ impl Records {
             self.ids.remove(number);
         }
         self.bytes -= self.line_bytes(slot);
-        self.lines.remove(&slot);
+        self.lines.remove(slot);
         self.set_cell(slot, Cell::free(self.free));
         self.free = Some(slot);
         self.frees += 1;
@@ -134,10 +134,10 @@ impl Records {
     /// The same for the line of a record that does not fit a cell, or did not.
     #[cold]
     fn replace_line(&mut self, slot: u32, known: Numbers, numbers: Numbers, record: &Record<'_>) {
-        let before = self.lines.remove(&slot).map_or(self.bytes_of(&known), |line| line.len() as u64 + 1);
+        let before = self.lines.remove(slot).map_or(self.bytes_of(&known), |line| line.len() as u64 + 1);
         self.bytes = self.bytes + record.line_bytes() - before;
         if numbers.are_elsewhere() {
-            self.lines.insert(slot, line(record));
+            self.lines.add(slot, line(record));
         }
     }
 
@@ -188,7 +188,7 @@ impl Records {
 
     #[cold]
     fn odd_client(&self, slot: u32) -> &[u8] {
-        self.lines.get(&slot).map_or(&[], |line| &line[..memchr(b' ', line).unwrap_or(line.len())])
+        self.lines.get(slot).map_or(&[][..], |line| &line[..memchr(b' ', line).unwrap_or(line.len())])
     }
 
     /// Appends the record line of a slot, with a line feed.
@@ -198,7 +198,7 @@ impl Records {
                 cell.print(self.client_of(cell), self.names.name(cell.numbers().server()), out);
             }
             _ => {
-                out.extend_from_slice(self.lines.get(&slot).map(|line| &**line).unwrap_or_default());
+                out.extend_from_slice(self.lines.get(slot).unwrap_or_default());
                 out.push(b'\n');
             }
         }
@@ -260,7 +260,7 @@ impl Records {
     fn line_bytes(&self, slot: u32) -> u64 {
         match self.cells.get(slot) {
             Some(cell) if !cell.is_elsewhere() => self.bytes_of(cell.numbers()),
-            _ => self.lines.get(&slot).map_or(0, |line| line.len() as u64 + 1),
+            _ => self.lines.get(slot).map_or(0, |line| line.len() as u64 + 1),
         }
     }
 
@@ -277,7 +277,7 @@ impl Records {
     }
 
     fn odd(&self, slot: u32) -> Option<Record<'_>> {
-        Record::parse(self.lines.get(&slot)?)
+        Record::parse(self.lines.get(slot)?)
     }
 
     #[inline]
@@ -370,7 +370,7 @@ mod tests {
             let mut records = Records::default();
             let line = format!("k +{latitude}{longitude} 1 1 A");
             prop_assert_eq!(records.add(&Record::parse(line.as_bytes()).unwrap(), 7), Some(0));
-            prop_assert!(records.lines.is_empty(), "{}", line);
+            prop_assert_eq!(records.lines.len(), 0, "{}", line);
             prop_assert_eq!(records.degrees(0), (latitude, longitude));
         }
 
@@ -415,7 +415,7 @@ mod tests {
         ] {
             let mut records = Records::default();
             assert_eq!(records.add(&Record::parse(line.as_bytes()).unwrap(), 7), Some(0));
-            assert!(records.lines.is_empty(), "{line}");
+            assert_eq!(records.lines.len(), 0, "{line}");
         }
     }
 }
