@@ -318,6 +318,7 @@ mod tests {
     use herd_core::batch::{Batch, Pause};
     use herd_core::limits::Limits;
     use herd_core::link::{Frame, Inbox, Span, Update, Vocabulary};
+    use std::sync::atomic::{AtomicU64, Ordering};
     use tokio::sync::mpsc::UnboundedReceiver;
 
     fn store() -> Addr<StoreActor> {
@@ -559,6 +560,21 @@ mod tests {
         assert_eq!(take(&store, "Wilkes").await, std::slice::from_ref(&no));
         hear(&store, "Wilkes", no.clone()).await;
         assert_eq!(take(&store, "Hands").await, [no]);
+    }
+
+    /// Until the time is told again, that is: up to a second later.
+    #[actix::test]
+    async fn what_a_client_says_after_the_clock_was_set_back_is_kept() {
+        let clock = Arc::new(AtomicU64::new(NOON * 2));
+        let limits = Limits { record_ttl_ms: Some(1000), ..Limits::default() };
+        let shown = Arc::clone(&clock);
+        let read = Arc::new(move || shown.load(Ordering::Relaxed));
+        let replica = Replica::new("Goloman", &limits);
+        let store = StoreActor::new(replica, None, read, counting(), Arc::new(|_| {})).start();
+        store.send(Count).await.unwrap(); // It has heard what the time is.
+        clock.store(NOON, Ordering::Relaxed);
+        assert!(execute(&store, "IAMAT kiwi +1-2 3\n").await.0.starts_with("AT "));
+        assert_eq!(store.send(Count).await.unwrap().clients, 1);
     }
 
     #[actix::test]

@@ -206,9 +206,6 @@ impl Replica {
     }
 
     fn run(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, news: &mut Vec<u8>) -> Pause {
-        if received < self.lifetime.horizon() {
-            self.set_clock(received); // The clock was set back, and what is heard now has not expired.
-        }
         self.receipt.clear();
         print_receipt(received, self.name.as_bytes(), &mut self.receipt);
         let heard = Heard { received, now_ms, from: batch.from, voice: &self.voice, receipt: &self.receipt };
@@ -360,6 +357,11 @@ impl Replica {
             self.healing.ask_all_again();
         }
         self.store.set_horizon(horizon);
+    }
+
+    /// True for what was received so long ago that it has expired. Where that was just now, the clock was set back.
+    pub fn has_expired(&self, received: Nanos) -> bool {
+        received < self.lifetime.horizon()
     }
 
     /// In how many milliseconds to tell the time again; never if records live for ever.

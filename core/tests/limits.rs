@@ -323,12 +323,24 @@ fn room_that_expired_records_leave_is_given_to_others() {
 fn a_clock_that_was_wrong_and_is_set_right_makes_no_client_unknown() {
     let mut replica = mortal(&[]);
     replica.set_clock(NOON_S * 2);
+    assert!(replica.has_expired(NOON_S));
+    replica.set_clock(NOON_S);
     assert!(say_at(&mut replica, NOON_S, &iamat("kiwi", 1)).starts_with("AT "));
     work(&mut replica);
     assert!(is_known(&replica, "kiwi"));
     replica.set_clock(NOON_S + 5 * S);
     work(&mut replica);
     assert!(is_known(&replica, "kiwi"));
+}
+
+/// It was taken for a clock that was set back: what had expired was answered again, and asked for from everybody.
+#[test]
+fn what_was_held_up_until_it_expired_is_answered_and_raises_nothing() {
+    let mut replica = mortal(&[("kiwi", NOON_S)]);
+    replica.set_clock(NOON_S + 17 * S);
+    assert!(say_at(&mut replica, NOON_S, &iamat("late", 1)).starts_with("AT "));
+    assert!(!is_known(&replica, "kiwi") && !is_known(&replica, "late"));
+    assert_eq!(replica.counts().late, 1);
 }
 
 #[test]

@@ -75,6 +75,10 @@ impl StoreActor {
         if orders.is_empty() {
             return;
         }
+        if orders.iter().any(|order| self.replica.has_expired(order.received)) {
+            // Either the clock was set back, and what is heard now has not expired, or a batch was held up for long.
+            self.replica.set_clock((self.clock)());
+        }
         let (now_ms, dice) = (self.now_ms(), &self.dice);
         self.replica.execute_all(orders, now_ms, || fresh(dice));
         let kept = self.keep(ctx);
