@@ -89,7 +89,7 @@ fn a_client_for_whom_there_is_no_room_is_answered_as_invalid_and_the_log_says_so
     connection.tell("kiwi", HERE, "1");
     assert_eq!(connection.ask(&format!("IAMAT kea {HERE} 1")), format!("? IAMAT kea {HERE} 1"));
     connection.tell("kiwi", HERE, "2");
-    let warning = "1 records of new clients refused, 1 clients are known";
+    let warning = "1 records refused for want of room, 1 clients are known";
     eventually("the log says so", || herd.log("Goloman").contains(warning).then_some(()));
 }
 

@@ -54,7 +54,7 @@ pub struct StoreActor {
     abort: Abort,
     /// The end of the server: without its memory it would go on and answer wrongly.
     _on_panic: OnPanic,
-    /// How many clients were refused by the last warning, and when that was.
+    /// How many records were refused by the last warning, and when that was.
     warned: (u64, Option<Instant>),
 }
 
@@ -151,12 +151,12 @@ impl StoreActor {
         ctx.run_later(Duration::from_millis(next_ms), Self::tell_time);
     }
 
-    /// Says that clients are refused, when that begins and then every now and then, not for each of them.
+    /// Says that records are refused, when that begins and then every now and then, not for each of them.
     fn warn_of_refusals(&mut self) {
         let (refused, (known, at)) = (self.replica.counts().refused, self.warned);
         if refused > known && at.is_none_or(|at| at.elapsed() >= complaints::EVERY) {
             let clients = self.replica.store().len();
-            warn!("{} records of new clients refused, {clients} clients are known", refused - known);
+            warn!("{} records refused for want of room, {clients} clients are known", refused - known);
             self.warned = (refused, Some(Instant::now()));
         }
     }

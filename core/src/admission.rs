@@ -1,11 +1,11 @@
-//! Whether a client that is new may be remembered: so many in all, so many bytes, so many a second from one address.
+//! Whether there is room for what is new: so many clients, so many bytes, so many new clients a second from one address.
 
 use crate::limits::Limits;
 use crate::rate::{Rate, network_of};
-use crate::store::Store;
+use crate::store::{Growth, Store};
 use std::net::IpAddr;
 
-/// Decides about clients that are new. Those that are known are updated as ever.
+/// Decides about clients that are new, and records that have become longer. All others are updated as ever.
 #[derive(Debug)]
 pub struct Admission {
     newcomers: Rate<IpAddr>,
@@ -23,13 +23,18 @@ impl Admission {
         }
     }
 
-    /// Whether the store has room for one more.
-    pub fn has_room(&self, store: &Store) -> bool {
-        store.len() < self.records_max && store.bytes() < self.records_bytes
+    /// Whether the store has room to grow.
+    #[inline]
+    pub fn has_room(&self, store: &Store, growth: Growth) -> bool {
+        let is_client = growth == Growth::Client;
+        store.bytes() < self.records_bytes && !(is_client && store.len() >= self.records_max)
     }
 
-    /// Whether a client may be told to the store from an address, if it is known whence; it counts if so.
-    pub fn admits(&mut self, from: Option<IpAddr>, store: &Store, now_ms: u64) -> bool {
-        self.has_room(store) && from.is_none_or(|from| self.newcomers.allows(network_of(from), now_ms))
+    /// Whether the store may grow by what somebody tells from an address, if it is known whence; a client counts if so.
+    #[inline]
+    pub fn admits(&mut self, from: Option<IpAddr>, store: &Store, growth: Growth, now_ms: u64) -> bool {
+        self.has_room(store, growth)
+            && (growth == Growth::Line
+                || from.is_none_or(|from| self.newcomers.allows(network_of(from), now_ms)))
     }
 }

@@ -80,7 +80,8 @@ pub struct Counts {
     pub applied: u64,
     /// Records that were older than what was known.
     pub stale: u64,
-    /// Records of clients that were new when there was no room for new ones, or too many from one address.
+    /// Records for which there was no room: of clients that were new, or too many of them from one address, and those that
+    /// were longer than what they would have replaced.
     pub refused: u64,
     /// Records that were forgotten because their time was up.
     pub expired: u64,

@@ -31,10 +31,19 @@ pub enum Learned {
     Known,
     /// The store has a newer one.
     Stale,
-    /// Its client is new, and there is no room for new ones.
+    /// There is no room for it: its client is new, or it is longer than what it would replace.
     Refused,
     /// It had expired before it came.
     Expired,
+}
+
+/// What a record makes the store grow by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// A client.
+    Client,
+    /// A line that fits no cell and is longer than the one before.
+    Line,
 }
 
 /// The newest record of every client, in memory.
@@ -78,13 +87,13 @@ impl Store {
 
     /// Takes a record if it is newer than what is known of its client.
     pub fn learn(&mut self, record: &Record<'_>) -> Learned {
-        self.learn_if(record, |_| true)
+        self.learn_if(record, |_, _| true)
     }
 
-    /// The same, but asks whether a client may be added that is new.
-    pub fn learn_if(&mut self, record: &Record<'_>, may_add: impl FnOnce(&Self) -> bool) -> Learned {
+    /// The same, but asks whether the store may grow.
+    pub fn learn_if(&mut self, record: &Record<'_>, may_grow: impl FnOnce(&Self, Growth) -> bool) -> Learned {
         let hash = self.index.hash(record.said.client);
-        self.learn_at(Hint { hash, slot: None }, record, may_add)
+        self.learn_at(Hint { hash, slot: None }, record, may_grow)
     }
 
     /// The same with a hint.
@@ -92,15 +101,16 @@ impl Store {
         &mut self,
         hint: Hint,
         record: &Record<'_>,
-        may_add: impl FnOnce(&Self) -> bool,
+        may_grow: impl FnOnce(&Self, Growth) -> bool,
     ) -> Learned {
         if record.received < self.horizon && !faults::is_on(Fault::RaisesTheDead) {
             return Learned::Expired;
         }
         if let Some(slot) = self.find_at(hint, record.said.client) {
-            return self.replace_if_newer(slot, record);
+            let has_room = may_grow(self, Growth::Line);
+            return self.replace_if_newer(slot, record, has_room);
         }
-        if !may_add(self) {
+        if !may_grow(self, Growth::Client) {
             return Learned::Refused;
         }
         let bucket = self.digest.key().bucket(record.said.client);
@@ -110,12 +120,13 @@ impl Store {
         Learned::News
     }
 
-    fn replace_if_newer(&mut self, slot: u32, record: &Record<'_>) -> Learned {
+    fn replace_if_newer(&mut self, slot: u32, record: &Record<'_>, has_room: bool) -> Learned {
         let is_to_be_taken =
             |age: Ordering| age.is_gt() || (age.is_lt() && faults::is_on(Fault::LastComeStays));
-        match self.records.replace_if(slot, record, self.horizon, is_to_be_taken) {
-            Ordering::Equal => Learned::Known,
-            age if is_to_be_taken(age) => {
+        match self.records.replace_if(slot, record, self.horizon, has_room, is_to_be_taken) {
+            None => Learned::Refused,
+            Some(Ordering::Equal) => Learned::Known,
+            Some(age) if is_to_be_taken(age) => {
                 if !faults::is_on(Fault::DigestMissesChanges) {
                     self.digest.change(self.records.bucket(slot));
                 }
@@ -389,9 +400,9 @@ mod tests {
     fn only_a_client_that_is_new_may_be_refused() {
         let mut store = Store::default();
         let record = |line| Record::parse(line).unwrap();
-        assert_eq!(store.learn_if(&record(b"k +1-2 5 6 A"), |_| false), Learned::Refused);
-        assert_eq!(store.learn_if(&record(b"k +1-2 5 6 A"), Store::is_empty), Learned::News);
-        assert_eq!(store.learn_if(&record(b"k +1-2 6 6 A"), |_| false), Learned::News);
+        assert_eq!(store.learn_if(&record(b"k +1-2 5 6 A"), |_, _| false), Learned::Refused);
+        assert_eq!(store.learn_if(&record(b"k +1-2 5 6 A"), |store, _| store.is_empty()), Learned::News);
+        assert_eq!(store.learn_if(&record(b"k +1-2 6 6 A"), |_, _| false), Learned::News);
         assert_eq!(store.dump(), [b"k +1-2 6 6 A"]);
     }
 

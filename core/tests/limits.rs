@@ -89,10 +89,33 @@ fn a_client_that_comes_when_the_bytes_are_full_is_refused_and_room_is_counted_by
         let mut replica = goloman(&Limits { records_bytes: room, ..Limits::default() });
         say(&mut replica, "::1", 0, &(iamat("a", 1) + &iamat("b", 1)));
         assert_eq!(is_known(&replica, "b"), is_taken, "{room}");
-        // An update of what is known may be longer than there is room for.
+        // An update takes the memory that the record before took, as long as it fits there.
         let update = say(&mut replica, "::1", 0, &iamat("a", 1_000_000));
         assert!(update.starts_with("AT "), "{update}");
     }
+}
+
+/// 5,000 clients held 325 MB where 1 MB was allowed.
+#[test]
+fn an_update_of_many_digits_is_refused_when_the_bytes_are_full_until_it_is_no_longer_than_the_one_before() {
+    let mut replica = goloman(&Limits { records_bytes: 500, ..Limits::default() });
+    let long = |digits: usize, time: u32| format!("IAMAT a +1-2 {time}.{}\n", "7".repeat(digits));
+    assert!(say(&mut replica, "::1", 0, &iamat("a", 1)).starts_with("AT "));
+    assert!(say(&mut replica, "::1", 0, &long(600, 2)).starts_with("AT "), "there was room when it came");
+    assert!(say(&mut replica, "::1", 0, &long(601, 3)).starts_with("? IAMAT a +1-2 3.777"));
+    assert!(say(&mut replica, "::1", 0, &long(601, 1)).starts_with("AT "), "an older one takes no room");
+    flood(&mut replica, 1, "a", 4);
+    assert_eq!(
+        (replica.counts().refused, replica.store().bytes() < 500),
+        (1, true),
+        "a short one does not either"
+    );
+    assert!(say(&mut replica, "::1", 0, &long(600, 5)).starts_with("AT "));
+    assert!(say(&mut replica, "::1", 0, &long(600, 6)).starts_with("AT "));
+    let line = format!("a +1-2 7.{} {NOON} Hands\n", "7".repeat(700));
+    let update = Update::new(Uuid::from_u128(2), line.as_bytes());
+    replica.hear("Hands", Frame::Update(update), 0, Uuid::from_u128(3));
+    assert_eq!((replica.counts().refused, replica.counts().malformed), (2, 0), "nor has a neighbour's room");
 }
 
 #[test]

@@ -104,10 +104,12 @@ impl Clerk<'_> {
         (count.saturating_sub(1), Step::Next)
     }
 
-    /// Takes a client's own record; false if the client is new and has no room.
+    /// Takes a client's own record; false if there is no room for it.
     fn take(&mut self, hint: Hint, record: &Record<'_>, heard: Heard<'_>) -> bool {
         let Heard { from, now_ms, .. } = heard;
-        let learned = self.store.learn_at(hint, record, |store| self.admission.admits(from, store, now_ms));
+        let learned = self
+            .store
+            .learn_at(hint, record, |store, growth| self.admission.admits(from, store, growth, now_ms));
         self.counts.note(learned);
         if learned == Learned::News {
             self.note_news(|news| {
@@ -164,7 +166,7 @@ impl Clerk<'_> {
     pub fn restore(&mut self, lines: &[u8]) -> u64 {
         let mut foreign = 0;
         self.read(lines, |clerk, hint, _, record| match record {
-            Some(record) => clerk.counts.note(clerk.store.learn_at(hint, record, |_| true)),
+            Some(record) => clerk.counts.note(clerk.store.learn_at(hint, record, |_, _| true)),
             None => foreign += 1,
         });
         foreign
@@ -212,7 +214,8 @@ impl Clerk<'_> {
 
     /// Takes a record that a neighbour told in a line; true if it is news.
     fn learn(&mut self, hint: Hint, line: &[u8], record: &Record<'_>) -> bool {
-        let learned = self.store.learn_at(hint, record, |store| self.admission.has_room(store));
+        let learned =
+            self.store.learn_at(hint, record, |store, growth| self.admission.has_room(store, growth));
         self.counts.note(learned);
         if learned == Learned::News {
             self.note_news(|news| record.print_again(line, news));

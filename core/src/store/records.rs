@@ -99,46 +99,56 @@ impl Records {
         self.cells.get(slot).map_or(0, Cell::bucket)
     }
 
-    /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`. What was received
-    /// before the horizon counts as older than anything.
+    /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`; `None` if it were to
+    /// be taken and cannot, as there is no room for a longer line. What was received before the horizon counts as older
+    /// than anything.
     #[inline]
     pub fn replace_if(
         &mut self,
         slot: u32,
         record: &Record<'_>,
         horizon: Nanos,
+        has_room: bool,
         is_to_be_taken: impl Fn(Ordering) -> bool,
-    ) -> Ordering {
+    ) -> Option<Ordering> {
         let numbers = self.pack(record);
-        let Some(known) = self.cells.get(slot) else { return Ordering::Less };
+        let Some(known) = self.cells.get(slot) else { return Some(Ordering::Less) };
         let received = known.numbers().received();
         let age = if received < horizon { Ordering::Greater } else { self.compare(slot, &numbers, record) };
         self.has_crossed |= if age.is_gt() { record.received < received } else { record.received > received };
-        if is_to_be_taken(age) {
-            self.replace(slot, numbers, record);
-        }
-        age
+        (!is_to_be_taken(age) || self.replace(slot, numbers, record, has_room)).then_some(age)
     }
 
+    /// Puts a record in the place of another; false if there is no room for it.
     #[inline]
-    fn replace(&mut self, slot: u32, numbers: Numbers, record: &Record<'_>) {
-        let Some(cell) = self.cells.get_mut(slot) else { return };
+    fn replace(&mut self, slot: u32, numbers: Numbers, record: &Record<'_>, has_room: bool) -> bool {
+        let Some(cell) = self.cells.get_mut(slot) else { return true };
         let known = *cell.numbers();
-        cell.replace(numbers);
         if known.are_elsewhere() || numbers.are_elsewhere() {
-            return self.replace_line(slot, known, numbers, record);
+            return self.replace_line(slot, numbers, record, has_room);
         }
+        cell.replace(numbers);
         self.bytes = self.bytes + record.line_bytes() - self.bytes_of(&known);
+        true
     }
 
-    /// The same for the line of a record that does not fit a cell, or did not.
+    /// The same for the line of a record that does not fit a cell, or did not. One that fits takes no more memory than what
+    /// it replaces, whose cell it takes.
     #[cold]
-    fn replace_line(&mut self, slot: u32, known: Numbers, numbers: Numbers, record: &Record<'_>) {
-        let before = self.lines.remove(slot).map_or(self.bytes_of(&known), |line| line.len() as u64 + 1);
-        self.bytes = self.bytes + record.line_bytes() - before;
+    fn replace_line(&mut self, slot: u32, numbers: Numbers, record: &Record<'_>, has_room: bool) -> bool {
+        let before = self.line_bytes(slot);
+        if !has_room && numbers.are_elsewhere() && record.line_bytes() > before {
+            return false;
+        }
+        self.lines.remove(slot);
         if numbers.are_elsewhere() {
             self.lines.add(slot, line(record));
         }
+        self.bytes = self.bytes + record.line_bytes() - before;
+        if let Some(cell) = self.cells.get_mut(slot) {
+            cell.replace(numbers);
+        }
+        true
     }
 
     /// True if there were two records of a client of which the newer was received first, since this was last asked.
@@ -351,7 +361,7 @@ mod tests {
                 let mut records = Records::default();
                 assert_eq!(records.add(&known, 7), Some(0));
                 let expected = told.cmp_age(&known);
-                prop_assert_eq!(records.replace_if(0, &told, 0, Ordering::is_gt), expected);
+                prop_assert_eq!(records.replace_if(0, &told, 0, true, Ordering::is_gt), Some(expected));
                 let newest = if expected.is_gt() { told } else { known };
                 prop_assert_eq!(records.line(0), &*line(&newest));
                 prop_assert_eq!(records.bytes(), newest.line_bytes());
