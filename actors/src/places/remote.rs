@@ -20,6 +20,8 @@ pub(super) struct Remote {
     web: Rc<Web>,
     gate: RefCell<Gate>,
     lanes: Lanes,
+    /// Whether the last request went well, so that its connection may be used again.
+    went_well: Cell<bool>,
 }
 
 impl Remote {
@@ -31,7 +33,7 @@ impl Remote {
         };
         let access = Access { base_url, key: settings.key.clone(), field_mask: settings.field_mask.clone() };
         let gate = RefCell::new(Gate::new(&settings.limits));
-        Self { provider, access, web, gate, lanes: Lanes::new(&settings.limits) }
+        Self { provider, access, web, gate, lanes: Lanes::new(&settings.limits), went_well: Cell::new(false) }
     }
 
     /// Asks, if the gate and the lanes let us. Times are counted from `began`.
@@ -39,7 +41,8 @@ impl Remote {
         let request = request(self.provider, &self.access, query)?;
         let _lane = self.lanes.enter().await?;
         self.gate.borrow_mut().admit(began.elapsed())?;
-        let page = self.web.fetch(&request).await;
+        let page = self.web.fetch(&request, self.went_well.get()).await;
+        self.went_well.set(page.is_ok());
         let outcome = page
             .and_then(|page| answer(self.provider, query, &page.reply()))
             .map_err(|failure| failure.scrubbed(self.access.key.as_ref()));

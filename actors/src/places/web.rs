@@ -9,7 +9,6 @@ use awc::{Client, ClientRequest, ClientResponse, Connector, SendClientRequest};
 use herd_core::places::{Failure, Limits, Reply, Request};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
-use std::cell::Cell;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -25,8 +24,6 @@ pub(super) struct Web {
     client: Client,
     deadline: Duration,
     body_max: usize,
-    /// Whether the last request went well, so that its connection may be used again.
-    went_well: Cell<bool>,
 }
 
 /// A reply that came within the limits.
@@ -61,24 +58,23 @@ impl Web {
             .disable_timeout()
             .add_default_header((USER_AGENT, OUR_NAME))
             .finish();
-        Self { client, deadline: limits.deadline, body_max: limits.body_max, went_well: Cell::new(false) }
+        Self { client, deadline: limits.deadline, body_max: limits.body_max }
     }
 
-    /// Sends a request and reads the reply to its end.
-    pub(super) async fn fetch(&self, request: &Request) -> Result<Page, Failure> {
+    /// Sends a request and reads the reply to its end. `may_reuse` tells whether it may go to a connection of an earlier
+    /// request.
+    pub(super) async fn fetch(&self, request: &Request, may_reuse: bool) -> Result<Page, Failure> {
         let late = |_| Failure::broken(format!("no whole answer within {} ms", self.deadline.as_millis()));
-        timeout(self.deadline, self.exchange(request)).await.map_err(late)?
+        timeout(self.deadline, self.exchange(request, may_reuse)).await.map_err(late)?
     }
 
     /// Asks a second time where the first may have gone to a connection that the provider was just closing.
-    async fn exchange(&self, request: &Request) -> Result<Page, Failure> {
+    async fn exchange(&self, request: &Request, may_reuse: bool) -> Result<Page, Failure> {
         let sent = match self.send(request)?.await {
-            Err(error) if self.went_well.replace(false) && is_hanging_up(&error) => self.send(request)?.await,
+            Err(error) if may_reuse && is_hanging_up(&error) => self.send(request)?.await,
             sent => sent,
         };
-        let page = self.read(sent.map_err(|error| unsent(&error))?).await;
-        self.went_well.set(page.is_ok());
-        page
+        self.read(sent.map_err(|error| unsent(&error))?).await
     }
 
     fn send(&self, request: &Request) -> Result<SendClientRequest, Failure> {
