@@ -142,10 +142,8 @@ impl Journal {
             log.append(b"\n")?;
         }
         log.sync().await?;
-        if names.iter().any(|name| name == SPARE) {
-            disk.remove(vec![SPARE.to_owned()]).await?; // A server that is busy has another soon.
-        }
         disk.sync_names().await?;
+        disk.remove(superfluous(&names, first)).await?;
         let journal = Self {
             disk,
             log,
@@ -301,6 +299,14 @@ fn numbers(names: &[String], prefix: &str) -> Vec<u64> {
         names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers
+}
+
+/// The files that are of no use to a server whose last snapshot has a number: what was broken off or left behind when it
+/// was last ended, and a spare log, of which a server that is busy has another soon.
+fn superfluous(names: &[String], snapshot_number: u64) -> Vec<String> {
+    let old = |prefix| numbers(names, prefix).into_iter().filter(|&number| number < snapshot_number);
+    let left = [SPARE, UNFINISHED].map(str::to_owned).into_iter().filter(|name| names.contains(name));
+    left.chain(old("log-").map(log)).chain(old("snapshot-").map(snapshot)).collect()
 }
 
 /// Reads a file, and lets others have a turn now and then: a server that is told to stop need not read all before.
@@ -507,6 +513,12 @@ mod tests {
             let (mut journal, lines, _) = bench.open().await;
             assert!(lines.contains(&"first".to_owned()), "{steps}: {lines:?}");
             assert_eq!(lines.last().unwrap(), "second", "{steps}: {lines:?}");
+            let names: &[&str] = match steps {
+                0 => &["lock", "log-0"],
+                1 | 2 => &["lock", "log-0", "log-1"],
+                _ => &["lock", "log-1", "snapshot-1"],
+            };
+            assert_eq!(bench.names(), names, "what is of no use any more is removed");
             snapshot(&mut journal, b"first\nsecond\n", 4).await;
             drop(journal);
             assert_eq!(bench.open().await.1, ["first", "second"], "{steps}");
