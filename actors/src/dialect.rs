@@ -231,7 +231,7 @@ impl DialectActor {
     /// a part was told earlier.
     fn catch_up(&mut self) {
         if self.is_behind && self.buckets_awaited == 0 {
-            self.buckets_awaited = Span::ALL.len();
+            self.buckets_awaited = Span::ALL.buckets();
             self.is_behind = false;
             self.tell_store(Frame::AskRecords { spans: vec![Span::ALL] });
         }
@@ -829,7 +829,7 @@ mod tests {
         tokio::time::pause();
         let told = |done| Frame::Records { done, lines: Vec::new() };
         let all = Frame::AskRecords { spans: vec![Span::ALL] };
-        let frames = [missed(), missed(), told(Span::ALL.len() - 1), missed()];
+        let frames = [missed(), missed(), told(Span::ALL.buckets() - 1), missed()];
         let first = frames.map(|frame| frame.to_bytes()).concat();
         let (mut store, _calls) = speak(Dialect::At, true, vec![first, told(1).to_bytes()]);
         assert_eq!(store.heard.recv().await.unwrap().frames, [all]);

@@ -381,7 +381,7 @@ impl Flood {
 
     /// How many servers are known with which updates begin.
     pub fn sources(&self) -> usize {
-        self.trees.len()
+        self.trees.count()
     }
 
     /// The number of the entry that comes next.

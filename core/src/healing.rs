@@ -462,7 +462,7 @@ impl Asking {
             self.spans.push_front(Span { first: last + 1, last: span.last });
         }
         let asked = Span { first: span.first, last };
-        self.buckets_awaited += asked.len();
+        self.buckets_awaited += asked.buckets();
         Some(asked)
     }
 }

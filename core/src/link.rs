@@ -130,13 +130,8 @@ impl Span {
     pub const ALL: Self = Self { first: 0, last: u16::MAX };
 
     /// How many buckets it is.
-    pub fn len(self) -> usize {
+    pub fn buckets(self) -> usize {
         usize::from(self.last - self.first) + 1
-    }
-
-    /// False: a span has a first bucket.
-    pub fn is_empty(self) -> bool {
-        false
     }
 
     fn parse(text: &[u8]) -> Option<Self> {

@@ -86,17 +86,20 @@ impl Store {
     }
 
     /// Takes a record if it is newer than what is known of its client.
+    #[cfg(test)]
     pub fn learn(&mut self, record: &Record<'_>) -> Learned {
         self.learn_if(record, |_, _| true)
     }
 
     /// The same, but asks whether the store may grow.
+    #[cfg(test)]
     pub fn learn_if(&mut self, record: &Record<'_>, may_grow: impl FnOnce(&Self, Growth) -> bool) -> Learned {
         let hash = self.index.hash(record.said.client);
         self.learn_at(Hint { hash, slot: None }, record, may_grow)
     }
 
-    /// The same with a hint.
+    /// Takes a record if it is newer than what is known of its client, about which there is a hint, and if the store may
+    /// grow where that makes it grow.
     pub fn learn_at(
         &mut self,
         hint: Hint,

@@ -113,13 +113,8 @@ impl Trees {
     }
 
     /// How many sources there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.all.len()
-    }
-
-    /// True while there is none: never, as this server is one.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
     }
 
     /// True if updates of a source go over a link, and are not just announced.
@@ -337,6 +332,6 @@ mod tests {
         assert_eq!(trees.source("Wilkes"), None);
         assert_eq!(trees.source("Goloman"), Some(Source::HERE));
         trees.hear_prune("Wilkes", NEAR);
-        assert_eq!((trees.len(), trees.name(Source::HERE)), (2, "Goloman"));
+        assert_eq!((trees.count(), trees.name(Source::HERE)), (2, "Goloman"));
     }
 }
