@@ -184,6 +184,38 @@ fn what_was_damaged_here_comes_back_from_a_neighbour() {
     }
 }
 
+/// Neither damages a line, and a server without neighbours began as if all were well.
+#[test]
+fn a_snapshot_that_was_cut_or_removed_is_missed_in_the_log() {
+    let mut herd = server(&["--log-bytes-min=1000"]);
+    let mut connection = herd.connect("Goloman");
+    for time in 0..100 {
+        connection.tell("client", HERE, &time.to_string());
+    }
+    let data = herd.data("Goloman");
+    let snapshot = || {
+        let paths = std::fs::read_dir(&data).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        paths.filter(|path| path.to_string_lossy().contains("/snapshot-") && path.extension().is_none()).max()
+    };
+    harness::eventually("a snapshot is written", snapshot);
+    let log_of_next = |herd: &mut Herd| {
+        let before = herd.log("Goloman").len();
+        herd.start("Goloman");
+        let _ = herd.end("Goloman", "TERM");
+        herd.log("Goloman")[before..].to_owned()
+    };
+    let _ = herd.end("Goloman", "TERM");
+    let log = log_of_next(&mut herd);
+    assert!(!log.contains("lacks its end") && !log.contains("is missing"), "{log}");
+    let path = snapshot().expect("a snapshot");
+    std::fs::write(&path, "").expect("a snapshot that can be written");
+    let log = log_of_next(&mut herd);
+    assert!(log.contains("lacks its end"), "{log}");
+    std::fs::remove_file(snapshot().expect("a snapshot")).expect("a snapshot that can be removed");
+    let log = log_of_next(&mut herd);
+    assert!(log.contains("is missing"), "{log}");
+}
+
 #[test]
 fn a_torn_tail_is_cut_and_what_comes_next_is_kept() {
     let mut herd = server(&[]);

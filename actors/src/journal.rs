@@ -16,7 +16,8 @@
 use crate::disk::{Appendable, Disk};
 use crate::net::Step;
 use herd_core::faults::{self, Fault};
-use herd_core::journal::{Recovery, Summary, entries_length, print_entries};
+use herd_core::journal::{END, Recovery, Summary, entries_length, print_entries};
+use log::warn;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -117,11 +118,17 @@ impl Journal {
         let mut snapshot_length = 0;
         if first > 0 {
             let summary = read(&*disk, &snapshot(first), &mut each).await?;
+            if !summary.has_end {
+                warn!("snapshot-{first} lacks its end: what else it had is lost here");
+            }
             snapshot_length = summary.length;
             whole.add(summary);
         }
         let mut logs: Vec<u64> =
             numbers(&names, "log-").into_iter().filter(|&number| number >= first).collect();
+        if let Some(missing) = missing(first, &logs) {
+            warn!("{missing} is missing: what it had is lost here");
+        }
         if faults::is_on(Fault::ReadsLastLogOnly) {
             logs.drain(..logs.len().saturating_sub(1));
         }
@@ -269,8 +276,9 @@ impl Snapshot {
     }
 
     /// Ends it and makes it last; its length is returned too.
-    pub fn finish(&self) -> (u64, Step<'static, ()>) {
-        (self.length, unless(Fault::SkipsSnapshotSync, self.file.finish()))
+    pub fn finish(&mut self) -> io::Result<(u64, Step<'static, ()>)> {
+        self.file.append(END)?;
+        Ok((self.length, unless(Fault::SkipsSnapshotSync, self.file.finish())))
     }
 }
 
@@ -299,6 +307,20 @@ fn numbers(names: &[String], prefix: &str) -> Vec<u64> {
         names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers
+}
+
+/// The first file that is missing where the last snapshot has a number, or is none if that is 0, and these are the numbers
+/// of the logs from there on.
+fn missing(first: u64, logs: &[u64]) -> Option<String> {
+    match logs {
+        [] if first == 0 => None,
+        [log, ..] if first == 0 && *log > 0 => Some(snapshot(*log)),
+        _ => {
+            let expected = (first..).zip(logs.iter().copied().map(Some).chain([None]));
+            let (missing, _) = expected.take(logs.len().max(1)).find(|&(number, log)| log != Some(number))?;
+            Some(log(missing))
+        }
+    }
 }
 
 /// The files that are of no use to a server whose last snapshot has a number: what was broken off or left behind when it
@@ -408,7 +430,7 @@ mod tests {
         if steps == 2 {
             return;
         }
-        let (length, synced) = snapshot.finish();
+        let (length, synced) = snapshot.finish().unwrap();
         synced.await.unwrap();
         journal.finish(length).unwrap().await.unwrap();
         if steps > 3 {
@@ -432,7 +454,7 @@ mod tests {
         let whole = entries(b"first\nsecond\n");
         std::fs::write(bench.scratch.path().join("log-0"), &whole[..whole.len() - 2]).unwrap();
         let (mut journal, lines, summary) = bench.open().await;
-        assert_eq!((&lines[..], summary.damaged), (&["first".to_owned()][..], 1));
+        assert_eq!((&lines[..], summary.damaged, summary.torn), (&["first".to_owned()][..], 0, 1));
         journal.append(&entries(b"third\n")).unwrap();
         drop(journal);
         assert_eq!(bench.open().await.1, ["first", "third"]);
@@ -499,6 +521,42 @@ mod tests {
         snapshot(&mut journal, b"new\n", 3).await;
         journal.tidy(false).unwrap().await.unwrap();
         assert_eq!(bench.names(), ["lock", "log-1", "snapshot-1"]);
+    }
+
+    /// A server without neighbours began without half its clients, and its log said that all was well.
+    #[test]
+    fn a_file_that_is_missing_is_missed() {
+        for (first, logs, expected) in [
+            (0, &[][..], None),
+            (0, &[0, 1], None),
+            (2, &[2, 3], None),
+            (0, &[1, 2], Some("snapshot-1")),
+            (2, &[], Some("log-2")),
+            (2, &[3], Some("log-2")),
+            (0, &[0, 2], Some("log-1")),
+            (0, &[0, u64::MAX], Some("log-1")),
+        ] {
+            assert_eq!(missing(first, logs).as_deref(), expected, "{first} {logs:?}");
+        }
+    }
+
+    #[actix::test]
+    async fn a_snapshot_that_was_cut_lacks_its_end() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        snapshot(&mut journal, b"first\nsecond\n", 4).await;
+        drop(journal);
+        let path = bench.scratch.path().join("snapshot-1");
+        let whole = std::fs::read(&path).unwrap();
+        let has_end = |bytes: &[u8]| {
+            let mut recovery = Recovery::default();
+            recovery.feed(bytes, |_| {});
+            recovery.finish(|_| {}).has_end
+        };
+        let cut = &whole[..entries(b"first\n").len()];
+        assert!(has_end(&whole) && !has_end(cut));
+        std::fs::write(&path, cut).unwrap();
+        assert_eq!(bench.open().await.1, ["first"]);
     }
 
     #[actix::test]

@@ -183,7 +183,10 @@ async fn recall(settings: &Settings, seams: &Seams) -> io::Result<(Replica, Opti
     foreign += replica.restore(&lines);
     let (clients, damaged) = (replica.store().len(), read.damaged + foreign);
     let expired = replica.counts().late;
-    info!("memory read clients={clients} entries={} damaged={damaged} expired={expired}", read.entries);
+    info!(
+        "memory read clients={clients} entries={} damaged={damaged} torn={} expired={expired}",
+        read.entries, read.torn
+    );
     if damaged > 0 {
         warn!("{damaged} lines on disk were damaged; neighbours will send what they have of them");
     }

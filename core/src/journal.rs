@@ -7,7 +7,10 @@
 //! A log and a snapshot look the same; a log is only longer. Reading goes on behind what is damaged: a flipped bit
 //! costs one record, and one that was flipped in a line's end costs none.
 //!
-//! A log may be written over another. Then [`END`] follows it, perhaps behind empty lines, and behind that is what is left
+//! Whoever is killed in the middle of a write leaves the beginning of it, as far as some page of the file, and no more. Such
+//! a line at the end was told to nobody, and is no damage.
+//!
+//! A snapshot ends with [`END`]: one without was cut. A log may be written over another. Then [`END`] follows it, perhaps behind empty lines, and behind that is what is left
 //! of the other. Where the mark was lost with the power, that is read as well, which costs time and nothing else: it is
 //! what a snapshot has taken the place of.
 
@@ -37,7 +40,7 @@ pub fn print_entry(out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) -> &[u8]
     line
 }
 
-/// Ends a log, if there is anything behind it: an entry of no record.
+/// Ends a snapshot, and a log if there is anything behind it: an entry of no record.
 pub const END: &[u8] = b"afc15d22 end\n";
 
 /// How long the entries of so many records are, whose lines have so many bytes with their ends.
@@ -52,10 +55,13 @@ pub struct Recovery {
     rest: Vec<u8>,
     /// Bytes before that.
     read: u64,
-    /// True behind [`END`]: nothing that follows is looked at.
-    has_ended: bool,
+    /// True after a line that was torn off, if nothing follows it.
+    is_torn: bool,
     summary: Summary,
 }
+
+/// A write that is broken off has written whole pages, each of so many bytes or a multiple of that.
+const PAGE: u64 = 4096;
 
 /// What a file of entries turned out to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +70,10 @@ pub struct Summary {
     pub entries: u64,
     /// Lines in which something was damaged. They are lost but for the entries that could be told apart.
     pub damaged: u64,
+    /// Lines at the end of a file that were not written to their end. They are lost, and nobody was told of them.
+    pub torn: u64,
+    /// True if [`END`] was found: nothing that follows was looked at.
+    pub has_end: bool,
     /// Bytes that are worth keeping: what is behind them was torn off or is filling or of another log, and is to be cut.
     pub length: u64,
     /// True if the last of those lacks its line's end, which must be appended first.
@@ -75,13 +85,14 @@ impl Summary {
     pub fn add(&mut self, other: Self) {
         self.entries += other.entries;
         self.damaged += other.damaged;
+        self.torn += other.torn;
     }
 }
 
 impl Recovery {
     /// Reads some more bytes; `each` is given every record line, without its end.
     pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
-        if self.has_ended {
+        if self.summary.has_end {
             return;
         }
         while let Some(end) = memchr(b'\n', bytes) {
@@ -90,12 +101,11 @@ impl Recovery {
             self.read += self.rest.len() as u64 + 1;
             if self.rest == END.trim_ascii_end() {
                 self.rest.clear();
-                self.has_ended = true;
+                self.summary.has_end = true;
                 return;
             }
             if !self.rest.is_empty() {
-                self.summary.length = self.read;
-                let _ = self.take_line(&mut each);
+                self.end_line(&mut each);
             }
         }
         self.rest.extend_from_slice(bytes);
@@ -103,17 +113,42 @@ impl Recovery {
 
     /// True if nothing that follows belongs to the file.
     pub fn has_ended(&self) -> bool {
-        self.has_ended
+        self.summary.has_end
     }
 
     /// Ends the file. A last line without an end is kept if there is an entry in it.
     pub fn finish(mut self, mut each: impl FnMut(&[u8])) -> Summary {
         let length = self.rest.len() as u64;
-        if length > 0 && self.take_line(&mut each) > 0 {
-            self.summary.length = self.read + length;
-            self.summary.lacks_end = true;
+        if length > 0 {
+            self.settle();
+            let damaged = self.summary.damaged;
+            if self.take_line(&mut each) > 0 {
+                self.summary.length = self.read + length;
+                self.summary.lacks_end = true;
+            } else {
+                self.summary.damaged = damaged;
+                self.is_torn = true;
+            }
         }
+        self.summary.torn = u64::from(self.is_torn);
         self.summary
+    }
+
+    /// Reads a line that has an end. Where it was torn off, that is the first byte of the filling.
+    fn end_line(&mut self, each: &mut impl FnMut(&[u8])) {
+        self.settle();
+        let (length, damaged) = (self.summary.length, self.summary.damaged);
+        self.summary.length = self.read;
+        self.is_torn = self.take_line(each) == 0 && (self.read - 1).is_multiple_of(PAGE);
+        if self.is_torn {
+            self.summary.damaged = damaged;
+            self.summary.length = length;
+        }
+    }
+
+    /// Counts a line that seemed torn off as damaged, since another follows it.
+    fn settle(&mut self) {
+        self.summary.damaged += u64::from(std::mem::take(&mut self.is_torn));
     }
 
     /// Reads a line; how many entries were in it is returned.
@@ -204,18 +239,34 @@ mod tests {
 
     #[test]
     fn entries_and_damage_of_several_files_add_up_and_their_ends_do_not() {
-        let mut whole = Summary { entries: 2, damaged: 3, length: 0, lacks_end: false };
-        whole.add(Summary { entries: 5, damaged: 7, length: 11, lacks_end: true });
-        assert_eq!(whole, Summary { entries: 7, damaged: 10, length: 0, lacks_end: false });
+        let mut whole = Summary { entries: 2, damaged: 3, torn: 1, ..Summary::default() };
+        whole.add(Summary { entries: 5, damaged: 7, torn: 1, has_end: true, length: 11, lacks_end: true });
+        assert_eq!(whole, Summary { entries: 7, damaged: 10, torn: 2, ..Summary::default() });
     }
 
     #[test]
-    fn a_torn_tail_is_cut() {
+    fn a_torn_tail_is_cut_and_is_no_damage() {
         let mut bytes = file(&[b"first".to_vec(), b"second".to_vec()]);
         bytes.truncate(bytes.len() - 3);
         let (lines, summary) = read(&bytes, 100);
         assert_eq!(lines, [b"first"]);
-        assert_eq!(summary, Summary { entries: 1, damaged: 1, length: 15, lacks_end: false });
+        assert_eq!(summary, Summary { entries: 1, torn: 1, length: 15, ..Summary::default() });
+    }
+
+    /// Of a write that is broken off a server that was killed leaves whole pages, and behind them its filling.
+    #[test]
+    fn what_was_torn_at_the_end_of_a_page_is_cut_and_is_no_damage_but_at_the_end_alone() {
+        let first = file(&[vec![b'x'; 4000]]);
+        let torn = &file(&[vec![b'y'; 200]])[..4096 - first.len()];
+        let summary = |rest: &[u8]| read(&[&first, torn, rest].concat(), 100).1;
+        let whole = Summary { entries: 1, length: first.len() as u64, ..Summary::default() };
+        assert_eq!(summary(b"\n\n\n"), Summary { torn: 1, ..whole });
+        assert_eq!(summary(&[b"\n", END].concat()), Summary { torn: 1, has_end: true, ..whole });
+        let followed = [b"\n", &first[..]].concat();
+        let length = 4097 + first.len() as u64;
+        assert_eq!(summary(&followed), Summary { entries: 2, damaged: 1, length, ..whole });
+        let damaged = read(&[&first, &torn[1..], b"\n\n"].concat(), 100).1;
+        assert_eq!(damaged, Summary { damaged: 1, length: 4096, ..whole }, "it ends within a page");
     }
 
     /// A server that is killed leaves the filling of its log.
@@ -223,7 +274,7 @@ mod tests {
     fn filling_is_cut_and_is_no_damage() {
         let first = file(&[b"first".to_vec()]);
         let filled = [&first[..], b"\n\n\n"].concat();
-        let whole = Summary { entries: 1, damaged: 0, length: 15, lacks_end: false };
+        let whole = Summary { entries: 1, length: 15, ..Summary::default() };
         assert_eq!(read(&filled, 4), (vec![b"first".to_vec()], whole));
         let torn = [&filled[..], &first[..3], b"\n\n"].concat();
         assert_eq!(read(&torn, 4), (vec![b"first".to_vec()], Summary { damaged: 1, length: 22, ..whole }));
@@ -235,18 +286,24 @@ mod tests {
     fn what_is_behind_the_end_is_of_another_log_and_is_not_read() {
         assert_eq!(file(&[b"end".to_vec()]), END);
         let first = file(&[b"first".to_vec()]);
-        let whole = Summary { entries: 1, damaged: 0, length: 15, lacks_end: false };
+        let whole = Summary { entries: 1, length: 15, has_end: true, ..Summary::default() };
         for (filling, rest) in [("", &first[..]), ("\n\n", &first[3..]), ("\n", b"\n\0"), ("", b"")] {
             let bytes = [&first, filling.as_bytes(), END, rest, END, rest].concat();
             for piece in [1, 4, 100] {
                 assert_eq!(read(&bytes, piece), (vec![b"first".to_vec()], whole), "{filling:?} {rest:?}");
             }
         }
-        assert_eq!(read(&[END, &first].concat(), 4), (Vec::new(), Summary::default()));
+        assert_eq!(
+            read(&[END, &first].concat(), 4),
+            (Vec::new(), Summary { has_end: true, ..Summary::default() })
+        );
         let torn = [&first[..], &END[..END.len() - 2], &first].concat();
         assert_eq!(
             read(&torn, 4),
-            (vec![b"first".to_vec(); 2], Summary { entries: 2, damaged: 1, length: 41, ..whole })
+            (
+                vec![b"first".to_vec(); 2],
+                Summary { entries: 2, damaged: 1, length: 41, has_end: false, ..whole }
+            )
         );
     }
 
@@ -256,7 +313,7 @@ mod tests {
         bytes.pop();
         let (lines, summary) = read(&bytes, 100);
         assert_eq!(lines, [b"first"]);
-        assert_eq!(summary, Summary { entries: 1, damaged: 0, length: 14, lacks_end: true });
+        assert_eq!(summary, Summary { entries: 1, length: 14, lacks_end: true, ..Summary::default() });
     }
 
     proptest! {
@@ -277,7 +334,7 @@ mod tests {
             bytes[at] ^= 1 << bit;
             let (read, summary) = read(&bytes, 100);
             let lost = lines.iter().filter(|line| !read.contains(line)).count();
-            prop_assert!(lost <= 1 && summary.damaged <= 2, "{lost} lost, {summary:?}");
+            prop_assert!(lost <= 1 && summary.damaged + summary.torn <= 2, "{lost} lost, {summary:?}");
             prop_assert!(read.iter().all(|line| lines.contains(line)));
         }
 
