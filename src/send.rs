@@ -5,6 +5,7 @@ use crate::options::Send;
 use crate::target::Target;
 use crate::terminal;
 use crate::topology::File;
+use herd_core::fields::fields;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
@@ -50,8 +51,8 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, send: Send) -> Result
 /// What ended the hearing.
 #[derive(Debug)]
 enum End {
-    /// The server has no more to say, or cannot be heard any more.
-    Server(io::Result<()>),
+    /// The server has no more to say, after these answers, or cannot be heard any more.
+    Server(io::Result<Answers>),
     /// What it said cannot be printed: the reader may have left, which says nothing of the server.
     Reader(io::Error),
 }
@@ -66,7 +67,7 @@ enum Unsaid {
 }
 
 /// Judges how a conversation ended, by what was heard and what was said.
-fn conclude(target: &Target, heard: End, said: Option<Result<(), Unsaid>>) -> Result<(), Failure> {
+fn conclude(target: &Target, heard: End, said: Option<Result<u64, Unsaid>>) -> Result<(), Failure> {
     match (heard, said) {
         (End::Reader(error), _) => terminal::outcome(Err(error)),
         (_, Some(Err(Unsaid::Input(error)))) => {
@@ -75,20 +76,80 @@ fn conclude(target: &Target, heard: End, said: Option<Result<(), Unsaid>>) -> Re
         (End::Server(Err(error)), _) => {
             Err(Failure::Undone(format!("lost {target}: {}; see its log", reason(&error))))
         }
-        (End::Server(Ok(())), Some(Ok(()))) => Ok(()),
-        (End::Server(Ok(())), _) => {
+        (End::Server(Ok(answers)), Some(Ok(commands)))
+            if answers.are_whole() && answers.count >= commands =>
+        {
+            Ok(())
+        }
+        (End::Server(Ok(Answers { count, .. })), Some(Ok(commands))) => {
+            Err(Failure::Undone(format!("{target} hung up after {count} of {commands} answers; see its log")))
+        }
+        (End::Server(Ok(_)), _) => {
             Err(Failure::Undone(format!("{target} hung up before it was told all; see its log")))
         }
     }
 }
 
-/// Sends what comes, then says that no more will.
-async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>>) -> Result<(), Unsaid> {
+/// Counts the commands in what is said: the lines that are not blank.
+#[derive(Debug, Default)]
+struct Commands {
+    count: u64,
+    /// True if there is one in the line that has begun.
+    is_under_way: bool,
+}
+
+impl Commands {
+    fn note(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.is_under_way |= fields(line).next().is_some();
+            if line.ends_with(b"\n") {
+                self.count += u64::from(std::mem::take(&mut self.is_under_way));
+            }
+        }
+    }
+
+    /// How many there were; the end of what is said ends the last.
+    fn all(&self) -> u64 {
+        self.count + u64::from(self.is_under_way)
+    }
+}
+
+/// Counts the answers in what is heard: a line each, which JSON may follow that ends with an empty line.
+#[derive(Debug, Default)]
+struct Answers {
+    count: u64,
+    /// True from the beginning of JSON until the empty line.
+    is_json: bool,
+    /// True if a line has begun.
+    is_under_way: bool,
+}
+
+impl Answers {
+    fn note(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let is_begin = !self.is_under_way;
+            let (is_whole, is_empty) = (line.ends_with(b"\n"), is_begin && line == b"\n");
+            self.is_json = if self.is_json { !is_empty } else { is_begin && line.starts_with(b"{") };
+            self.count += u64::from(is_whole && !is_empty && !self.is_json);
+            self.is_under_way = !is_whole;
+        }
+    }
+
+    fn are_whole(&self) -> bool {
+        !self.is_json && !self.is_under_way
+    }
+}
+
+/// Sends what comes, then says that no more will; tells how many commands that was.
+async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>>) -> Result<u64, Unsaid> {
+    let mut commands = Commands::default();
     while let Some(chunk) = words.recv().await {
         let chunk = chunk.map_err(Unsaid::Input)?;
+        commands.note(&chunk);
         writer.write_all(&chunk).await.map_err(|_| Unsaid::Server)?;
     }
-    writer.shutdown().await.map_err(|_| Unsaid::Server)
+    writer.shutdown().await.map_err(|_| Unsaid::Server)?;
+    Ok(commands.all())
 }
 
 /// Waits until the server has said nothing for too long.
@@ -100,13 +161,14 @@ async fn silence(heard_at: &Cell<Instant>) {
 
 /// Prints what the server says until it has no more, or until that cannot be printed any more.
 async fn hear(mut reader: OwnedReadHalf, heard_at: &Cell<Instant>) -> End {
-    let mut chunk = vec![0; CHUNK_BYTES];
+    let (mut chunk, mut answers) = (vec![0; CHUNK_BYTES], Answers::default());
     loop {
         let length = match reader.read(&mut chunk).await {
-            Ok(0) => return End::Server(Ok(())),
+            Ok(0) => return End::Server(Ok(answers)),
             Ok(length) => length,
             Err(error) => return End::Server(Err(error)),
         };
+        answers.note(&chunk[..length]);
         if let Err(error) = terminal::write(&chunk[..length]) {
             return End::Reader(error);
         }
@@ -184,17 +246,51 @@ mod tests {
     fn a_server_that_hangs_up_early_is_named() {
         let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
         let early = Failure::Undone("A at h:1 hung up before it was told all; see its log".to_owned());
-        assert_eq!(conclude(&target, End::Server(Ok(())), None), Err(early));
-        assert_eq!(conclude(&target, End::Server(Ok(())), Some(Ok(()))), Ok(()));
+        assert_eq!(conclude(&target, heard(&[]), None), Err(early));
+        assert_eq!(conclude(&target, heard(&[]), Some(Ok(0))), Ok(()));
         let lost = conclude(&target, End::Server(Err(ErrorKind::ConnectionReset.into())), None);
         assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
+    }
+
+    /// What was heard from a server that has no more to say, in these pieces.
+    fn heard(pieces: &[&str]) -> End {
+        let mut answers = Answers::default();
+        for piece in pieces {
+            answers.note(piece.as_bytes());
+        }
+        End::Server(Ok(answers))
+    }
+
+    #[test]
+    fn blank_lines_are_no_commands_and_the_end_ends_the_last() {
+        let mut commands = Commands::default();
+        for (said, expected) in [("", 0), ("a", 1), ("b \n \t\r\n", 1), ("\n \nc\n ", 2), (" ", 2), ("d", 3)]
+        {
+            commands.note(said.as_bytes());
+            assert_eq!(commands.all(), expected, "{said:?}");
+        }
+    }
+
+    /// A server that was full, or stopped, hung up after some of the answers, and all seemed well.
+    #[test]
+    fn answers_that_are_missing_or_cut_are_missed() {
+        let target = Target { name: None, address: "h:1".to_owned() };
+        let pieces = ["AT A +1 k +1-2 3\n{\"a\":\n", "[]}\n", "\n? {\nA", "T A +1 k +1-2 3\n{}", "\n\n"];
+        assert_eq!(conclude(&target, heard(&pieces), Some(Ok(3))), Ok(()));
+        for (pieces, count) in
+            [(&pieces[..], 3), (&pieces[..4], 3), (&pieces[..3], 2), (&pieces[..1], 1), (&[], 0)]
+        {
+            let failure = conclude(&target, heard(pieces), Some(Ok(4))).expect_err("a failure").to_string();
+            assert_eq!(failure, format!("h:1 hung up after {count} of 4 answers; see its log"));
+        }
+        assert!(conclude(&target, heard(&pieces[..4]), Some(Ok(3))).is_err(), "it is cut within places");
     }
 
     #[test]
     fn a_server_is_not_blamed_for_input_that_cannot_be_read() {
         let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
         let said = Some(Err(Unsaid::Input(ErrorKind::IsADirectory.into())));
-        let failure = conclude(&target, End::Server(Ok(())), said).expect_err("a failure");
+        let failure = conclude(&target, heard(&[]), said).expect_err("a failure");
         assert_eq!(failure.to_string(), "cannot read standard input: is a directory");
     }
 
