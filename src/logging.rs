@@ -18,8 +18,11 @@ static WATCHER: OnceLock<Arc<Watcher>> = OnceLock::new();
 
 /// Begins to log: appends to `<name>.log` in `dir`, which is made if need be, and with `also_stderr` there too.
 ///
-/// `RUST_LOG` chooses what is logged; without it everything from info up.
+/// `RUST_LOG` chooses what is logged; without it everything from info up. Of one that cannot be read nothing would be
+/// logged, or not all that was meant.
 pub fn start(dir: &Path, name: &str, also_stderr: bool) -> Result<(), Failure> {
+    let filters = filters(std::env::var("RUST_LOG").ok());
+    check(&filters)?;
     let path = path(dir, name);
     let file = open(dir, &path).map_err(|error| {
         let (path, why) = (path.display(), reason(&error));
@@ -27,7 +30,7 @@ pub fn start(dir: &Path, name: &str, also_stderr: bool) -> Result<(), Failure> {
     })?;
     let watcher = also_stderr.then(watcher).transpose()?;
     Builder::new()
-        .parse_filters(&filters(std::env::var("RUST_LOG").ok()))
+        .parse_filters(&filters)
         .format(line)
         .target(Target::Pipe(Box::new(Tee { file, watcher })))
         .try_init()
@@ -76,6 +79,12 @@ fn open(dir: &Path, path: &Path) -> io::Result<File> {
 
 fn filters(chosen: Option<String>) -> String {
     chosen.filter(|filters| !filters.trim().is_empty()).unwrap_or_else(|| "info".to_owned())
+}
+
+fn check(filters: &str) -> Result<(), Failure> {
+    let refused =
+        || Failure::Usage(format!("RUST_LOG={filters:?} says not what to log; write info, or debug"));
+    env_filter::Builder::new().try_parse(filters).map(drop).map_err(|_| refused())
 }
 
 /// Writes one event as one line, whatever it says.
@@ -132,6 +141,17 @@ mod tests {
         assert_eq!(filters(None), "info");
         assert_eq!(filters(Some(String::new())), "info");
         assert_eq!(filters(Some("herd=trace".to_owned())), "herd=trace");
+    }
+
+    #[test]
+    fn a_choice_that_cannot_be_read_is_refused() {
+        for choice in ["info", "warn,herd::wire=trace", "herd_actors::peer", "off", "info/places"] {
+            assert_eq!(check(choice), Ok(()), "{choice}");
+        }
+        for choice in ["garbage=[", "herd=nolevel", "info,herd=debug=trace"] {
+            let refused = check(choice).expect_err("refused").to_string();
+            assert!(refused.starts_with(&format!("RUST_LOG={choice:?} says not")), "{refused}");
+        }
     }
 
     #[test]
