@@ -15,6 +15,7 @@ use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings, StartError};
 use herd_actors::places::PlacesActor;
 use herd_actors::{descriptors, dialect};
+use herd_core::limits::Limits;
 use herd_core::topology::{Server, Topology};
 use std::io::Read;
 use std::path::PathBuf;
@@ -26,18 +27,13 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     let Serve { name, until_stdin_ends, flags } = serve;
     let flags = flags.or(file.settings.clone());
     let settings = settings(&file, &name, &flags)?;
-    let sessions_max = settings.limits.sessions_max;
     let places = flags.places.settings()?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
     if let Some(warning) = file.warning() {
         log::warn!("{warning}");
     }
-    if let Some(files) =
-        descriptors::raise_limit().filter(|&files| files < (sessions_max as u64).saturating_add(FILES_BESIDE))
-    {
-        log::warn!(
-            "the system allows {files} open files, too few for {sessions_max} clients: see ulimit -Hn"
-        );
+    if let Some(files) = descriptors::raise_limit() {
+        check_files(files, &settings.limits)?;
     }
     let mut signals = Signals::new()?;
     let near = PlacesActor::new(places).start().recipient();
@@ -66,8 +62,28 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     }
 }
 
-/// How many files a server has open beside its clients, at most, unless it has hundreds of neighbours.
+/// How many files a server has open beside its clients and workers, at most, unless it has hundreds of neighbours.
 const FILES_BESIDE: u64 = 100;
+
+/// How many files each of several workers has open, beside its clients.
+const FILES_OF_WORKER: u64 = 4;
+
+/// Sees that the system allows as many open files as a server needs to start; it should allow some for each client.
+fn check_files(files: u64, limits: &Limits) -> Result<(), Failure> {
+    let Limits { workers, sessions_max, .. } = *limits;
+    let of_workers = if workers > 1 { FILES_OF_WORKER.saturating_mul(workers as u64) } else { 0 };
+    let own = FILES_BESIDE.saturating_add(of_workers);
+    if workers > 1 && files < own {
+        let why = format!("too few for {workers} workers, which take {of_workers}: see ulimit -Hn");
+        return Err(Failure::Undone(format!("the system allows {files} open files, {why}")));
+    }
+    if files < own.saturating_add(sessions_max as u64) {
+        log::warn!(
+            "the system allows {files} open files, too few for {sessions_max} clients: see ulimit -Hn"
+        );
+    }
+    Ok(())
+}
 
 fn cannot_start(name: &str, flags: &Flags, error: &StartError) -> Failure {
     let (why, advice) = match error {
