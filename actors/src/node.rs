@@ -108,6 +108,10 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// How long after a server has begun searches wait for links that were not up yet: as long as it takes to find out that a
+/// neighbour is there, and not as long as it may be away.
+const LINKS_COME_MS: u64 = 1000;
+
 impl Node {
     /// Takes both addresses and starts all actors on the current thread.
     pub async fn start(settings: Settings, near: Recipient<Near>, seams: Seams) -> Result<Self, StartError> {
@@ -115,7 +119,9 @@ impl Node {
         let for_peers = bind(&seams, "peers", &settings.peers).await?;
         let for_clients = bind(&seams, "clients", &settings.clients).await?;
         let (clients, peers) = (address_of(&*for_clients), address_of(&*for_peers));
-        let (replica, journal) = recall(&settings, &seams).await.map_err(StartError::Disk)?;
+        let (mut replica, journal) = recall(&settings, &seams).await.map_err(StartError::Disk)?;
+        let to_come = settings.neighbours.iter().map(|neighbour| neighbour.name.clone());
+        replica.expect(to_come, LINKS_COME_MS);
         let Seams { clock, dice, abort, .. } = seams.clone();
         let store = StoreActor::new(replica, journal, clock, dice, abort).start();
         let strangers = Strangers::new(&settings, &store, &seams);

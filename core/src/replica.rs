@@ -57,6 +57,9 @@ pub struct Replica {
     chunk_bytes: usize,
     digest_ms: u64,
     search_rate: Rate<()>,
+    /// Neighbours whose first link has not come up, and until when a search waits for that.
+    expected: BTreeSet<String>,
+    expected_until_ms: u64,
 }
 
 /// What is remembered of an update or a search that came by.
@@ -160,6 +163,8 @@ impl Replica {
             chunk_bytes: limits.chunk_bytes,
             digest_ms: limits.digest_ms,
             search_rate: Rate::new(limits.searches_per_s),
+            expected: BTreeSet::new(),
+            expected_until_ms: 0,
         }
     }
 
@@ -240,12 +245,25 @@ impl Replica {
         news.clear();
     }
 
+    /// Hears whose links are about to come up, as the server has just begun. Until a time searches wait for those, too, and
+    /// ask them as soon as they are there.
+    pub fn expect(&mut self, neighbours: impl IntoIterator<Item = String>, until_ms: u64) {
+        self.expected.extend(neighbours);
+        self.expected_until_ms = until_ms;
+    }
+
     /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.
     pub fn link_up(&mut self, link: &str, vocabulary: Vocabulary) {
         self.flood.link_up(link, vocabulary);
         self.healing.link_up(link, vocabulary, &mut self.store);
         if !faults::is_on(Fault::NoCatchUp) {
             self.healing.offer(link, &mut self.store);
+        }
+        self.expected.remove(link);
+        for (uuid, client) in self.searches.awaiting(link) {
+            if !self.flood.tell(link, &Frame::Which { uuid, client }) {
+                self.hear_answer(link, uuid);
+            }
         }
     }
 
@@ -308,6 +326,12 @@ impl Replica {
     pub fn expire(&mut self, now_ms: u64) {
         let ended = self.searches.expire(now_ms);
         self.answer(ended);
+        if now_ms >= self.expected_until_ms {
+            for link in std::mem::take(&mut self.expected) {
+                let ended = self.searches.link_down(&link);
+                self.answer(ended);
+            }
+        }
         let wanted = self.missing.pull(now_ms);
         self.flood.pull(wanted);
         self.flood.drop_taken(now_ms);
@@ -315,8 +339,10 @@ impl Replica {
 
     /// When there is something to be done though nothing happens, for [`Replica::expire`] or [`Replica::bells`].
     pub fn deadline_ms(&self) -> Option<u64> {
+        let waits = !(self.expected.is_empty() || self.searches.is_empty());
+        let expected_until_ms = waits.then_some(self.expected_until_ms);
         let deadlines = [self.searches.deadline_ms(), self.missing.deadline_ms(), self.flood.deadline_ms()];
-        deadlines.into_iter().flatten().min()
+        deadlines.into_iter().chain([expected_until_ms]).flatten().min()
     }
 
     /// Appends what a link is to write next. When there is more, [`Replica::bells`] will name it.
@@ -587,7 +613,7 @@ impl Replica {
         self.answer(ended);
     }
 
-    /// Asks every neighbour but the asker; false if there is none to ask.
+    /// Asks every neighbour but the asker; false if there is none to ask, now or soon.
     fn ask(&mut self, uuid: Uuid, client: &[u8], asker: Asker, now_ms: u64) -> bool {
         if self.searches.len() >= self.searches_max || !self.search_rate.allows((), now_ms) {
             return false;
@@ -595,7 +621,10 @@ impl Replica {
         let question = Frame::Which { uuid, client: client.to_vec() };
         let links: Vec<String> = self.flood.links().map(str::to_owned).collect();
         let others = links.into_iter().filter(|link| asker != Asker::Link(link.clone()));
-        let awaited: BTreeSet<String> = others.filter(|link| self.flood.tell(link, &question)).collect();
+        let mut awaited: BTreeSet<String> = others.filter(|link| self.flood.tell(link, &question)).collect();
+        if now_ms < self.expected_until_ms {
+            awaited.extend(self.expected.iter().cloned()); // They are asked when their links come up.
+        }
         let is_asked = !awaited.is_empty();
         if is_asked {
             self.searches.begin(uuid, client, asker, awaited, now_ms.saturating_add(self.search_ms));

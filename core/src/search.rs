@@ -87,6 +87,13 @@ impl Searches {
         self.open.insert(uuid, Search { client: client.to_vec(), asker, awaited, deadline_ms });
     }
 
+    /// The searches for which a neighbour is awaited, and whom they are for.
+    #[must_use]
+    pub fn awaiting(&self, link: &str) -> Vec<(Uuid, Vec<u8>)> {
+        let awaiting = self.open.iter().filter(|(_, search)| search.awaited.contains(link));
+        awaiting.map(|(&uuid, search)| (uuid, search.client.clone())).collect()
+    }
+
     /// Notes that a neighbour answered.
     pub fn answered(&mut self, uuid: Uuid, link: &str) -> Option<Ended> {
         let search = self.open.get_mut(&uuid)?;

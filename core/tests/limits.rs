@@ -154,6 +154,36 @@ fn so_many_searches_begin_in_a_second_and_one_more_finds_nothing() {
     assert_eq!(replica.load().seen, 3, "what was refused is nothing to remember");
 }
 
+/// A server that was asked as soon as it took clients knew nobody: its links were not up yet.
+#[test]
+fn a_search_soon_after_the_start_waits_for_the_links_that_are_to_come_and_no_longer_than_any() {
+    let mut replica = goloman(&Limits::default());
+    let search_ms = Limits::default().search_ms;
+    replica.expect(["Hands".to_owned(), "Wilkes".to_owned()], search_ms + 10);
+    let uuid = Uuid::from_u128(7);
+    assert_eq!(replica.find(b"kiwi", 0, uuid), Finding::Search(uuid));
+    replica.link_up("Hands", Vocabulary::Trees);
+    let mut out = Vec::new();
+    replica.take("Hands", 0, &mut out);
+    let question = Frame::Which { uuid, client: b"kiwi".to_vec() }.to_bytes();
+    assert!(out.windows(question.len()).any(|bytes| bytes == question));
+    replica.hear("Hands", Frame::NotFound { uuid }, 0, Uuid::from_u128(1));
+    replica.expire(search_ms - 1);
+    assert!(replica.ended().is_empty(), "Wilkes may come yet");
+    replica.expire(search_ms);
+    assert_eq!(replica.ended(), [uuid]);
+    let asked_late = Uuid::from_u128(8);
+    assert_eq!(replica.find(b"kiwi", search_ms, asked_late), Finding::Search(asked_late));
+    replica.hear("Hands", Frame::NotFound { uuid: asked_late }, search_ms, Uuid::from_u128(2));
+    assert_eq!((replica.ended(), replica.deadline_ms()), (vec![], Some(search_ms + 10)));
+    replica.expire(search_ms + 10);
+    assert_eq!(replica.ended(), [asked_late], "Wilkes is away");
+    let asked_later = Uuid::from_u128(9);
+    assert_eq!(replica.find(b"kiwi", search_ms + 10, asked_later), Finding::Search(asked_later));
+    replica.hear("Hands", Frame::NotFound { uuid: asked_later }, search_ms + 10, Uuid::from_u128(3));
+    assert_eq!(replica.ended(), [asked_later]);
+}
+
 #[test]
 fn so_many_searches_are_under_way_and_one_more_finds_nothing_until_one_has_ended() {
     let mut replica = goloman(&Limits { searches_max: 2, ..Limits::default() });
