@@ -210,7 +210,8 @@ impl Journal {
 
     /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
     pub fn prepare(&mut self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
-        let name = log(self.number + 1);
+        let number = self.number.checked_add(1);
+        let name = log(number.ok_or_else(|| io::Error::other("a log has the last number that there is"))?);
         let reused = std::mem::take(&mut self.has_spare).then(|| self.disk.reuse(SPARE, &name));
         let next = match reused {
             Some(Ok(next)) => next,
@@ -226,7 +227,7 @@ impl Journal {
         let previous = std::mem::replace(&mut self.log, next);
         let synced = previous.sync();
         self.previous = Some(previous);
-        self.number += 1;
+        self.number += 1; // Which there is: the log of that number is prepared.
         self.log_length = 0;
         Ok((synced, Snapshot { file: self.disk.create(UNFINISHED)?, length: 0, entries: Vec::new() }))
     }
@@ -538,6 +539,16 @@ mod tests {
         ] {
             assert_eq!(missing(first, logs).as_deref(), expected, "{first} {logs:?}");
         }
+    }
+
+    /// The next was number 0, and at the next start the least of all.
+    #[actix::test]
+    async fn behind_the_last_number_there_is_no_log() {
+        let bench = Bench::new();
+        std::fs::write(bench.scratch.path().join(log(u64::MAX)), "").unwrap();
+        let (mut journal, ..) = bench.open().await;
+        let error = journal.prepare().map(drop).unwrap_err();
+        assert_eq!(error.to_string(), "a log has the last number that there is");
     }
 
     #[actix::test]
