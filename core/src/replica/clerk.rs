@@ -142,21 +142,13 @@ impl Clerk<'_> {
         true
     }
 
-    /// The clients that some lines ask about and that are unknown, unless a line before tells where they are.
+    /// The clients that some lines ask about and that are unknown.
     fn unknown(&self, openings: &[Opening<'_>]) -> Vec<Vec<u8>> {
-        let (mut told, mut unknown) = (Vec::new(), Vec::new());
-        for opening in openings {
-            match opening.command() {
-                Command::Iamat(said) => told.push(said.client),
-                Command::Whatsat { client, .. }
-                    if !told.contains(&client) && self.store.find(client).is_none() =>
-                {
-                    unknown.push(client.to_vec());
-                }
-                _ => {}
-            }
-        }
-        unknown
+        let asked_about = openings.iter().filter_map(|opening| match opening.command() {
+            Command::Whatsat { client, .. } => Some(client),
+            _ => None,
+        });
+        asked_about.filter(|client| self.store.find(client).is_none()).map(<[u8]>::to_vec).collect()
     }
 
     /// Takes what is new of a neighbour's record lines; true if all of it is.
