@@ -8,8 +8,10 @@
 //!
 //! A neighbour that was away is told everything, since it may have forgotten everything: on the digest with which the
 //! store begins a link the actor asks for all records, as a peer asks for some. It does so again on each further digest,
-//! which the store has for it when it missed something: when it could not take news as fast as it came. One that was there before this server is not told what this server kept on disk if it overwrites: while
-//! this server was away it may have learned what is newer, and would believe what is older.
+//! which the store has for it when it missed something: when it could not take news as fast as it came, or when so much
+//! was news at once that it did not go on. One that was there before this server is told nothing that was received before
+//! this server began, if it overwrites: while this server was away it may have learned what is newer, and would believe what
+//! is older.
 
 use crate::attendance::Seat;
 use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Standing, Stop, Take};

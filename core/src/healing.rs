@@ -55,7 +55,7 @@ struct Turn {
     began_ms: u64,
     /// When the neighbour last answered.
     answered_ms: u64,
-    /// How many bytes of records it has told.
+    /// How many bytes of records it has told that were news.
     told: usize,
     /// The sums that it said.
     sums: Vec<(Node, Box<Sums>)>,
@@ -220,15 +220,19 @@ impl Healing {
         self.end_turn(store);
     }
 
-    /// Hears that a neighbour tells records; true if they are to go on to others as news usually does.
+    /// Whether what is news of the records that a neighbour tells is to go on to others as news usually does.
     ///
-    /// One that tells much tells what others mostly know, and would push all other news out of the ring. The others
-    /// are to compare instead, once everything was told.
-    #[must_use]
-    pub fn goes_on(&mut self, name: &str, bytes: usize) -> bool {
-        let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) else { return true };
-        turn.told += bytes;
-        turn.told <= self.onward_bytes
+    /// From one that tells much news it would push all other news out of the ring, and others mostly know it. They are to
+    /// compare instead, once everything was told.
+    pub fn goes_on(&self, name: &str) -> bool {
+        self.turn.as_ref().is_none_or(|turn| turn.link != name || turn.told < self.onward_bytes)
+    }
+
+    /// Hears how many bytes of the records that a neighbour told were news.
+    pub fn told(&mut self, name: &str, bytes: usize) {
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
+            turn.told += bytes;
+        }
     }
 
     /// Hears that a neighbour has told all it knows of some more buckets, and whether there was room for it.
@@ -276,7 +280,7 @@ impl Healing {
         for (_, pass) in self.links.values_mut().filter_map(|link| link.heard.as_mut()) {
             *pass = store.want_sums();
         }
-        if turn.told > self.onward_bytes {
+        if turn.told >= self.onward_bytes {
             for name in self.links.keys().filter(|&name| *name != turn.link).cloned().collect::<Vec<_>>() {
                 self.offer(&name, store);
             }

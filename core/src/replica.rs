@@ -287,7 +287,7 @@ impl Replica {
             Frame::Graft { source } => self.flood.hear_graft(link, &source),
             Frame::Which { uuid, client } => self.hear_search(link, uuid, &client, now_ms),
             Frame::Found { uuid, line } => {
-                self.hear_told(link, Update::new(fresh, &line), now_ms);
+                let _ = self.hear_told(link, Update::new(fresh, &line), now_ms);
                 self.hear_answer(link, uuid);
             }
             Frame::NotFound { uuid } => self.hear_answer(link, uuid),
@@ -482,7 +482,7 @@ impl Replica {
             return;
         }
         let asked = self.missing.came(&uuid);
-        let is_news = self.hear_update(arrival, update, now_ms, fresh);
+        let is_news = self.hear_update(arrival, update, now_ms, fresh) > 0;
         // One that was no news would have changed nothing where it failed to come: its tree is not broken for that.
         self.flood.came(&arrival, is_news && asked == Some(arrival.way));
     }
@@ -506,11 +506,12 @@ impl Replica {
         }
     }
 
-    /// Takes what is new of an update and passes just that on: as the bytes that came, if all of it is. True if any is.
+    /// Takes what is new of an update and passes just that on: as the bytes that came, if all of it is. Tells how many bytes
+    /// that were.
     ///
     /// A part of it goes on under a UUID of its own. Under that of the whole it would keep the whole, which may
     /// come by another link, from a server that needs the rest.
-    fn hear_update(&mut self, arrival: Arrival, update: Update, now_ms: u64, fresh: Uuid) -> bool {
+    fn hear_update(&mut self, arrival: Arrival, update: Update, now_ms: u64, fresh: Uuid) -> usize {
         let (news, is_all_news) = self.take_news(&update);
         if is_all_news {
             self.pass_on(arrival, update);
@@ -518,7 +519,7 @@ impl Replica {
             self.note_begun(fresh, None, now_ms);
             self.pass_on(Arrival { way: arrival.way, ..Arrival::here(now_ms) }, Update::new(fresh, &news));
         }
-        !news.is_empty()
+        news.len()
     }
 
     /// Puts an update on its way, and remembers where it is in case that a neighbour asks for it.
@@ -530,20 +531,23 @@ impl Replica {
         }
     }
 
-    /// Takes what is new of what a neighbour tells on being asked, under a fresh UUID. That goes on from here.
-    fn hear_told(&mut self, link: &str, update: Update, now_ms: u64) {
+    /// Takes what is new of what a neighbour tells on being asked, under a fresh UUID. That goes on from here. Tells how many
+    /// bytes it was.
+    fn hear_told(&mut self, link: &str, update: Update, now_ms: u64) -> usize {
         let (uuid, way) = (update.uuid, self.flood.arrival(link, None, now_ms).way);
         self.note_begun(uuid, None, now_ms);
-        self.hear_update(Arrival { way, ..Arrival::here(now_ms) }, update, now_ms, uuid);
+        self.hear_update(Arrival { way, ..Arrival::here(now_ms) }, update, now_ms, uuid)
     }
 
     /// Takes what is new of records that were asked for. It goes on, unless it is too much.
     fn hear_answers(&mut self, link: &str, update: Update, now_ms: u64) {
-        if self.healing.goes_on(link, update.len()) {
-            self.hear_told(link, update, now_ms);
+        let news = if self.healing.goes_on(link) {
+            self.hear_told(link, update, now_ms)
         } else {
-            let _ = self.take_news(&update); // The other neighbours are told by comparing.
-        }
+            let (news, _) = self.take_news(&update); // The other neighbours are told by comparing.
+            news.len()
+        };
+        self.healing.told(link, news);
     }
 
     /// Remembers what begins here, for when it comes round.

@@ -295,17 +295,19 @@ fn a_link_that_fell_out_of_the_ring_compares_again() {
     assert_eq!(pair.sent, 0);
 }
 
+/// How many digests there are now for Welsh, a neighbour of Goloman.
+fn digests(herd: &mut Herd) -> usize {
+    let mut out = Vec::new();
+    herd.replicas[0].take("Welsh", herd.now_ms, &mut out);
+    let mut inbox = Inbox::new(out);
+    let frames = std::iter::from_fn(|| inbox.next(usize::MAX).unwrap());
+    frames.filter(|frame| matches!(frame, Frame::Digest { .. })).count()
+}
+
 /// It compares nothing, so each digest has it told everything.
 #[test]
 fn a_neighbour_of_another_make_hears_a_digest_when_it_missed_something_and_else_none() {
     let mut herd = Herd::new(Limits { ring_bytes: 16_000, ..Limits::default() });
-    let digests = |herd: &mut Herd| {
-        let mut out = Vec::new();
-        herd.replicas[0].take("Welsh", herd.now_ms, &mut out);
-        let mut inbox = Inbox::new(out);
-        let frames = std::iter::from_fn(|| inbox.next(usize::MAX).unwrap());
-        frames.filter(|frame| matches!(frame, Frame::Digest { .. })).count()
-    };
     herd.replicas[0].link_up("Welsh", Vocabulary::Foreign);
     assert_eq!((digests(&mut herd), digests(&mut herd)), (1, 0), "nobody knows what it missed before");
     herd.tell(0, 0..10, 1);
@@ -322,6 +324,23 @@ fn a_neighbour_of_another_make_hears_a_digest_when_it_missed_something_and_else_
     herd.link(0, 2);
     herd.talk();
     assert_eq!((digests(&mut herd), digests(&mut herd)), (1, 0), "what is told at length does not go on");
+}
+
+#[test]
+fn a_neighbour_of_another_make_misses_nothing_of_what_a_full_server_is_told_in_vain() {
+    let limits = Limits { ring_bytes: 16_000, ..Limits::default() };
+    let mut herd = Herd::new(limits.clone());
+    herd.replicas[0] = Replica::new(NAMES[0], &Limits { records_max: 10, ..limits });
+    herd.replicas[0].link_up("Welsh", Vocabulary::Foreign);
+    assert_eq!(digests(&mut herd), 1);
+    herd.tell(2, 0..5000, 1);
+    herd.link(0, 2);
+    for _ in 0..3 {
+        herd.talk();
+        herd.compare();
+    }
+    assert!(herd.counts()[0].refused > 10_000, "it asks in vain again and again");
+    assert_eq!((digests(&mut herd), digests(&mut herd)), (0, 0));
 }
 
 #[test]
