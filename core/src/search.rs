@@ -82,6 +82,7 @@ impl Searches {
         awaited: BTreeSet<String>,
         deadline_ms: u64,
     ) {
+        let _ = self.end(uuid); // One of that UUID is open only if it was forgotten meanwhile that it came by.
         self.sought.entry(client.to_vec()).or_default().push(uuid);
         self.due.insert((deadline_ms, uuid));
         self.open.insert(uuid, Search { client: client.to_vec(), asker, awaited, deadline_ms });
@@ -201,5 +202,14 @@ mod tests {
         assert_eq!((searches.deadline_ms(), searches.of_own(b"kiwi")), (Some(500), Some(SEARCH)));
         assert_eq!(searches.found(b"kiwi"), [ended()]);
         assert_eq!((searches.of_own(b"kiwi"), searches.found(b"kiwi")), (None, vec![]));
+    }
+
+    #[test]
+    fn a_search_that_begins_twice_ends_once() {
+        let mut searches = searches(&["a"]);
+        searches.begin(SEARCH, b"kiwi", Asker::Link("b".into()), BTreeSet::from(["a".to_owned()]), 900);
+        assert_eq!((searches.len(), searches.deadline_ms(), searches.expire(500)), (1, Some(900), vec![]));
+        assert_eq!(searches.found(b"kiwi").len(), 1);
+        assert_eq!((searches.deadline_ms(), searches.sought.len()), (None, 0));
     }
 }
