@@ -120,7 +120,9 @@ impl Node {
         let for_clients = bind(&seams, "clients", &settings.clients).await?;
         let (clients, peers) = (address_of(&*for_clients), address_of(&*for_peers));
         let (mut replica, journal) = recall(&settings, &seams).await.map_err(StartError::Disk)?;
-        let to_come = settings.neighbours.iter().map(|neighbour| neighbour.name.clone());
+        let ours = settings.neighbours.iter().map(|neighbour| &neighbour.name);
+        let theirs = settings.strangers.iter().filter(|stranger| stranger.speaks.searches());
+        let to_come = ours.chain(theirs.map(|stranger| &stranger.name)).cloned();
         replica.expect(to_come, LINKS_COME_MS);
         let Seams { clock, dice, abort, .. } = seams.clone();
         let store = StoreActor::new(replica, journal, clock, dice, abort).start();

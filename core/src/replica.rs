@@ -57,7 +57,7 @@ pub struct Replica {
     chunk_bytes: usize,
     digest_ms: u64,
     search_rate: Rate<()>,
-    /// Neighbours whose first link has not come up, and until when a search waits for that.
+    /// Neighbours whose links come up or are made anew as the server begins, and until when a search waits for that.
     expected: BTreeSet<String>,
     expected_until_ms: u64,
 }
@@ -259,7 +259,6 @@ impl Replica {
         if !faults::is_on(Fault::NoCatchUp) {
             self.healing.offer(link, &mut self.store);
         }
-        self.expected.remove(link);
         for (uuid, client) in self.searches.awaiting(link) {
             if !self.flood.tell(link, &Frame::Which { uuid, client }) {
                 self.hear_answer(link, uuid);
@@ -273,8 +272,10 @@ impl Replica {
             self.missing.lose(way);
         }
         self.healing.link_down(link, &mut self.store);
-        let ended = self.searches.link_down(link);
-        self.answer(ended);
+        if !self.expected.contains(link) {
+            let ended = self.searches.link_down(link);
+            self.answer(ended);
+        }
     }
 
     /// Hears a frame from a neighbour.
@@ -327,7 +328,9 @@ impl Replica {
         let ended = self.searches.expire(now_ms);
         self.answer(ended);
         if now_ms >= self.expected_until_ms {
-            for link in std::mem::take(&mut self.expected) {
+            let expected = std::mem::take(&mut self.expected).into_iter();
+            let missing: Vec<_> = expected.filter(|link| self.flood.way(link).is_none()).collect();
+            for link in missing {
                 let ended = self.searches.link_down(&link);
                 self.answer(ended);
             }
@@ -627,7 +630,8 @@ impl Replica {
         let others = links.into_iter().filter(|link| asker != Asker::Link(link.clone()));
         let mut awaited: BTreeSet<String> = others.filter(|link| self.flood.tell(link, &question)).collect();
         if now_ms < self.expected_until_ms {
-            awaited.extend(self.expected.iter().cloned()); // They are asked when their links come up.
+            // They are asked when their links come up.
+            awaited.extend(self.expected.iter().filter(|link| self.flood.way(link).is_none()).cloned());
         }
         let is_asked = !awaited.is_empty();
         if is_asked {
