@@ -116,13 +116,18 @@ impl Journal {
         let first = numbers(&names, "snapshot-").pop().unwrap_or_default();
         let mut whole = Summary::default();
         let mut snapshot_length = 0;
+        let mut is_cut = false;
         if first > 0 {
             let summary = read(&*disk, &snapshot(first), &mut each).await?;
-            if !summary.has_end {
-                warn!("snapshot-{first} lacks its end: what else it had is lost here");
-            }
             snapshot_length = summary.length;
-            whole.add(summary);
+            is_cut = !summary.has_end;
+            whole.add(summary.of_old());
+        }
+        if is_cut {
+            warn!("snapshot-{first} lacks its end: it was cut, unless an earlier version of herd wrote it");
+            for name in older(&names, first) {
+                whole.add(read(&*disk, &name, &mut each).await?.of_old());
+            }
         }
         let mut logs: Vec<u64> =
             numbers(&names, "log-").into_iter().filter(|&number| number >= first).collect();
@@ -137,7 +142,7 @@ impl Journal {
         for &number in &logs {
             last = read(&*disk, &log(number), &mut each).await?;
             log_length += last.length;
-            whole.add(last);
+            whole.add(if logs.last() == Some(&number) { last } else { last.of_old() });
             if logs.last() != Some(&number) && !faults::is_on(Fault::SyncsLastLogOnly) {
                 disk.reopen(&log(number), last.length)?.sync().await?; // It may have been broken off before that.
             }
@@ -150,7 +155,8 @@ impl Journal {
         }
         log.sync().await?;
         disk.sync_names().await?;
-        disk.remove(superfluous(&names, first)).await?;
+        disk.remove(left_behind(&names).chain(older(&names, if is_cut { 0 } else { first })).collect())
+            .await?;
         let journal = Self {
             disk,
             log,
@@ -317,19 +323,23 @@ fn missing(first: u64, logs: &[u64]) -> Option<String> {
         [] if first == 0 => None,
         [log, ..] if first == 0 && *log > 0 => Some(snapshot(*log)),
         _ => {
-            let expected = (first..).zip(logs.iter().copied().map(Some).chain([None]));
+            let expected = (first..=u64::MAX).zip(logs.iter().copied().map(Some).chain([None]));
             let (missing, _) = expected.take(logs.len().max(1)).find(|&(number, log)| log != Some(number))?;
             Some(log(missing))
         }
     }
 }
 
-/// The files that are of no use to a server whose last snapshot has a number: what was broken off or left behind when it
-/// was last ended, and a spare log, of which a server that is busy has another soon.
-fn superfluous(names: &[String], snapshot_number: u64) -> Vec<String> {
-    let old = |prefix| numbers(names, prefix).into_iter().filter(|&number| number < snapshot_number);
-    let left = [SPARE, UNFINISHED].map(str::to_owned).into_iter().filter(|name| names.contains(name));
-    left.chain(old("log-").map(log)).chain(old("snapshot-").map(snapshot)).collect()
+/// What is of no use when a server begins: a snapshot that was broken off, and a spare log, of which a server that is busy
+/// has another soon.
+fn left_behind(names: &[String]) -> impl Iterator<Item = String> {
+    [SPARE, UNFINISHED].map(str::to_owned).into_iter().filter(|name| names.contains(name))
+}
+
+/// The files that the snapshot of a number took the place of, as far as they are still there.
+fn older(names: &[String], number: u64) -> impl Iterator<Item = String> {
+    let old = |prefix| numbers(names, prefix).into_iter().filter(move |&old| old < number);
+    old("snapshot-").map(snapshot).chain(old("log-").map(log))
 }
 
 /// Reads a file, and lets others have a turn now and then: a server that is told to stop need not read all before.
@@ -568,6 +578,14 @@ mod tests {
         assert!(has_end(&whole) && !has_end(cut));
         std::fs::write(&path, cut).unwrap();
         assert_eq!(bench.open().await.1, ["first"]);
+        // The server was killed before it had removed what the snapshot took the place of.
+        std::fs::write(bench.scratch.path().join("log-0"), entries(b"first\nsecond\n")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(bench.open().await.1, ["first", "first", "second"], "it is read, and stays");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(bench.open().await.1, ["first", "second"]);
+        assert_eq!(bench.names(), ["lock", "log-1", "snapshot-1"]);
     }
 
     #[actix::test]

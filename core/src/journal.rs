@@ -10,9 +10,9 @@
 //! Whoever is killed in the middle of a write leaves the beginning of it, as far as some page of the file, and no more. Such
 //! a line at the end was told to nobody, and is no damage.
 //!
-//! A snapshot ends with [`END`]: one without was cut. A log may be written over another. Then [`END`] follows it, perhaps behind empty lines, and behind that is what is left
-//! of the other. Where the mark was lost with the power, that is read as well, which costs time and nothing else: it is
-//! what a snapshot has taken the place of.
+//! A snapshot ends with [`END`]: one without was cut. A log may be written over another. Then [`END`] follows it, perhaps
+//! behind empty lines, and behind that is what is left of the other. Where the mark was lost with the power, that is read
+//! as well, which costs time and nothing else: it is what a snapshot has taken the place of.
 
 use crate::faults::{self, Fault};
 use crate::link;
@@ -70,7 +70,8 @@ pub struct Summary {
     pub entries: u64,
     /// Lines in which something was damaged. They are lost but for the entries that could be told apart.
     pub damaged: u64,
-    /// Lines at the end of a file that were not written to their end. They are lost, and nobody was told of them.
+    /// Lines at the end of a file that were not written to their end. In the last log of a server that was killed nobody
+    /// was told of them.
     pub torn: u64,
     /// True if [`END`] was found: nothing that follows was looked at.
     pub has_end: bool,
@@ -81,6 +82,12 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The same of a file that was written to its end: what is torn was cut off later.
+    #[must_use]
+    pub fn of_old(self) -> Self {
+        Self { damaged: self.damaged + self.torn, torn: 0, ..self }
+    }
+
     /// Adds another file's.
     pub fn add(&mut self, other: Self) {
         self.entries += other.entries;
@@ -240,8 +247,10 @@ mod tests {
     #[test]
     fn entries_and_damage_of_several_files_add_up_and_their_ends_do_not() {
         let mut whole = Summary { entries: 2, damaged: 3, torn: 1, ..Summary::default() };
-        whole.add(Summary { entries: 5, damaged: 7, torn: 1, has_end: true, length: 11, lacks_end: true });
+        let other = Summary { entries: 5, damaged: 7, torn: 1, has_end: true, length: 11, lacks_end: true };
+        whole.add(other);
         assert_eq!(whole, Summary { entries: 7, damaged: 10, torn: 2, ..Summary::default() });
+        assert_eq!(other.of_old(), Summary { damaged: 8, torn: 0, ..other });
     }
 
     #[test]
