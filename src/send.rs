@@ -67,7 +67,7 @@ enum Unsaid {
 }
 
 /// Judges how a conversation ended, by what was heard and what was said.
-fn conclude(target: &Target, heard: End, said: Option<Result<u64, Unsaid>>) -> Result<(), Failure> {
+fn conclude(target: &Target, heard: End, said: Option<Result<Commands, Unsaid>>) -> Result<(), Failure> {
     match (heard, said) {
         (End::Reader(error), _) => terminal::outcome(Err(error)),
         (_, Some(Err(Unsaid::Input(error)))) => {
@@ -76,13 +76,12 @@ fn conclude(target: &Target, heard: End, said: Option<Result<u64, Unsaid>>) -> R
         (End::Server(Err(error)), _) => {
             Err(Failure::Undone(format!("lost {target}: {}; see its log", reason(&error))))
         }
-        (End::Server(Ok(answers)), Some(Ok(commands)))
-            if answers.are_whole() && answers.count >= commands =>
-        {
-            Ok(())
-        }
-        (End::Server(Ok(Answers { count, .. })), Some(Ok(commands))) => {
-            Err(Failure::Undone(format!("{target} hung up after {count} of {commands} answers; see its log")))
+        (End::Server(Ok(answers)), Some(Ok(commands))) => {
+            let (count, expected) = (answers.whole(&commands), commands.all());
+            if count >= expected && !answers.is_under_way {
+                return Ok(());
+            }
+            Err(Failure::Undone(format!("{target} hung up after {count} of {expected} answers; see its log")))
         }
         (End::Server(Ok(_)), _) => {
             Err(Failure::Undone(format!("{target} hung up before it was told all; see its log")))
@@ -94,54 +93,85 @@ fn conclude(target: &Target, heard: End, said: Option<Result<u64, Unsaid>>) -> R
 #[derive(Debug, Default)]
 struct Commands {
     count: u64,
-    /// True if there is one in the line that has begun.
-    is_under_way: bool,
+    /// How the line begins that has begun.
+    line: Vec<u8>,
+    /// True if the last command asks for places.
+    is_last_whatsat: bool,
 }
 
 impl Commands {
     fn note(&mut self, bytes: &[u8]) {
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            self.is_under_way |= fields(line).next().is_some();
-            if line.ends_with(b"\n") {
-                self.count += u64::from(std::mem::take(&mut self.is_under_way));
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            // What is behind blanks that fill all this is no command of anybody's.
+            let room = BEGINNING_MAX - self.line.len();
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                self.end_line();
             }
         }
     }
 
-    /// How many there were; the end of what is said ends the last.
+    fn end_line(&mut self) {
+        if let Some(word) = fields(&self.line).next() {
+            self.count += 1;
+            self.is_last_whatsat = word == b"WHATSAT";
+        }
+        self.line.clear();
+    }
+
+    /// How many there were.
     fn all(&self) -> u64 {
-        self.count + u64::from(self.is_under_way)
+        self.count
     }
 }
+
+/// So much of a line is looked at to tell what it is.
+const BEGINNING_MAX: usize = 4096;
 
 /// Counts the answers in what is heard: a line each, which JSON may follow that ends with an empty line.
 #[derive(Debug, Default)]
 struct Answers {
-    count: u64,
+    /// Those whose line is whole.
+    lines: u64,
     /// True from the beginning of JSON until the empty line.
     is_json: bool,
     /// True if a line has begun.
     is_under_way: bool,
+    /// True if the last of them is an AT line, and no JSON has followed it.
+    is_last_bare: bool,
 }
 
 impl Answers {
     fn note(&mut self, bytes: &[u8]) {
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             let is_begin = !self.is_under_way;
-            let (is_whole, is_empty) = (line.ends_with(b"\n"), is_begin && line == b"\n");
-            self.is_json = if self.is_json { !is_empty } else { is_begin && line.starts_with(b"{") };
-            self.count += u64::from(is_whole && !is_empty && !self.is_json);
+            let (is_whole, is_empty) = (part.ends_with(b"\n"), is_begin && part == b"\n");
+            let is_of_json = self.is_json || is_begin && part.starts_with(b"{");
+            self.is_json = is_of_json && !is_empty;
+            if !is_of_json && !is_empty {
+                if is_begin {
+                    self.is_last_bare = part.starts_with(b"A");
+                }
+                self.lines += u64::from(is_whole);
+            } else if self.is_json {
+                self.is_last_bare = false;
+            }
             self.is_under_way = !is_whole;
         }
     }
 
-    fn are_whole(&self) -> bool {
-        !self.is_json && !self.is_under_way
+    /// How many are whole, as answers to these commands. They come in order, so only the last can be cut.
+    fn whole(&self, commands: &Commands) -> u64 {
+        let lacks_places = self.is_last_bare && commands.is_last_whatsat && self.lines >= commands.all();
+        self.lines - u64::from(self.is_json || lacks_places)
     }
 }
 
-/// Sends what comes, then says that no more will; tells how many commands that was.
-async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>>) -> Result<u64, Unsaid> {
+/// Sends what comes, then says that no more will; tells which commands that was.
+async fn say(
+    mut writer: OwnedWriteHalf,
+    mut words: Receiver<io::Result<Vec<u8>>>,
+) -> Result<Commands, Unsaid> {
     let mut commands = Commands::default();
     while let Some(chunk) = words.recv().await {
         let chunk = chunk.map_err(Unsaid::Input)?;
@@ -149,7 +179,8 @@ async fn say(mut writer: OwnedWriteHalf, mut words: Receiver<io::Result<Vec<u8>>
         writer.write_all(&chunk).await.map_err(|_| Unsaid::Server)?;
     }
     writer.shutdown().await.map_err(|_| Unsaid::Server)?;
-    Ok(commands.all())
+    commands.end_line();
+    Ok(commands)
 }
 
 /// Waits until the server has said nothing for too long.
@@ -247,7 +278,7 @@ mod tests {
         let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
         let early = Failure::Undone("A at h:1 hung up before it was told all; see its log".to_owned());
         assert_eq!(conclude(&target, heard(&[]), None), Err(early));
-        assert_eq!(conclude(&target, heard(&[]), Some(Ok(0))), Ok(()));
+        assert_eq!(conclude(&target, heard(&[]), Some(Ok(said_all(&[])))), Ok(()));
         let lost = conclude(&target, End::Server(Err(ErrorKind::ConnectionReset.into())), None);
         assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
     }
@@ -261,29 +292,42 @@ mod tests {
         End::Server(Ok(answers))
     }
 
+    /// What was said, in these pieces.
+    fn said_all(pieces: &[&str]) -> Commands {
+        let mut commands = Commands::default();
+        for piece in pieces {
+            commands.note(piece.as_bytes());
+        }
+        commands.end_line();
+        commands
+    }
+
     #[test]
     fn blank_lines_are_no_commands_and_the_end_ends_the_last() {
-        let mut commands = Commands::default();
-        for (said, expected) in [("", 0), ("a", 1), ("b \n \t\r\n", 1), ("\n \nc\n ", 2), (" ", 2), ("d", 3)]
+        let pieces = ["", "a", "b \n \t\r\n", "\n \nWHAT", "SAT c\n ", " "];
+        for (count, expected, is_whatsat) in
+            [(1, 0, false), (2, 1, false), (3, 1, false), (4, 2, false), (6, 2, true)]
         {
-            commands.note(said.as_bytes());
-            assert_eq!(commands.all(), expected, "{said:?}");
+            let said = said_all(&pieces[..count]);
+            assert_eq!((said.all(), said.is_last_whatsat), (expected, is_whatsat), "{count}");
         }
+        let long = "x".repeat(BEGINNING_MAX * 2);
+        assert_eq!(said_all(&[&long, &long, "\n", &long]).all(), 2);
     }
 
     /// A server that was full, or stopped, hung up after some of the answers, and all seemed well.
     #[test]
     fn answers_that_are_missing_or_cut_are_missed() {
         let target = Target { name: None, address: "h:1".to_owned() };
-        let pieces = ["AT A +1 k +1-2 3\n{\"a\":\n", "[]}\n", "\n? {\nA", "T A +1 k +1-2 3\n{}", "\n\n"];
-        assert_eq!(conclude(&target, heard(&pieces), Some(Ok(3))), Ok(()));
-        for (pieces, count) in
-            [(&pieces[..], 3), (&pieces[..4], 3), (&pieces[..3], 2), (&pieces[..1], 1), (&[], 0)]
-        {
-            let failure = conclude(&target, heard(pieces), Some(Ok(4))).expect_err("a failure").to_string();
-            assert_eq!(failure, format!("h:1 hung up after {count} of 4 answers; see its log"));
+        let said = || Some(Ok(said_all(&["WHATSAT k 1 1\nx\nWHATSAT k 1 1"])));
+        let pieces = ["AT A +1 k +1-2 3\n{\"a\":\n", "[]}\n", "\n? {\nA", "T A +1 k +1-2 3\n", "{}", "\n\n"];
+        assert_eq!(conclude(&target, heard(&pieces), said()), Ok(()));
+        for (count_of, count) in [(5, 2), (4, 2), (3, 2), (2, 0), (1, 0), (0, 0)] {
+            let failure = conclude(&target, heard(&pieces[..count_of]), said()).expect_err("a failure");
+            assert_eq!(failure.to_string(), format!("h:1 hung up after {count} of 3 answers; see its log"));
         }
-        assert!(conclude(&target, heard(&pieces[..4]), Some(Ok(3))).is_err(), "it is cut within places");
+        let told = Some(Ok(said_all(&["IAMAT k +1-2 3"])));
+        assert_eq!(conclude(&target, heard(&["AT A +1 k +1-2 3\n"]), told), Ok(()), "no places follow this");
     }
 
     #[test]
