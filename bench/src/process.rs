@@ -62,11 +62,15 @@ pub struct Process {
 /// The processes that run.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Ends all processes at once, for whoever is to end in the middle of it all.
-pub fn end_all() {
-    for id in running().drain(..) {
+/// Ends all processes at once, for whoever is to end in the middle of it all. As long as what is returned is kept, no other
+/// begins.
+#[must_use]
+pub fn end_all() -> MutexGuard<'static, Vec<u32>> {
+    let running = running();
+    for &id in running.iter() {
         let _ = kill(pid(id), Signal::SIGKILL); // One that has ended needs no ending.
     }
+    running
 }
 
 /// A thread that panicked has left no list half written.
@@ -92,13 +96,14 @@ impl Process {
         let out = File::create(&errors)?;
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         // The child inherits the core at birth: no thread of it ever runs elsewhere.
+        let mut running = running();
         pin(core)?;
         let child = command.spawn();
         cores.pin_load()?;
         let child = child.map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", command.get_program().display()))
         })?;
-        running().push(child.id());
+        running.push(child.id());
         Ok(Self { name: name.to_owned(), child, errors, _directory: directory.clone() })
     }
 

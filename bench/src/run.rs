@@ -27,7 +27,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
     fs::create_dir_all(&scratch)?;
     let written = scratch.clone();
     ctrlc::set_handler(move || {
-        process::end_all();
+        let _nobody_begins = process::end_all();
         let _ = fs::remove_dir_all(&written); // What cannot be removed stays.
         std::process::exit(130);
     })
