@@ -83,7 +83,7 @@ fn filters(chosen: Option<String>) -> String {
 
 fn check(filters: &str) -> Result<(), Failure> {
     let refused =
-        || Failure::Usage(format!("RUST_LOG={filters:?} says not what to log; write info, or debug"));
+        || Failure::Usage(format!("RUST_LOG={filters:?} does not say what to log; write info, or debug"));
     env_filter::Builder::new().try_parse(filters).map(drop).map_err(|_| refused())
 }
 
@@ -150,7 +150,7 @@ mod tests {
         }
         for choice in ["garbage=[", "herd=nolevel", "info,herd=debug=trace"] {
             let refused = check(choice).expect_err("refused").to_string();
-            assert!(refused.starts_with(&format!("RUST_LOG={choice:?} says not")), "{refused}");
+            assert!(refused.starts_with(&format!("RUST_LOG={choice:?} does not")), "{refused}");
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long to wait before a server that hung up is asked again.
-const ASK_PAUSE: Duration = Duration::from_millis(20);
+const ASK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What became of the question to one server of ours: its report, or why there is none.
 pub struct Answer {

@@ -562,7 +562,7 @@ mod tests {
         assert_eq!(take(&store, "Hands").await, [no]);
     }
 
-    /// Until the time is told again, that is: up to a second later.
+    /// It was refused as expired for up to a second, until the time was told again.
     #[actix::test]
     async fn what_a_client_says_after_the_clock_was_set_back_is_kept() {
         let clock = Arc::new(AtomicU64::new(NOON * 2));

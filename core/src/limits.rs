@@ -41,8 +41,7 @@ pub struct Limits {
     /// does; those that are known are updated as ever.
     pub records_max: usize,
     /// The records of those clients, in bytes of their lines. A client that is new when there are so many is refused
-    /// as above, and so is an update that is longer than what it replaces and than a client usually says: that it may not
-    /// be kept in the memory that the one before took.
+    /// as above, and so is an update that is longer than what it replaces and fits no cell of the store.
     pub records_bytes: u64,
     /// How long a record lives from its receipt on, and a sixteenth of that more at most; `None` is for ever. What has
     /// expired is forgotten, and refused from whoever tells it.

@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_client_that_is_new_may_be_refused() {
+    fn what_makes_the_store_grow_may_be_refused_and_nothing_else() {
         let mut store = Store::default();
         let record = |line| Record::parse(line).unwrap();
         assert_eq!(store.learn_if(&record(b"k +1-2 5 6 A"), |_, _| false), Learned::Refused);

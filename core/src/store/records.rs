@@ -99,8 +99,8 @@ impl Records {
         self.cells.get(slot).map_or(0, Cell::bucket)
     }
 
-    /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`; `None` if it were to
-    /// be taken and cannot, as there is no room for a longer line. What was received before the horizon counts as older
+    /// Compares a record with the one in a slot by age, and takes its place there if `is_to_be_taken`; `None` if it should
+    /// be taken and cannot be, as there is no room for a longer line. What was received before the horizon counts as older
     /// than anything.
     #[inline]
     pub fn replace_if(
