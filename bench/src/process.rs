@@ -64,7 +64,6 @@ static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Ends all processes at once, for whoever is to end in the middle of it all. As long as what is returned is kept, no other
 /// begins.
-#[must_use]
 pub fn end_all() -> MutexGuard<'static, Vec<u32>> {
     let running = running();
     for &id in running.iter() {
