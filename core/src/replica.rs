@@ -57,7 +57,7 @@ pub struct Replica {
     chunk_bytes: usize,
     digest_ms: u64,
     search_rate: Rate<()>,
-    /// Neighbours whose links come up or are made anew as the server begins, and until when a search waits for that.
+    /// Neighbours whose first link has not come up, and until when a search waits for that.
     expected: BTreeSet<String>,
     expected_until_ms: u64,
 }
@@ -259,6 +259,7 @@ impl Replica {
         if !faults::is_on(Fault::NoCatchUp) {
             self.healing.offer(link, &mut self.store);
         }
+        self.expected.remove(link);
         for (uuid, client) in self.searches.awaiting(link) {
             if !self.flood.tell(link, &Frame::Which { uuid, client }) {
                 self.hear_answer(link, uuid);
@@ -272,10 +273,8 @@ impl Replica {
             self.missing.lose(way);
         }
         self.healing.link_down(link, &mut self.store);
-        if !self.expected.contains(link) {
-            let ended = self.searches.link_down(link);
-            self.answer(ended);
-        }
+        let ended = self.searches.link_down(link);
+        self.answer(ended);
     }
 
     /// Hears a frame from a neighbour.
@@ -328,9 +327,7 @@ impl Replica {
         let ended = self.searches.expire(now_ms);
         self.answer(ended);
         if now_ms >= self.expected_until_ms {
-            let expected = std::mem::take(&mut self.expected).into_iter();
-            let missing: Vec<_> = expected.filter(|link| self.flood.way(link).is_none()).collect();
-            for link in missing {
+            for link in std::mem::take(&mut self.expected) {
                 let ended = self.searches.link_down(&link);
                 self.answer(ended);
             }
@@ -630,8 +627,7 @@ impl Replica {
         let others = links.into_iter().filter(|link| asker != Asker::Link(link.clone()));
         let mut awaited: BTreeSet<String> = others.filter(|link| self.flood.tell(link, &question)).collect();
         if now_ms < self.expected_until_ms {
-            // They are asked when their links come up.
-            awaited.extend(self.expected.iter().filter(|link| self.flood.way(link).is_none()).cloned());
+            awaited.extend(self.expected.iter().cloned()); // They are asked when their links come up.
         }
         let is_asked = !awaited.is_empty();
         if is_asked {
