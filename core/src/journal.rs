@@ -128,13 +128,11 @@ impl Recovery {
         let length = self.rest.len() as u64;
         if length > 0 {
             self.settle();
-            let damaged = self.summary.damaged;
-            if self.take_line(&mut each) > 0 {
-                self.summary.length = self.read + length;
+            let taken = self.take_line(&mut each);
+            self.is_torn = taken == Taken::Nothing;
+            if !self.is_torn {
+                self.keep(taken, self.read + length);
                 self.summary.lacks_end = true;
-            } else {
-                self.summary.damaged = damaged;
-                self.is_torn = true;
             }
         }
         self.summary.torn = u64::from(self.is_torn);
@@ -144,13 +142,17 @@ impl Recovery {
     /// Reads a line that has an end. Where it was torn off, that is the first byte of the filling.
     fn end_line(&mut self, each: &mut impl FnMut(&[u8])) {
         self.settle();
-        let (length, damaged) = (self.summary.length, self.summary.damaged);
-        self.summary.length = self.read;
-        self.is_torn = self.take_line(each) == 0 && (self.read - 1).is_multiple_of(PAGE);
-        if self.is_torn {
-            self.summary.damaged = damaged;
-            self.summary.length = length;
+        let taken = self.take_line(each);
+        self.is_torn = taken == Taken::Nothing && (self.read - 1).is_multiple_of(PAGE);
+        if !self.is_torn {
+            self.keep(taken, self.read);
         }
+    }
+
+    /// Counts a line as part of the file, which is so long with it.
+    fn keep(&mut self, taken: Taken, length: u64) {
+        self.summary.length = length;
+        self.summary.damaged += u64::from(taken != Taken::Whole);
     }
 
     /// Counts a line that seemed torn off as damaged, since another follows it.
@@ -158,19 +160,33 @@ impl Recovery {
         self.summary.damaged += u64::from(std::mem::take(&mut self.is_torn));
     }
 
-    /// Reads a line; how many entries were in it is returned.
-    fn take_line(&mut self, each: &mut impl FnMut(&[u8])) -> u64 {
-        let before = self.summary.entries;
-        if let Some(record) = record_of(&self.rest) {
-            self.summary.entries += 1;
-            each(record);
-        } else {
-            self.summary.damaged += 1;
-            self.summary.entries += salvage(&self.rest, each);
-        }
+    /// Reads a line and counts the entries in it.
+    fn take_line(&mut self, each: &mut impl FnMut(&[u8])) -> Taken {
+        let (taken, entries) = match record_of(&self.rest) {
+            Some(record) => {
+                each(record);
+                (Taken::Whole, 1)
+            }
+            None => match salvage(&self.rest, each) {
+                0 => (Taken::Nothing, 0),
+                entries => (Taken::Part, entries),
+            },
+        };
+        self.summary.entries += entries;
         self.rest.clear();
-        self.summary.entries - before
+        taken
     }
+}
+
+/// What was in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// One entry, and nothing else.
+    Whole,
+    /// Entries beside what was damaged.
+    Part,
+    /// No entry.
+    Nothing,
 }
 
 /// The record line of an entry, if the checksum is that of the line.
