@@ -142,8 +142,9 @@ impl Journal {
         for &number in &logs {
             last = read(&*disk, &log(number), &mut each).await?;
             log_length += last.length;
-            whole.add(if logs.last() == Some(&number) { last } else { last.of_old() });
-            if logs.last() != Some(&number) && !faults::is_on(Fault::SyncsLastLogOnly) {
+            let is_last = logs.last() == Some(&number);
+            whole.add(if is_last { last } else { last.of_old() });
+            if !is_last && !faults::is_on(Fault::SyncsLastLogOnly) {
                 disk.reopen(&log(number), last.length)?.sync().await?; // It may have been broken off before that.
             }
         }
@@ -249,13 +250,13 @@ impl Journal {
     pub fn tidy(&mut self, may_spare: bool) -> io::Result<Step<'static, ()>> {
         self.previous = None;
         let names = self.disk.names()?;
-        let old = |prefix| numbers(&names, prefix).into_iter().filter(|&number| number < self.number);
-        let mut logs: Vec<u64> = old("log-").collect();
+        let mut logs: Vec<u64> = below(&names, "log-", self.number).collect();
         let last = logs.pop_if(|_| may_spare);
         let spared = last.map(|last| self.disk.spare(&log(last), SPARE, self.log_bytes_min));
         self.has_spare = spared.is_some();
         let present = faults::is_on(Fault::RemovesPresentLog).then_some(self.number);
-        let files = logs.into_iter().chain(present).map(log).chain(old("snapshot-").map(snapshot));
+        let snapshots = below(&names, "snapshot-", self.number);
+        let files = logs.into_iter().chain(present).map(log).chain(snapshots.map(snapshot));
         let removed = self.disk.remove(files.collect());
         Ok(Box::pin(async {
             if let Some(spared) = spared {
@@ -319,27 +320,31 @@ fn numbers(names: &[String], prefix: &str) -> Vec<u64> {
 /// The first file that is missing where the last snapshot has a number, or is none if that is 0, and these are the numbers
 /// of the logs from there on.
 fn missing(first: u64, logs: &[u64]) -> Option<String> {
-    match logs {
-        [] if first == 0 => None,
-        [log, ..] if first == 0 && *log > 0 => Some(snapshot(*log)),
-        _ => {
-            let expected = (first..=u64::MAX).zip(logs.iter().copied().map(Some).chain([None]));
-            let (missing, _) = expected.take(logs.len().max(1)).find(|&(number, log)| log != Some(number))?;
-            Some(log(missing))
-        }
+    match (first, logs) {
+        (0, []) => None,
+        (0, [least, ..]) if *least > 0 => Some(snapshot(*least)),
+        (_, []) => Some(log(first)),
+        _ => (first..=u64::MAX)
+            .zip(logs)
+            .find(|(number, there)| number != *there)
+            .map(|(number, _)| log(number)),
     }
 }
 
 /// What is of no use when a server begins: a snapshot that was broken off, and a spare log, of which a server that is busy
 /// has another soon.
 fn left_behind(names: &[String]) -> impl Iterator<Item = String> {
-    [SPARE, UNFINISHED].map(str::to_owned).into_iter().filter(|name| names.contains(name))
+    names.iter().filter(|name| [SPARE, UNFINISHED].contains(&name.as_str())).cloned()
 }
 
 /// The files that the snapshot of a number took the place of, as far as they are still there.
 fn older(names: &[String], number: u64) -> impl Iterator<Item = String> {
-    let old = |prefix| numbers(names, prefix).into_iter().filter(move |&old| old < number);
-    old("snapshot-").map(snapshot).chain(old("log-").map(log))
+    below(names, "snapshot-", number).map(snapshot).chain(below(names, "log-", number).map(log))
+}
+
+/// The numbers below one of the files whose names begin so, in order.
+fn below(names: &[String], prefix: &str, number: u64) -> impl Iterator<Item = u64> {
+    numbers(names, prefix).into_iter().filter(move |&below| below < number)
 }
 
 /// Reads a file, and lets others have a turn now and then: a server that is told to stop need not read all before.
