@@ -225,14 +225,15 @@ impl PeerActor {
     /// Stops dialling, as there is a link. But where both sides dialled at once and this side's call is to be preferred,
     /// the neighbour may have given up its own for it: hanging up now would leave neither.
     fn dial_no_more(&mut self, made: Made, ctx: &mut Context<Self>) {
-        match self.dialling.take() {
-            Some(Dialling::Now(call)) if replaces(Made::Here, made, &self.here, &self.there) => {
-                self.dialling = Some(Dialling::Now(call));
-            }
-            Some(Dialling::Now(dialling) | Dialling::Later(dialling)) => {
-                ctx.cancel_future(dialling);
-            }
-            None => {}
+        let is_calling = matches!(self.dialling, Some(Dialling::Now(_)));
+        if !(is_calling && replaces(Made::Here, made, &self.here, &self.there)) {
+            self.cancel_dialling(ctx);
+        }
+    }
+
+    fn cancel_dialling(&mut self, ctx: &mut Context<Self>) {
+        if let Some(Dialling::Now(dialling) | Dialling::Later(dialling)) = self.dialling.take() {
+            ctx.cancel_future(dialling);
         }
     }
 
@@ -317,9 +318,7 @@ impl Handler<Stop> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, Stop: Stop, ctx: &mut Self::Context) {
-        if let Some(Dialling::Now(dialling) | Dialling::Later(dialling)) = self.dialling.take() {
-            ctx.cancel_future(dialling); // A new link would be one more to say goodbye to.
-        }
+        self.cancel_dialling(ctx); // A new link would be one more to say goodbye to.
         match &self.link {
             None => ctx.stop(),
             Some(link) => {
