@@ -228,19 +228,22 @@ impl Healing {
         self.turn.as_ref().is_none_or(|turn| turn.link != name || turn.told < self.onward_bytes)
     }
 
-    /// Hears how many bytes of the records that a neighbour told were news.
-    pub fn told(&mut self, name: &str, bytes: usize) {
-        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
-            turn.told += bytes;
-        }
-    }
-
-    /// Hears that a neighbour has told all it knows of some more buckets, and whether there was room for it.
-    pub fn hear_records(&mut self, name: &str, done: usize, had_room: bool, store: &mut Store, now_ms: u64) {
+    /// Hears that a neighbour has told all it knows of some more buckets, how many bytes of it were news, and whether there
+    /// was room for it.
+    pub fn hear_records(
+        &mut self,
+        name: &str,
+        done: usize,
+        news: usize,
+        had_room: bool,
+        store: &mut Store,
+        now_ms: u64,
+    ) {
         let Some(Link { asking, .. }) = self.links.get_mut(name) else { return };
         asking.buckets_awaited = asking.buckets_awaited.saturating_sub(done);
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
             turn.answered_ms = now_ms;
+            turn.told += news;
             turn.is_in_vain |= !had_room;
         }
         self.end_turn(store);
@@ -567,7 +570,7 @@ mod tests {
         let first = Span { first: 0, last: 1023 };
         assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskRecords { spans: vec![first] }]);
         assert!(!healing.has_more("a"));
-        healing.hear_records("a", 10, true, &mut store, 0);
+        healing.hear_records("a", 10, 0, true, &mut store, 0);
         let next = Span { first: 1024, last: 1033 };
         assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskRecords { spans: vec![next] }]);
     }
@@ -630,7 +633,7 @@ mod tests {
         let mut store = Store::default();
         let mut healing = healing(&["a"], &mut store);
         healing.hear_sums("a", Node::Root, Box::new([1; 256]), &mut store, 0);
-        healing.hear_records("a", usize::MAX, true, &mut store, 0);
+        healing.hear_records("a", usize::MAX, 0, true, &mut store, 0);
         assert!(!healing.has_more("a") && !healing.has_work());
     }
 }

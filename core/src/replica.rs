@@ -299,9 +299,9 @@ impl Replica {
             Frame::AskRecords { spans } => self.healing.hear_records_question(link, &spans),
             Frame::Records { done, lines } => {
                 let refused = self.counts.refused;
-                self.hear_answers(link, Update::new(fresh, &lines), now_ms);
+                let news = self.hear_answers(link, Update::new(fresh, &lines), now_ms);
                 let had_room = self.counts.refused == refused;
-                self.healing.hear_records(link, done, had_room, &mut self.store, now_ms);
+                self.healing.hear_records(link, done, news, had_room, &mut self.store, now_ms);
             }
             Frame::Ping | Frame::Bye { .. } => {}
         }
@@ -539,15 +539,14 @@ impl Replica {
         self.hear_update(Arrival { way, ..Arrival::here(now_ms) }, update, now_ms, uuid)
     }
 
-    /// Takes what is new of records that were asked for. It goes on, unless it is too much.
-    fn hear_answers(&mut self, link: &str, update: Update, now_ms: u64) {
-        let news = if self.healing.goes_on(link) {
+    /// Takes what is new of records that were asked for. It goes on, unless it is too much. Tells how many bytes it was.
+    fn hear_answers(&mut self, link: &str, update: Update, now_ms: u64) -> usize {
+        if self.healing.goes_on(link) {
             self.hear_told(link, update, now_ms)
         } else {
             let (news, _) = self.take_news(&update); // The other neighbours are told by comparing.
             news.len()
-        };
-        self.healing.told(link, news);
+        }
     }
 
     /// Remembers what begins here, for when it comes round.
