@@ -77,7 +77,7 @@ fn conclude(target: &Target, heard: End, said: Option<Result<Commands, Unsaid>>)
             Err(Failure::Undone(format!("lost {target}: {}; see its log", reason(&error))))
         }
         (End::Server(Ok(answers)), Some(Ok(commands))) => {
-            let (count, expected) = (answers.whole(&commands), commands.all());
+            let (count, expected) = (answers.whole(&commands), commands.count);
             if count >= expected && !answers.is_under_way {
                 return Ok(());
             }
@@ -118,11 +118,6 @@ impl Commands {
         }
         self.line.clear();
     }
-
-    /// How many there were.
-    fn all(&self) -> u64 {
-        self.count
-    }
 }
 
 /// So much of a line is looked at to tell what it is.
@@ -148,13 +143,13 @@ impl Answers {
             let (is_whole, is_empty) = (part.ends_with(b"\n"), is_begin && part == b"\n");
             let is_of_json = self.is_json || is_begin && part.starts_with(b"{");
             self.is_json = is_of_json && !is_empty;
-            if !is_of_json && !is_empty {
+            if is_of_json {
+                self.is_last_bare = false;
+            } else if !is_empty {
                 if is_begin {
                     self.is_last_bare = part.starts_with(b"A");
                 }
                 self.lines += u64::from(is_whole);
-            } else if self.is_json {
-                self.is_last_bare = false;
             }
             self.is_under_way = !is_whole;
         }
@@ -162,7 +157,7 @@ impl Answers {
 
     /// How many are whole, as answers to these commands. They come in order, so only the last can be cut.
     fn whole(&self, commands: &Commands) -> u64 {
-        let lacks_places = self.is_last_bare && commands.is_last_whatsat && self.lines >= commands.all();
+        let lacks_places = self.is_last_bare && commands.is_last_whatsat && self.lines >= commands.count;
         self.lines - u64::from(self.is_json || lacks_places)
     }
 }
@@ -309,10 +304,10 @@ mod tests {
             [(1, 0, false), (2, 1, false), (3, 1, false), (4, 2, false), (6, 2, true)]
         {
             let said = said_all(&pieces[..count]);
-            assert_eq!((said.all(), said.is_last_whatsat), (expected, is_whatsat), "{count}");
+            assert_eq!((said.count, said.is_last_whatsat), (expected, is_whatsat), "{count}");
         }
         let long = "x".repeat(BEGINNING_MAX * 2);
-        assert_eq!(said_all(&[&long, &long, "\n", &long]).all(), 2);
+        assert_eq!(said_all(&[&long, &long, "\n", &long]).count, 2);
     }
 
     /// A server that was full, or stopped, hung up after some of the answers, and all seemed well.

@@ -81,11 +81,9 @@ async fn ask(server: Server, credentials: Credentials, limit: Duration) -> Resul
     let mut last = format!("no answer within {} ms", limit.as_millis());
     let asking = async {
         loop {
-            let answer = door::ask_status(&seams, &server.peers, &server.name, &credentials, &limits).await;
-            match answer.map_err(|error| (is_hung_up(&error), why(&error))) {
-                Err((true, why)) => last = why,
-                Err((false, why)) => return Err(why),
-                Ok(report) => return Ok(report),
+            match door::ask_status(&seams, &server.peers, &server.name, &credentials, &limits).await {
+                Err(error) if is_hung_up(&error) => last = why(&error),
+                answer => return answer.map_err(|error| why(&error)),
             }
             tokio::time::sleep(ASK_PAUSE).await;
         }

@@ -492,11 +492,10 @@ impl Handler<Answers> for DialectActor {
         let limit = Duration::from_millis(self.limits.search_ms);
         let looking = async move { timeout(limit, caller.connect()).await };
         Box::pin(looking.into_actor(self).map(move |result, dialect: &mut Self, ctx| {
-            match result {
-                Ok(result) if era == dialect.era => dialect.look(result, ctx),
-                Ok(_) => {}
-                // Whoever asks does not wait longer. That is no reason to give the neighbour up, which may only be slow.
-                Err(_) => return Standing { answers: false, ..dialect.standing() },
+            // Whoever asks does not wait longer. That is no reason to give the neighbour up, which may only be slow.
+            let Ok(result) = result else { return Standing { answers: false, ..dialect.standing() } };
+            if era == dialect.era {
+                dialect.look(result, ctx);
             }
             dialect.standing()
         }))
