@@ -158,7 +158,8 @@ impl Answers {
     /// How many are whole, as answers to these commands. They come in order, so only the last can be cut.
     fn whole(&self, commands: &Commands) -> u64 {
         let lacks_places = self.is_last_bare && commands.is_last_whatsat && self.lines >= commands.count;
-        self.lines - u64::from(self.is_json || lacks_places)
+        // Who begins with JSON is no server of ours.
+        self.lines.saturating_sub(u64::from(self.is_json || lacks_places))
     }
 }
 
@@ -321,6 +322,8 @@ mod tests {
             let failure = conclude(&target, heard(&pieces[..count_of]), said()).expect_err("a failure");
             assert_eq!(failure.to_string(), format!("h:1 hung up after {count} of 3 answers; see its log"));
         }
+        let failure = conclude(&target, heard(&["{"]), said()).expect_err("a failure");
+        assert_eq!(failure.to_string(), "h:1 hung up after 0 of 3 answers; see its log");
         let told = Some(Ok(said_all(&["IAMAT k +1-2 3"])));
         assert_eq!(conclude(&target, heard(&["AT A +1 k +1-2 3\n"]), told), Ok(()), "no places follow this");
     }
