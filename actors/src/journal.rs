@@ -309,10 +309,14 @@ fn snapshot(number: u64) -> String {
     format!("snapshot-{number}")
 }
 
-/// The numbers of the files whose names begin so, in order.
+/// The numbers of the files whose names begin so, in order. A number that is written in another way, as in `log-01`, makes
+/// no name that was given here.
 fn numbers(names: &[String], prefix: &str) -> Vec<u64> {
-    let mut numbers: Vec<u64> =
-        names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
+    let number = |name: &String| {
+        let digits = name.strip_prefix(prefix)?;
+        digits.parse().ok().filter(|number: &u64| number.to_string() == digits)
+    };
+    let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
     numbers.sort_unstable();
     numbers
 }
@@ -554,6 +558,19 @@ mod tests {
         ] {
             assert_eq!(missing(first, logs).as_deref(), expected, "{first} {logs:?}");
         }
+    }
+
+    /// The first kept the server from starting, the second was read in the place of another, which was then read twice.
+    #[actix::test]
+    async fn a_number_that_is_written_in_another_way_is_no_number_of_a_file() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        journal.append(&entries(b"first\n")).unwrap();
+        drop(journal);
+        for name in ["log-01", "log-+0", "snapshot-+1", "snapshot-01"] {
+            std::fs::write(bench.scratch.path().join(name), entries(b"other\n")).unwrap();
+        }
+        assert_eq!(bench.open().await.1, ["first"]);
     }
 
     /// The next was number 0, and at the next start the least of all.
