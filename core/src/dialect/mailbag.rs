@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::record::Record;
 use crate::seen::Seen;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A client's ID.
 type Client = Vec<u8>;
@@ -45,8 +45,9 @@ pub struct Mailbag {
     /// What is being said right now.
     carried: HashMap<Client, Line>,
     beliefs: HashMap<Client, Belief>,
-    /// Clients in the order in which something was first believed of them.
-    believed: VecDeque<Client>,
+    /// Whose belief had each turn that was any client's last.
+    turns: BTreeMap<u64, Client>,
+    next_turn: u64,
     /// What was answered, and for which time.
     answered: Seen,
     connections_max: usize,
@@ -88,6 +89,8 @@ impl Waiting {
 /// What is known of a client at the neighbour.
 #[derive(Debug, Default)]
 struct Belief {
+    /// When it was last asked for, counted in turns.
+    turn: u64,
     /// What the neighbour holds, if that is known.
     holds: Option<Line>,
     /// What it was told last, and when.
@@ -107,7 +110,8 @@ impl Mailbag {
             next_place: 0,
             carried: HashMap::new(),
             beliefs: HashMap::new(),
-            believed: VecDeque::new(),
+            turns: BTreeMap::new(),
+            next_turn: 0,
             answered: answered(limits),
             connections_max: limits.dialect_connections_max,
             letters_max: limits.dialect_letters_max,
@@ -265,7 +269,7 @@ impl Mailbag {
         self.places.clear();
         self.carried.clear();
         self.beliefs.clear();
-        self.believed.clear();
+        self.turns.clear();
     }
 
     fn waiting_for(&self, client: &[u8]) -> Option<&Waiting> {
@@ -298,18 +302,23 @@ impl Mailbag {
             && [lately, on_its_way].into_iter().flatten().any(|said| is_news(line, said))
     }
 
-    /// What is believed of a record's client. Of too many clients, what was believed first is forgotten.
+    /// What is believed of a record's client. Of too many clients, the one is forgotten that was longest not asked for: what
+    /// was told last may still cross something.
     fn belief(&mut self, line: &[u8]) -> Option<&mut Belief> {
         let client = Record::parse(line)?.said.client;
-        if !self.beliefs.contains_key(client) {
-            if self.believed.len() >= self.beliefs_max
-                && let Some(oldest) = self.believed.pop_front()
-            {
-                self.beliefs.remove(&oldest);
-            }
-            self.believed.push_back(client.to_vec());
+        if let Some(belief) = self.beliefs.get(client) {
+            self.turns.remove(&belief.turn);
+        } else if self.beliefs.len() >= self.beliefs_max
+            && let Some((_, oldest)) = self.turns.pop_first()
+        {
+            self.beliefs.remove(&oldest);
         }
-        Some(self.beliefs.entry(client.to_vec()).or_default())
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        self.turns.insert(turn, client.to_vec());
+        let belief = self.beliefs.entry(client.to_vec()).or_default();
+        belief.turn = turn;
+        Some(belief)
     }
 }
 
@@ -564,7 +573,24 @@ mod tests {
         let mut bag = bag(Dialect::At);
         for number in 0..100 {
             bag.note(format!("k{number} +1-2 5 6 There").as_bytes(), 0);
-            assert!(bag.beliefs.len() <= 3 && bag.believed.len() <= 3);
+            assert!(bag.beliefs.len() <= 3 && bag.turns.len() <= 3);
         }
+    }
+
+    /// With more clients than beliefs an overwriting neighbour stayed on an older check-in: what it had just been told was
+    /// forgotten, because something had been believed of that client for longer than of all others.
+    #[test]
+    fn what_was_told_last_is_remembered_of_many_clients() {
+        let theirs = b"k +1-2 9 9 There";
+        let mut bag = bag(Dialect::Trail);
+        for client in ["k", "l", "m"] {
+            bag.note(format!("{client} +1-2 1 2 There").as_bytes(), 0);
+        }
+        bag.put(NEW, 0);
+        assert_eq!(next(&mut bag, 0).as_deref(), Some(NEW));
+        bag.carried(NEW, 0);
+        bag.note(b"n +1-2 1 2 There", 0);
+        bag.note(theirs, 10);
+        assert_eq!(next(&mut bag, 310).as_deref(), Some(&theirs[..]));
     }
 }
