@@ -245,13 +245,17 @@ fn a_long_log_gives_way_to_a_snapshot() {
             .map(|number| connection.tell(&format!("{number}{id}"), HERE, &time.to_string()))
             .collect();
     }
-    harness::eventually("there is a snapshot, one log and a spare one", || {
-        let names = std::fs::read_dir(herd.data("Goloman")).ok()?;
-        let mut names: Vec<String> =
-            names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        (names.len() == 4 && names[2].starts_with("snapshot-") && names[3] == "spare").then_some(())
-    });
+    harness::eventually(
+        "there are a snapshot, the present log, the one kept with that, and a spare one",
+        || {
+            let names = std::fs::read_dir(herd.data("Goloman")).ok()?;
+            let mut names: Vec<String> =
+                names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            let is_all = names.len() == 5 && names[3].starts_with("snapshot-") && names[4] == "spare";
+            is_all.then_some(())
+        },
+    );
     herd.kill("Goloman");
     herd.start("Goloman");
     let mut connection = herd.connect("Goloman");

@@ -2,14 +2,19 @@
 //!
 //! ```text
 //! data/<NAME>/log-7        records as they were applied
-//! data/<NAME>/snapshot-7   what was known when that log was begun, or a little later
+//! data/<NAME>/log-8        the same, since the last snapshot was begun
+//! data/<NAME>/snapshot-7   what was known when log-8 was begun, or a little later, and is not in log-7
 //! data/<NAME>/spare        a log that is not needed any more, which the next one is written over
 //! ```
 //!
 //! The snapshot of a number and all logs from that number on are the whole memory. A new snapshot goes like this: a
-//! new log is begun, everything known is written to a file with another name, that is synced and renamed, and then
+//! new log is begun, what is known is written to a file with another name, that is synced and renamed, and then
 //! what is older is removed. Wherever that is broken off, the files that are there still add up: a record that is
 //! in two of them is applied once.
+//!
+//! Where most of what is known was told since the last snapshot, it is in the log that has just ended. Then that log is
+//! kept and the snapshot has its number, and only what is not in it: of a million clients who all report now and then, a
+//! few in a hundred. Otherwise the snapshot has everything, and the number of the new log.
 //!
 //! Nothing here is tried again when it fails. A disk that has failed once cannot be trusted with what it said before.
 
@@ -17,6 +22,7 @@ use crate::disk::{Appendable, Disk};
 use crate::net::Step;
 use herd_core::faults::{self, Fault};
 use herd_core::journal::{END, Recovery, Summary, entries_length, print_entries};
+use herd_core::store::Scope;
 use log::warn;
 use std::fmt;
 use std::io::{self, Read};
@@ -83,8 +89,12 @@ pub struct Journal {
     number: u64,
     /// When an update counts as kept.
     pub durability: Durability,
-    /// Bytes in the logs since the last snapshot was begun.
+    /// The number of the last snapshot, or of the one that is being written.
+    first: u64,
+    /// Bytes in the present log.
     log_length: u64,
+    /// Bytes in the logs before it that are kept with the snapshot.
+    kept_length: u64,
     /// A snapshot is not worth its trouble before there are so many bytes.
     log_bytes_min: u64,
     /// Bytes in the last snapshot.
@@ -113,11 +123,12 @@ impl Journal {
         mut each: impl FnMut(&[u8]),
     ) -> io::Result<(Self, Summary)> {
         let names = disk.names()?;
-        let first = numbers(&names, "snapshot-").pop().unwrap_or_default();
+        let last_snapshot = numbers(&names, "snapshot-").pop();
+        let first = last_snapshot.unwrap_or_default();
         let mut whole = Summary::default();
         let mut snapshot_length = 0;
         let mut is_cut = false;
-        if first > 0 {
+        if last_snapshot.is_some() {
             let summary = read(&*disk, &snapshot(first), &mut each).await?;
             snapshot_length = summary.length;
             is_cut = !summary.has_end;
@@ -131,17 +142,17 @@ impl Journal {
         }
         let mut logs: Vec<u64> =
             numbers(&names, "log-").into_iter().filter(|&number| number >= first).collect();
-        if let Some(missing) = missing(first, &logs) {
+        if let Some(missing) = missing(last_snapshot, &logs) {
             warn!("{missing} is missing: what it had is lost here");
         }
         if faults::is_on(Fault::ReadsLastLogOnly) {
             logs.drain(..logs.len().saturating_sub(1));
         }
-        let mut log_length = 0;
+        let mut kept_length = 0;
         let mut last = Summary::default();
         for &number in &logs {
+            kept_length += last.length;
             last = read(&*disk, &log(number), &mut each).await?;
-            log_length += last.length;
             let is_last = logs.last() == Some(&number);
             whole.add(if is_last { last } else { last.of_old() });
             if !is_last && !faults::is_on(Fault::SyncsLastLogOnly) {
@@ -164,7 +175,9 @@ impl Journal {
             previous: None,
             number,
             durability,
-            log_length,
+            first,
+            log_length: last.length,
+            kept_length,
             log_bytes_min,
             snapshot_length,
             has_spare: false,
@@ -186,7 +199,7 @@ impl Journal {
         self.appends
     }
 
-    /// Bytes in the logs since the last snapshot was begun.
+    /// Bytes in the present log.
     pub fn log_length(&self) -> u64 {
         self.log_length
     }
@@ -196,11 +209,15 @@ impl Journal {
         self.log.sync()
     }
 
-    /// True once log and snapshot have grown past `GROWTH` times what is worth keeping, which is that many records and
-    /// bytes.
-    pub fn is_long(&self, records: u64, bytes: u64) -> bool {
-        self.log_length + self.snapshot_length
-            > self.log_bytes_min.max(GROWTH * entries_length(records, bytes))
+    /// What the next snapshot is to have, once it is due: when the files have grown past `GROWTH` times what is worth
+    /// keeping, which is that many records and bytes. So many of them were told since the last snapshot.
+    ///
+    /// Where these are most, the present log may be kept with the next one. That is due when they have come half as far.
+    pub fn due(&self, records: u64, bytes: u64, recent: u64) -> Option<Scope> {
+        let length_max = self.log_bytes_min.max(GROWTH * entries_length(records, bytes));
+        let scope = if recent > records / 2 { Scope::NotRecent } else { Scope::All };
+        let next = if scope == Scope::NotRecent { self.log_length } else { 0 };
+        (self.snapshot_length + self.log_length + next.max(self.kept_length) > length_max).then_some(scope)
     }
 
     /// Makes everything last that was ever appended, as the last thing that is done.
@@ -229,33 +246,43 @@ impl Journal {
         Ok((next, unless(Fault::SkipsNameSync, self.disk.sync_names())))
     }
 
-    /// Appends to the next log from now on; returned are the last log's last sync and the file for a snapshot.
-    pub fn begin(&mut self, next: Box<dyn Appendable>) -> io::Result<(Step<'static, ()>, Snapshot)> {
+    /// Appends to the next log from now on; returned are the last log's last sync and the file for a snapshot, which is to
+    /// have what is in a scope.
+    pub fn begin(
+        &mut self,
+        next: Box<dyn Appendable>,
+        scope: Scope,
+    ) -> io::Result<(Step<'static, ()>, Snapshot)> {
         let previous = std::mem::replace(&mut self.log, next);
         let synced = previous.sync();
         self.previous = Some(previous);
+        let last = self.number;
         self.number += 1; // Which there is: the log of that number is prepared.
-        self.log_length = 0;
+        let last_length = std::mem::take(&mut self.log_length);
+        (self.first, self.kept_length) = match scope {
+            Scope::All => (self.number, 0),
+            Scope::NotRecent => (last, last_length),
+        };
         Ok((synced, Snapshot { file: self.disk.create(UNFINISHED)?, length: 0, entries: Vec::new() }))
     }
 
     /// Puts a snapshot that was synced in the place of everything before it, and makes that last.
     pub fn finish(&mut self, snapshot_length: u64) -> io::Result<Step<'static, ()>> {
-        self.disk.rename(UNFINISHED, &snapshot(self.number))?;
+        self.disk.rename(UNFINISHED, &snapshot(self.first))?;
         self.snapshot_length = snapshot_length;
         Ok(unless(Fault::SkipsNameSync, unless(Fault::RemovesTooEarly, self.disk.sync_names())))
     }
 
-    /// Removes what the last snapshot made superfluous; the last log may be kept for the next one to be written over.
+    /// Removes what the last snapshot made superfluous; the last log of that may stay for the next one to be written over.
     pub fn tidy(&mut self, may_spare: bool) -> io::Result<Step<'static, ()>> {
         self.previous = None;
         let names = self.disk.names()?;
-        let mut logs: Vec<u64> = below(&names, "log-", self.number).collect();
+        let mut logs: Vec<u64> = below(&names, "log-", self.first).collect();
         let last = logs.pop_if(|_| may_spare);
         let spared = last.map(|last| self.disk.spare(&log(last), SPARE, self.log_bytes_min));
         self.has_spare = spared.is_some();
         let present = faults::is_on(Fault::RemovesPresentLog).then_some(self.number);
-        let snapshots = below(&names, "snapshot-", self.number);
+        let snapshots = below(&names, "snapshot-", self.first);
         let files = logs.into_iter().chain(present).map(log).chain(snapshots.map(snapshot));
         let removed = self.disk.remove(files.collect());
         Ok(Box::pin(async {
@@ -321,14 +348,14 @@ fn numbers(names: &[String], prefix: &str) -> Vec<u64> {
     numbers
 }
 
-/// The first file that is missing where the last snapshot has a number, or is none if that is 0, and these are the numbers
-/// of the logs from there on.
-fn missing(first: u64, logs: &[u64]) -> Option<String> {
-    match (first, logs) {
-        (0, []) => None,
-        (0, [least, ..]) if *least > 0 => Some(snapshot(*least)),
-        (_, []) => Some(log(first)),
-        _ => (first..=u64::MAX)
+/// The first file that is missing where the last snapshot has a number, if there is one, and these are the numbers of the
+/// logs from there on.
+fn missing(last_snapshot: Option<u64>, logs: &[u64]) -> Option<String> {
+    match (last_snapshot, logs) {
+        (None, []) => None,
+        (None, [least, ..]) if *least > 0 => Some(snapshot(*least)),
+        (Some(first), []) => Some(log(first)),
+        _ => (last_snapshot.unwrap_or_default()..=u64::MAX)
             .zip(logs)
             .find(|(number, there)| number != *there)
             .map(|(number, _)| log(number)),
@@ -425,7 +452,7 @@ mod tests {
         journal.append(&entries(b"kiwi +1-2 3 4 Goloman\n")).unwrap();
         let (next, named) = journal.prepare().unwrap();
         named.await.unwrap();
-        let (_broken_off, _) = journal.begin(next).unwrap();
+        let (_broken_off, _) = journal.begin(next, Scope::All).unwrap();
         let before = disk.syncs();
         journal.finish_all().await.unwrap();
         assert_eq!(disk.syncs(), before + 2);
@@ -434,8 +461,12 @@ mod tests {
         assert_eq!(disk.syncs(), before + 3, "both logs and the names");
     }
 
-    /// Takes a snapshot of some lines as far as a crash lets it: so many steps of it.
+    /// Takes a snapshot of some lines, which are all that is known, as far as a crash lets it: so many steps of it.
     async fn snapshot(journal: &mut Journal, lines: &[u8], steps: usize) {
+        snapshot_of(journal, Scope::All, lines, steps).await;
+    }
+
+    async fn snapshot_of(journal: &mut Journal, scope: Scope, lines: &[u8], steps: usize) {
         if steps == 0 {
             return;
         }
@@ -444,7 +475,7 @@ mod tests {
         if steps == 1 {
             return;
         }
-        let (synced, mut snapshot) = journal.begin(next).unwrap();
+        let (synced, mut snapshot) = journal.begin(next, scope).unwrap();
         synced.await.unwrap();
         snapshot.append(lines).unwrap();
         if steps == 2 {
@@ -498,6 +529,28 @@ mod tests {
     }
 
     #[actix::test]
+    async fn a_log_that_has_what_a_snapshot_lacks_is_kept_with_it() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        journal.append(&entries(b"first\n")).unwrap();
+        snapshot_of(&mut journal, Scope::NotRecent, b"", 4).await;
+        assert_eq!(bench.names(), ["lock", "log-0", "log-1", "snapshot-0"]);
+        journal.append(&entries(b"second\n")).unwrap();
+        snapshot_of(&mut journal, Scope::NotRecent, b"rest\n", 4).await;
+        journal.append(&entries(b"third\n")).unwrap();
+        assert_eq!(bench.names(), ["lock", "log-1", "log-2", "snapshot-1", "spare"]);
+        drop(journal);
+        let (mut journal, lines, summary) = bench.open().await;
+        assert_eq!((&lines[..], summary.damaged), (&["rest", "second", "third"].map(String::from)[..], 0));
+        snapshot(&mut journal, b"all\n", 4).await;
+        assert_eq!(bench.names(), ["lock", "log-3", "snapshot-3", "spare"]);
+        snapshot_of(&mut journal, Scope::NotRecent, b"again\n", 4).await;
+        assert_eq!(bench.names(), ["lock", "log-3", "log-4", "snapshot-3"], "it has the name of the last");
+        drop(journal);
+        assert_eq!(bench.open().await.1, ["again"]);
+    }
+
+    #[actix::test]
     async fn a_log_is_written_over_the_last_but_one_and_nothing_of_that_is_read() {
         for is_killed in [true, false] {
             let bench = Bench::new();
@@ -547,16 +600,19 @@ mod tests {
     #[test]
     fn a_file_that_is_missing_is_missed() {
         for (first, logs, expected) in [
-            (0, &[][..], None),
-            (0, &[0, 1], None),
-            (2, &[2, 3], None),
-            (0, &[1, 2], Some("snapshot-1")),
-            (2, &[], Some("log-2")),
-            (2, &[3], Some("log-2")),
-            (0, &[0, 2], Some("log-1")),
-            (0, &[0, u64::MAX], Some("log-1")),
+            (None, &[][..], None),
+            (None, &[0, 1], None),
+            (Some(0), &[0, 1], None),
+            (Some(2), &[2, 3], None),
+            (None, &[1, 2], Some("snapshot-1")),
+            (Some(0), &[], Some("log-0")),
+            (Some(0), &[1], Some("log-0")),
+            (Some(2), &[], Some("log-2")),
+            (Some(2), &[3], Some("log-2")),
+            (None, &[0, 2], Some("log-1")),
+            (None, &[0, u64::MAX], Some("log-1")),
         ] {
-            assert_eq!(missing(first, logs).as_deref(), expected, "{first} {logs:?}");
+            assert_eq!(missing(first, logs).as_deref(), expected, "{first:?} {logs:?}");
         }
     }
 
@@ -612,53 +668,75 @@ mod tests {
 
     #[actix::test]
     async fn a_snapshot_may_be_broken_off_anywhere() {
-        for steps in 0..=4 {
+        for (scope, steps) in (0..=4).flat_map(|steps| [(Scope::All, steps), (Scope::NotRecent, steps)]) {
             let bench = Bench::new();
             let (mut journal, ..) = bench.open().await;
             journal.append(&entries(b"first\n")).unwrap();
-            snapshot(&mut journal, b"first\n", steps).await;
+            let lines = if scope == Scope::All { &b"first\n"[..] } else { b"" };
+            snapshot_of(&mut journal, scope, lines, steps).await;
             journal.append(&entries(b"second\n")).unwrap();
             drop(journal);
             let (mut journal, lines, _) = bench.open().await;
-            assert!(lines.contains(&"first".to_owned()), "{steps}: {lines:?}");
-            assert_eq!(lines.last().unwrap(), "second", "{steps}: {lines:?}");
-            let names: &[&str] = match steps {
-                0 => &["lock", "log-0"],
-                1 | 2 => &["lock", "log-0", "log-1"],
-                _ => &["lock", "log-1", "snapshot-1"],
+            assert!(lines.contains(&"first".to_owned()), "{scope:?} {steps}: {lines:?}");
+            assert_eq!(lines.last().unwrap(), "second", "{scope:?} {steps}: {lines:?}");
+            let names: &[&str] = match (steps, scope) {
+                (0, _) => &["lock", "log-0"],
+                (1 | 2, _) => &["lock", "log-0", "log-1"],
+                (_, Scope::All) => &["lock", "log-1", "snapshot-1"],
+                (_, Scope::NotRecent) => &["lock", "log-0", "log-1", "snapshot-0"],
             };
             assert_eq!(bench.names(), names, "what is of no use any more is removed");
-            snapshot(&mut journal, b"first\nsecond\n", 4).await;
+            let lines = match (scope, steps) {
+                (Scope::NotRecent, 0) => &b""[..],
+                (Scope::NotRecent, 2..) => b"first\n",
+                _ => b"first\nsecond\n",
+            };
+            snapshot_of(&mut journal, scope, lines, 4).await;
             drop(journal);
-            assert_eq!(bench.open().await.1, ["first", "second"], "{steps}");
+            assert_eq!(bench.open().await.1, ["first", "second"], "{scope:?} {steps}");
         }
     }
 
     #[actix::test]
-    async fn a_log_is_long_once_it_is_several_times_what_is_worth_keeping() {
+    async fn a_snapshot_is_due_once_the_files_are_several_times_what_is_worth_keeping() {
         let bench = Bench::new();
         let (mut journal, ..) = bench.open().await;
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         let mut appended = 0;
-        while !journal.is_long(0, 0) {
-            journal.append(&entries(&line)).unwrap();
-            appended += 1;
-        }
-        assert!(appended > 1000 && appended < 1050, "{appended}");
-        assert!(!journal.is_long(1000, 1000 * 1024), "nothing of it is superfluous");
+        let mut append_until = |journal: &mut Journal, recent: u64, due: Scope| {
+            let before = appended;
+            while journal.due(0, 0, recent).is_none() {
+                journal.append(&entries(&line)).unwrap();
+                appended += 1;
+            }
+            assert_eq!(journal.due(0, 0, recent), Some(due));
+            appended - before
+        };
+        let half = append_until(&mut journal, 1, Scope::NotRecent);
+        assert!(half > 500 && half < 525, "{half}");
+        assert_eq!(journal.due(10, 0, 5), None, "half of them is not most of them");
+        let half = append_until(&mut journal, 0, Scope::All);
+        assert!(half > 500 && half < 525, "{half}");
+        assert_eq!(journal.due(1000, 1000 * 1024, 0), None, "nothing of it is superfluous");
         snapshot(&mut journal, b"", 4).await;
-        assert!(!journal.is_long(0, 0));
+        assert_eq!(journal.due(0, 0, 0), None);
+        append_until(&mut journal, 1, Scope::NotRecent);
+        snapshot_of(&mut journal, Scope::NotRecent, b"", 4).await;
+        let half = append_until(&mut journal, 0, Scope::All);
+        assert!(half > 500 && half < 525, "the log that is kept counts: {half}");
+        drop(journal);
+        assert_eq!(bench.open().await.0.due(0, 0, 0), Some(Scope::All), "and it does at the next start");
     }
 
     #[actix::test]
-    async fn a_snapshot_of_what_has_expired_since_is_long_without_a_log() {
+    async fn a_snapshot_is_due_without_a_log_once_what_the_last_one_has_has_expired() {
         let bench = Bench::new();
         let (mut journal, ..) = bench.open().await;
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         snapshot(&mut journal, &line.repeat(5000), 4).await;
-        assert!(!journal.is_long(5000, 5000 * 1024) && !journal.is_long(1020, 1020 * 1024));
-        assert!(journal.is_long(980, 980 * 1024));
+        assert_eq!((journal.due(5000, 5000 * 1024, 0), journal.due(1020, 1020 * 1024, 0)), (None, None));
+        assert_eq!(journal.due(980, 980 * 1024, 0), Some(Scope::All));
         drop(journal);
-        assert!(bench.open().await.0.is_long(0, 0), "though it was begun anew");
+        assert_eq!(bench.open().await.0.due(0, 0, 0), Some(Scope::All), "though it was begun anew");
     }
 }

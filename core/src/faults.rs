@@ -77,6 +77,8 @@ pub enum Fault {
     RemovesTooEarly,
     /// A snapshot takes the log with it that was begun before it.
     RemovesPresentLog,
+    /// A record that was in the last log but one counts as in the last.
+    StaysRecent,
     /// A server stops without making sure that the disk has everything.
     SkipsFlush,
     /// A server whose disk has failed goes on.

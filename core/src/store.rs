@@ -6,6 +6,7 @@ mod ids;
 mod index;
 mod lines;
 mod names;
+mod recent;
 mod records;
 
 use crate::decimal::Nanos;
@@ -13,6 +14,7 @@ use crate::digest::{Addend, Digest, Key, Node, Pass, Sums};
 use crate::faults::{self, Fault};
 use crate::record::Record;
 use index::Index;
+use recent::Recent;
 use records::Records;
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -62,6 +64,17 @@ pub struct Store {
     sweep_at: Slot,
     /// How many slots are still to be looked at.
     sweep_left: usize,
+    /// The slots whose records came since [`Store::print_from`] passed by.
+    recent: Recent,
+}
+
+/// Which records are printed of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// Those that came before [`Store::print_from`] passed by the last time.
+    NotRecent,
 }
 
 /// A record in the store.
@@ -120,6 +133,7 @@ impl Store {
         let Some(slot) = self.records.add(record, bucket) else { return Learned::Refused };
         self.digest.add(slot, bucket);
         self.index.add(hint.hash, slot);
+        self.recent.insert(slot);
         Learned::News
     }
 
@@ -133,6 +147,7 @@ impl Store {
                 if !faults::is_on(Fault::DigestMissesChanges) {
                     self.digest.change(self.records.bucket(slot));
                 }
+                self.recent.insert(slot);
                 Learned::News
             }
             _ => Learned::Stale,
@@ -251,16 +266,39 @@ impl Store {
 
     /// Appends the record lines from a slot on until `bytes_max` is reached or many slots were looked at; tells the next
     /// slot, or `None` at the end. A client that comes meanwhile may be missed, but none that was known at the beginning.
-    pub fn print_from(&self, slot: Slot, bytes_max: usize, out: &mut Vec<u8>) -> Option<Slot> {
+    /// Records that it has passed by are recent no more.
+    pub fn print_from(
+        &mut self,
+        slot: Slot,
+        scope: Scope,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Slot> {
         let (start, mut at) = (out.len(), slot);
         let end = self.records.slots();
         while at < end && at - slot < LOOKS_OF_PRINT && out.len() - start < bytes_max {
-            if let Some(known) = self.record(at) {
+            let is_left_out = self.forget_recent(at) && scope == Scope::NotRecent;
+            if let Some(known) = self.record(at).filter(|_| !is_left_out) {
                 known.print(out);
             }
             at += 1;
         }
         (at < end).then_some(at)
+    }
+
+    /// Has the record of a slot be recent no more; tells whether it was.
+    fn forget_recent(&mut self, slot: Slot) -> bool {
+        if faults::is_on(Fault::StaysRecent) { self.recent.contains(slot) } else { self.recent.remove(slot) }
+    }
+
+    /// How many records are recent, those counted in that have expired since.
+    pub fn recent(&self) -> usize {
+        self.recent.len()
+    }
+
+    /// Has no record be recent.
+    pub fn forget_all_recent(&mut self) {
+        self.recent.clear();
     }
 
     /// Appends the record lines of a bucket, or what is left of them from a slot on, until `bytes_max` is reached, at
@@ -416,10 +454,32 @@ mod tests {
             assert_eq!(learn(&mut store, &format!("{client} +1-2 5 6 A")), Learned::News);
         }
         let mut out = Vec::new();
-        assert_eq!(store.print_from(0, 1, &mut out), Some(1));
-        assert_eq!(store.print_from(1, 1000, &mut out), None);
+        assert_eq!(store.print_from(0, Scope::All, 1, &mut out), Some(1));
+        assert_eq!(store.print_from(1, Scope::All, 1000, &mut out), None);
         assert_eq!(out, b"a +1-2 5 6 A\nb +1-2 5 6 A\nc +1-2 5 6 A\n");
-        assert_eq!(store.print_from(3, 1000, &mut out), None);
+        assert_eq!(store.print_from(3, Scope::All, 1000, &mut out), None);
+    }
+
+    #[test]
+    fn what_came_since_the_lines_came_out_the_last_time_is_recent_and_may_be_left_out() {
+        let mut store = Store::default();
+        for line in ["a +1-2 5 6 A", "b +1-2 5 6 A", "c +1-2 5 6 A"] {
+            assert_eq!(learn(&mut store, line), Learned::News);
+        }
+        let not_recent = |store: &mut Store| {
+            let mut out = Vec::new();
+            assert_eq!(store.print_from(0, Scope::NotRecent, 1000, &mut out), None);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!((store.recent(), not_recent(&mut store).as_str()), (3, ""));
+        assert_eq!(learn(&mut store, "a +1-2 4 7 A"), Learned::Stale);
+        assert_eq!(learn(&mut store, "b +1-2 6 7 A"), Learned::News);
+        assert_eq!(learn(&mut store, "b +1-2 7 8 A"), Learned::News);
+        assert_eq!((store.recent(), not_recent(&mut store).as_str()), (1, "a +1-2 5 6 A\nc +1-2 5 6 A\n"));
+        assert_eq!((store.recent(), not_recent(&mut store).lines().count()), (0, 3));
+        assert_eq!(learn(&mut store, "c +1-2 6 7 A"), Learned::News);
+        store.forget_all_recent();
+        assert_eq!((store.recent(), not_recent(&mut store).lines().count()), (0, 3));
     }
 
     #[test]
@@ -459,7 +519,7 @@ mod tests {
         assert!(store.find(b"old").is_none() && store.find(b"kept").is_some());
         assert_eq!(store.dump(), [b"kept +1-2 5 100 A"]);
         let mut out = Vec::new();
-        assert_eq!(store.print_from(0, 1000, &mut out), None);
+        assert_eq!(store.print_from(0, Scope::All, 1000, &mut out), None);
         (0..=u16::MAX).for_each(|bucket| assert_eq!(store.print_bucket(bucket, None, 1000, &mut out), None));
         assert_eq!(out, b"kept +1-2 5 100 A\nkept +1-2 5 100 A\n");
         assert_eq!(learn(&mut store, "old +1-2 6 99 A"), Learned::Expired);
@@ -522,7 +582,7 @@ mod tests {
         let buckets: Vec<u16> =
             (0..=u16::MAX).filter(|&bucket| store.digest.slots(bucket, None).count() > 2).collect();
         let (mut file, mut told) = (Vec::new(), Vec::new());
-        let mut slot = store.print_from(0, 300_000, &mut file);
+        let mut slot = store.print_from(0, Scope::All, 300_000, &mut file);
         let began: Vec<_> =
             buckets.iter().map(|&bucket| (bucket, store.print_bucket(bucket, None, 1, &mut told))).collect();
         store.set_horizon(2);
@@ -531,7 +591,7 @@ mod tests {
             assert_eq!(learn(&mut store, &format!("new{client} +1-2 5 9 A")), Learned::News);
         }
         while let Some(from) = slot {
-            slot = store.print_from(from, 300_000, &mut file);
+            slot = store.print_from(from, Scope::All, 300_000, &mut file);
         }
         for (bucket, mut from) in began {
             while from.is_some() {
@@ -560,9 +620,9 @@ mod tests {
         }
         store.set_horizon(9);
         let mut out = Vec::new();
-        assert_eq!(store.print_from(0, 100, &mut out), Some(LOOKS_OF_PRINT));
+        assert_eq!(store.print_from(0, Scope::All, 100, &mut out), Some(LOOKS_OF_PRINT));
         assert!(out.is_empty());
-        assert_eq!(store.print_from(LOOKS_OF_PRINT, 100, &mut out), None);
+        assert_eq!(store.print_from(LOOKS_OF_PRINT, Scope::All, 100, &mut out), None);
         assert!(!out.is_empty());
     }
 

@@ -8,7 +8,7 @@ use crate::net::{Abort, Step};
 use actix::dev::OneshotSender;
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use herd_core::faults::{self, Fault};
-use herd_core::store::Slot;
+use herd_core::store::{Scope, Slot};
 use log::info;
 use std::collections::VecDeque;
 use std::io;
@@ -41,6 +41,8 @@ const COPY_SIZE: usize = 64 * 1024;
 /// A snapshot on its way.
 struct Copying {
     snapshot: Snapshot,
+    /// What it is to have.
+    scope: Scope,
     /// What is copied next.
     slot: Slot,
     /// How long the log was when something was copied last.
@@ -180,25 +182,28 @@ impl StoreActor {
 
     /// Begins a snapshot if the files have grown past what is worth keeping, or that has shrunk as records expired.
     pub(super) fn consider_snapshot(&mut self, ctx: &mut Context<Self>) {
-        let (clients, bytes) = (self.replica.store().len() as u64, self.replica.store().bytes());
-        let is_due = |keeper: &&mut Keeper| !keeper.is_copying && keeper.journal.is_long(clients, bytes);
-        let Some(keeper) = self.keeper.as_mut().filter(is_due) else { return };
+        let store = self.replica.store();
+        let (clients, bytes) = (store.len() as u64, store.bytes());
+        // What has expired is to leave the disk: no log is kept.
+        let recent = if self.replica.remembers_for_ever() { store.recent() as u64 } else { 0 };
+        let Some(keeper) = self.keeper.as_mut().filter(|keeper| !keeper.is_copying) else { return };
+        let Some(scope) = keeper.journal.due(clients, bytes, recent) else { return };
         keeper.is_copying = true;
         let prepared = keeper.journal.prepare();
         if let Some((next, named)) = self.or_end(prepared, ctx) {
-            self.after(named, ctx, |store, ctx| store.begin_snapshot(next, ctx));
+            self.after(named, ctx, move |store, ctx| store.begin_snapshot(next, scope, ctx));
         }
     }
 
-    fn begin_snapshot(&mut self, next: Box<dyn Appendable>, ctx: &mut Context<Self>) {
+    fn begin_snapshot(&mut self, next: Box<dyn Appendable>, scope: Scope, ctx: &mut Context<Self>) {
         let Some(keeper) = &mut self.keeper else { return };
         let mark = keeper.journal.last();
         keeper.syncs += 1;
-        let begun = keeper.journal.begin(next);
+        let begun = keeper.journal.begin(next, scope);
         let Some((synced, snapshot)) = self.or_end(begun, ctx) else { return };
         self.after(synced, ctx, move |store, ctx| {
             store.synced(mark, ctx);
-            store.copy(Copying { snapshot, slot: 0, log_length: store.log_length() }, ctx);
+            store.copy(Copying { snapshot, scope, slot: 0, log_length: store.log_length() }, ctx);
         });
     }
 
@@ -209,7 +214,7 @@ impl StoreActor {
         let mut lines = Vec::new();
         for _ in 0..(appended / COPY_SIZE as u64).max(1) {
             lines.clear();
-            let next = self.replica.store().print_from(copying.slot, COPY_SIZE, &mut lines);
+            let next = self.replica.print_from(copying.slot, copying.scope, COPY_SIZE, &mut lines);
             let copied = copying.snapshot.append(&lines);
             if self.or_end(copied, ctx).is_none() {
                 return;
@@ -235,7 +240,7 @@ impl StoreActor {
             let Some(named) = store.or_end(finished, ctx) else { return };
             store.after(named, ctx, move |store, ctx| {
                 let Some(keeper) = &mut store.keeper else { return };
-                // What has expired is to leave the disk, too.
+                // What has expired is to leave the disk, here too.
                 let tidied = keeper.journal.tidy(store.replica.remembers_for_ever());
                 let Some(tidied) = store.or_end(tidied, ctx) else { return };
                 store.after(tidied, ctx, move |store, _| store.snapshot_done(length));
@@ -499,10 +504,37 @@ mod tests {
         }
         tokio::time::sleep(SYNC_MAX).await;
         let files = bench.disk.list();
-        assert_eq!(files, ["log-1", "snapshot-1", "spare"]);
+        assert_eq!(files, ["log-1", "log-2", "snapshot-1", "spare"]);
+        assert!(bench.disk.content("snapshot-1").len() < 1000, "what it could have is in log-1");
         let known = bench.restored().await;
         assert_eq!(known.len(), 200);
         assert!(known.iter().all(|line| line.ends_with(b" +1-2 7 1520023935182837383 Goloman")));
+    }
+
+    /// Some say something all the time, some now and then, and some never again; the others fall silent for a while.
+    #[actix::test]
+    async fn whoever_said_something_is_in_a_log_or_a_snapshot_however_many_of_them_there_were() {
+        tokio::time::pause();
+        let mut snapshots = BTreeSet::new();
+        for count in (500..6000).step_by(500) {
+            let bench = bench(Durability::Write).await;
+            for number in 0..count {
+                let among = if number < 400 { 200 } else { [150, 20, 150, 120][number as usize / 250 % 4] };
+                let name = format!("{}-{}", number % among, "x".repeat(800));
+                assert!(bench.check_in(&name, number).await.is_some());
+            }
+            tokio::time::sleep(SYNC_MAX).await;
+            snapshots.extend(bench.disk.list().into_iter().filter(|name| name.starts_with("snapshot-")));
+            let known = bench.store.send(Dump).await.unwrap();
+            assert!(bench.restored().await.into_iter().map(Box::from).eq(known), "{count}");
+        }
+        assert!(snapshots.len() > 3, "{snapshots:?}");
+    }
+
+    /// The client who says something after so many others: 1,500 once, and from then on 150 of them. What the others said is
+    /// in the first log, and in all of the second snapshot.
+    fn of_few_clients(number: u32) -> u32 {
+        if number < 1500 { number } else { number % 150 }
     }
 
     /// What the store told itself to do next, actix did at once: all of a snapshot was copied while nobody else had a
@@ -513,16 +545,16 @@ mod tests {
         let bench = bench(Durability::Write).await;
         let mut pieces = BTreeSet::new();
         for number in 0..u32::MAX {
-            let name = format!("{}-{}", number % 1500, "x".repeat(800));
+            let name = format!("{}-{}", of_few_clients(number), "x".repeat(800));
             assert!(bench.check_in(&name, number).await.is_some());
             let files = bench.disk.list();
-            if files.iter().any(|name| name.starts_with("snapshot-")) {
+            if files.contains(&"snapshot-2".to_owned()) {
                 break;
             }
             let copies = files.contains(&UNFINISHED.to_owned());
             pieces.extend(copies.then(|| bench.disk.content(UNFINISHED).len()));
         }
-        let wanted = bench.disk.content("snapshot-1").len() / COPY_SIZE;
+        let wanted = bench.disk.content("snapshot-2").len() / COPY_SIZE;
         assert!(wanted > 10 && pieces.len() >= wanted, "{} of {wanted} pieces", pieces.len());
         let known = bench.store.send(Dump).await.unwrap();
         assert!(bench.restored().await.into_iter().map(Box::from).eq(known));
@@ -536,7 +568,7 @@ mod tests {
         for time in 0..u32::MAX {
             // All of them are in the mailbox before the first is executed.
             let said = (0..30).map(|part| {
-                let numbers = part * 50..(part + 1) * 50;
+                let numbers = (part * 50..(part + 1) * 50).map(|number| of_few_clients(time * 1500 + number));
                 let lines = numbers.map(|number| format!("IAMAT {number}-{} +1-2 {time}\n", "x".repeat(800)));
                 let batch = Box::new(Batch::new(lines.collect::<String>().into(), 1000));
                 bench.store.send(Execute { batch, received: NOON })
@@ -545,11 +577,11 @@ mod tests {
             for answered in said {
                 assert_eq!(answered.await.unwrap().pause, Pause::Done);
             }
-            if bench.disk.list().iter().any(|name| name.starts_with("snapshot-")) {
+            if bench.disk.list().contains(&"snapshot-2".to_owned()) {
                 break;
             }
         }
-        let (snapshot, log) = (length("snapshot-1"), length("log-1"));
+        let (snapshot, log) = (length("snapshot-2"), length("log-2"));
         assert!(snapshot > 1_000_000 && log <= 3 * snapshot, "{snapshot} {log}");
     }
 

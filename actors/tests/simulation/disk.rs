@@ -479,6 +479,10 @@ impl Disk for Attached {
         }
         platter.note(Naming::Moved(from.to_owned(), to.to_owned()));
         platter.trace.hit("a snapshot was written");
+        let number = to.strip_prefix("snapshot-").and_then(|number| number.parse::<u64>().ok());
+        if number.is_some_and(|number| platter.names.contains_key(&format!("log-{}", number + 1))) {
+            platter.trace.hit("a log was kept with a snapshot");
+        }
         Ok(())
     }
 

@@ -598,7 +598,7 @@ const RARE: [&str; 1] = ["a handshake was refused"];
 
 /// What must happen at least once in a run: a fault that is never drawn, or an answer that is never given, is not
 /// tested.
-const PROBES: [&str; 74] = [
+const PROBES: [&str; 75] = [
     "a bit flipped",
     "a client broke off",
     "a client changed the order",
@@ -623,6 +623,7 @@ const PROBES: [&str; 74] = [
     "a link began",
     "a link was grafted",
     "a link was pruned",
+    "a log was kept with a snapshot",
     "a log was written over another",
     "a neighbour was stuck",
     "a record expired",
@@ -686,7 +687,7 @@ fn the_same_seed_tells_the_same_story() {
 
 /// What somebody could write, and the simulation would notice: each is a rule that is broken on purpose, some together
 /// with what would hide them.
-const BUGS: [&[Fault]; 37] = [
+const BUGS: [&[Fault]; 38] = [
     &[Fault::NoFlood],
     &[Fault::ForgetsSeen],
     &[Fault::LastComeStays],
@@ -719,6 +720,7 @@ const BUGS: [&[Fault]; 37] = [
     &[Fault::SkipsSnapshotSync],
     &[Fault::RemovesTooEarly],
     &[Fault::RemovesPresentLog],
+    &[Fault::StaysRecent],
     &[Fault::SkipsFlush],
     &[Fault::OutlivesItsDisk],
     &[Fault::BearsSilence],
