@@ -27,6 +27,8 @@ pub enum FieldMaskError {
     Everything,
     /// A part of it is not the name of a field of a place.
     NoField(String),
+    /// It does not ask where places are, and of a place that is nowhere nothing can be told.
+    NoLocation,
 }
 
 impl fmt::Display for FieldMaskError {
@@ -37,6 +39,9 @@ impl fmt::Display for FieldMaskError {
             }
             FieldMaskError::NoField(field) => {
                 write!(f, "{field:?} is no field of a place: write places.id,places.displayName and so on")
+            }
+            FieldMaskError::NoLocation => {
+                write!(f, "the field mask does not ask where places are: add places.location")
             }
         }
     }
@@ -58,6 +63,9 @@ impl FromStr for FieldMask {
                 return Err(FieldMaskError::NoField((*field).to_owned()));
             }
         }
+        if !fields.contains(&"places.location") {
+            return Err(FieldMaskError::NoLocation);
+        }
         Ok(FieldMask(fields.join(",")))
     }
 }
@@ -70,12 +78,13 @@ mod tests {
     fn a_mask_that_asks_for_everything_or_for_no_field_is_refused() {
         assert_eq!("*".parse::<FieldMask>(), Err(FieldMaskError::Everything));
         assert_eq!("places.*".parse::<FieldMask>(), Err(FieldMaskError::Everything));
+        assert_eq!("places.id,places.rating".parse::<FieldMask>(), Err(FieldMaskError::NoLocation));
         for mask in ["", "id", "places.", "places.id\r\nX: y", "places.id,,places.types"] {
             assert!(matches!(mask.parse::<FieldMask>(), Err(FieldMaskError::NoField(_))), "{mask:?}");
         }
         assert_eq!(
-            "places.id, places.rating".parse::<FieldMask>().unwrap().to_string(),
-            "places.id,places.rating"
+            "places.location, places.rating".parse::<FieldMask>().unwrap().to_string(),
+            "places.location,places.rating"
         );
     }
 }
