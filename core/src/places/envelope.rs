@@ -65,9 +65,12 @@ impl<'a> Entry<'a> {
         Entry { vicinity, ..self }
     }
 
-    /// Adds what else is known, under the provider's own names.
+    /// Adds what else is known, under the provider's own names but for those that mean something else here.
     #[must_use]
-    pub fn rest(self, rest: Map<String, Value>) -> Entry<'a> {
+    pub fn rest(self, mut rest: Map<String, Value>) -> Entry<'a> {
+        for own in ["geometry", "name", "place_id", "types", "vicinity"] {
+            rest.remove(own);
+        }
         Entry { rest, ..self }
     }
 }
@@ -102,9 +105,9 @@ pub fn failed(failures: &[(Provider, Failure)]) -> Vec<u8> {
     empty(*first, failure.status, Some(&said.join("; ")))
 }
 
-/// Collapses every run of newlines into one and leaves none at the end.
+/// Collapses every run of newlines into one and leaves none at the beginning and at the end.
 pub fn collapse_newlines(text: &mut Vec<u8>) {
-    let mut before = 0;
+    let mut before = b'\n';
     text.retain_mut(|byte| {
         let is_newline = matches!(*byte, b'\r' | b'\n');
         if is_newline {
@@ -159,7 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_newlines_become_one_and_the_last_goes() {
+    fn runs_of_newlines_become_one_and_the_first_and_the_last_go() {
+        assert_eq!(collapsed("\n\r\n{\n}"), "{\n}");
         assert_eq!(collapsed("{\r\n\r\n  \"a\" : 1\n\n\n}\n\n"), "{\n  \"a\" : 1\n}");
         assert_eq!(collapsed("\n\r\r"), "");
         assert_eq!(collapsed("plain"), "plain");

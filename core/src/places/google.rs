@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn places_are_put_into_the_legacy_form() {
-        let body = r#"{"places":[{"id":"ChIJ1","types":["cafe","store"],"primaryType":"cafe","rating":4.5,
+        let body = r#"{"places":[{"id":"ChIJ1","types":["cafe","store"],"primaryType":"cafe","rating":4.5,"name":"places/ChIJ1",
             "formattedAddress":"1 Main St, LA","location":{"latitude":34.5,"longitude":-118.5},
             "displayName":{"text":"Café","languageCode":"en"}},{"location":{"latitude":1,"longitude":2}},
             {"location":{"latitude":3,"longitude":4}}]}"#;
