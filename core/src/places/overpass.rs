@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::envelope::{self, Entry};
 use super::exchange::{Access, Blame, Failure, Reply, Request, shortened};
 use super::provider::Provider;
-use super::spot::on_sphere;
+use super::spot::{self, Spot, on_sphere};
 use super::{Query, Status};
 
 /// What OpenStreetMap wants to be said of its data.
@@ -103,11 +103,15 @@ fn failure(reply: &Reply<'_>) -> Failure {
 
 fn nearest<'a>(query: &Query, elements: &'a [Element]) -> Vec<Entry<'a>> {
     let middle = on_sphere(query.latitude, query.longitude);
+    // A long thing comes if any of it is in reach; it is where its centre is.
+    let reach = spot::chord_2(query.radius_m);
     let mut found: Vec<(f64, Position, &Element)> = elements
         .iter()
-        .filter(|element| element.tags.contains_key("name"))
+        .filter(|element| element.tags.get("name").is_some_and(|name| !name.is_empty()))
         .filter_map(|element| element.own.or(element.center).map(|position| (position, element)))
+        .filter(|(position, _)| Spot::new(position.lat, position.lon).is_some())
         .map(|(position, element)| (chord_2(middle, position), position, element))
+        .filter(|(chord_2, ..)| *chord_2 <= reach)
         .collect();
     found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.id.cmp(&b.2.id)));
     found.truncate(query.bound);
@@ -198,6 +202,23 @@ mod tests {
         for body in [remark, "<html>rate limited</html>", "{}", "{\"elements\":[{}]}"] {
             assert_eq!(reply(200, body).unwrap_err().blame, Blame::Provider, "{body}");
         }
+    }
+
+    #[test]
+    fn what_is_out_of_reach_or_nowhere_or_has_no_name_is_left_out() {
+        let element = |id: u32, latitude: f64, name: &str| {
+            let (center, tags) = (json!({"lat": latitude, "lon": 13.0}), json!({"name": name}));
+            json!({"type": "way", "id": id, "center": center, "tags": tags})
+        };
+        let elements = [
+            element(1, 52.04, "in reach"),
+            element(2, 52.05, "beyond"),
+            element(3, 999.0, "nowhere"),
+            element(4, 52.0, ""),
+        ];
+        let answer = reply(200, &json!({"elements": elements}).to_string()).unwrap();
+        assert_eq!(answer["results"].as_array().unwrap().len(), 1);
+        assert_eq!(answer["results"][0]["name"], "in reach");
     }
 
     #[test]
