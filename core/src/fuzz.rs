@@ -179,7 +179,7 @@ pub fn topology(bytes: &[u8]) {
 pub fn places(bytes: &[u8]) {
     let reply = Reply { code: 200, retry_after: None, body: bytes };
     for provider in [Provider::Google, Provider::GoogleLegacy, Provider::Overpass] {
-        if let Ok(answer) = remote::answer(provider, &EVERYWHERE, &reply) {
+        if let Ok(answer) = remote::answer(provider, &EVERYWHERE, &reply, usize::MAX) {
             assert_is_answer(&answer);
         }
     }

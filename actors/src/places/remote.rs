@@ -20,6 +20,7 @@ pub(super) struct Remote {
     web: Rc<Web>,
     gate: RefCell<Gate>,
     lanes: Lanes,
+    answer_max: usize,
     /// Whether the last request went well, so that its connection may be used again.
     went_well: Cell<bool>,
 }
@@ -33,7 +34,9 @@ impl Remote {
         };
         let access = Access { base_url, key: settings.key.clone(), field_mask: settings.field_mask.clone() };
         let gate = RefCell::new(Gate::new(&settings.limits));
-        Self { provider, access, web, gate, lanes: Lanes::new(&settings.limits), went_well: Cell::new(false) }
+        let Limits { answer_max, .. } = settings.limits;
+        let lanes = Lanes::new(&settings.limits);
+        Self { provider, access, web, gate, lanes, answer_max, went_well: Cell::new(false) }
     }
 
     /// Asks, if the gate and the lanes let us. Times are counted from `began`.
@@ -41,11 +44,14 @@ impl Remote {
         let request = request(self.provider, &self.access, query)?;
         let _lane = self.lanes.enter().await?;
         self.gate.borrow_mut().admit(began.elapsed())?;
-        let page = self.web.fetch(&request, self.went_well.get()).await;
+        let may_repeat = || self.went_well.get() && self.gate.borrow_mut().repeat(began.elapsed()).is_ok();
+        let page = self.web.fetch(&request, may_repeat).await;
         self.went_well.set(page.is_ok());
+        let key = self.access.key.as_ref();
         let outcome = page
-            .and_then(|page| answer(self.provider, query, &page.reply()))
-            .map_err(|failure| failure.scrubbed(self.access.key.as_ref()));
+            .map(|page| page.scrubbed(key))
+            .and_then(|page| answer(self.provider, query, &page.reply(), self.answer_max))
+            .map_err(|failure| failure.scrubbed(key));
         let rest = self.gate.borrow_mut().note(&outcome, began.elapsed());
         if let (Some(rest), Err(failure)) = (rest, &outcome) {
             warn!("places provider={} rests s={}: {:?}", self.provider, rest.as_secs(), failure.message);

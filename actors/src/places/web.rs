@@ -6,9 +6,10 @@ use awc::http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
 };
 use awc::{Client, ClientRequest, ClientResponse, Connector, SendClientRequest};
-use herd_core::places::{Failure, Limits, Reply, Request};
+use herd_core::places::{Failure, Key, Limits, Reply, Request};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+use std::cell::RefCell;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -21,7 +22,10 @@ const OUR_NAME: &str =
 
 /// Sends requests. Redirects are not followed: they would carry a key to another host.
 pub(super) struct Web {
-    client: Client,
+    /// The client, with the connections that it keeps.
+    client: RefCell<Client>,
+    /// The authorities to believe, if these are not the public ones.
+    believed: Option<Arc<ClientConfig>>,
     deadline: Duration,
     body_max: usize,
 }
@@ -34,6 +38,14 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// Removes the key from the body, should the provider have repeated it.
+    pub(super) fn scrubbed(mut self, key: Option<&Key>) -> Self {
+        if let Some(key) = key {
+            self.body = key.scrub_bytes(self.body);
+        }
+        self
+    }
+
     /// Returns the reply as the core takes it.
     pub(super) fn reply(&self) -> Reply<'_> {
         Reply { code: self.code, retry_after: self.retry_after, body: &self.body }
@@ -44,34 +56,26 @@ impl Web {
     pub(super) fn new(limits: &Limits, authorities: &[CertificateDer<'static>]) -> Self {
         // awc panics where no provider is installed; one that is installed already is what is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // The connection is within the one deadline, and HTTP/2 is not spoken because awc logs its heads, key and all.
-        let mut connector = Connector::new()
-            .timeout(limits.deadline)
-            .handshake_timeout(limits.deadline)
-            .max_http_version(Version::HTTP_11);
-        if !authorities.is_empty() {
-            connector = connector.rustls_0_23(Arc::new(believing(authorities)));
-        }
-        let client = Client::builder()
-            .connector(connector)
-            .disable_redirects()
-            .disable_timeout()
-            .add_default_header((USER_AGENT, OUR_NAME))
-            .finish();
-        Self { client, deadline: limits.deadline, body_max: limits.body_max }
+        let believed = (!authorities.is_empty()).then(|| Arc::new(believing(authorities)));
+        let client = RefCell::new(fresh(limits.deadline, believed.as_ref()));
+        Self { client, believed, deadline: limits.deadline, body_max: limits.body_max }
     }
 
-    /// Sends a request and reads the reply to its end. `may_reuse` tells whether it may go to a connection of an earlier
-    /// request.
-    pub(super) async fn fetch(&self, request: &Request, may_reuse: bool) -> Result<Page, Failure> {
+    /// Sends a request and reads the reply to its end. `may_repeat` tells whether it may be sent again if it has gone to a
+    /// connection of an earlier request that is closed.
+    pub(super) async fn fetch(
+        &self,
+        request: &Request,
+        may_repeat: impl FnOnce() -> bool,
+    ) -> Result<Page, Failure> {
         let late = |_| Failure::broken(format!("no whole answer within {} ms", self.deadline.as_millis()));
-        timeout(self.deadline, self.exchange(request, may_reuse)).await.map_err(late)?
+        timeout(self.deadline, self.exchange(request, may_repeat)).await.map_err(late)?
     }
 
     /// Asks a second time where the first may have gone to a connection that the provider was just closing.
-    async fn exchange(&self, request: &Request, may_reuse: bool) -> Result<Page, Failure> {
+    async fn exchange(&self, request: &Request, may_repeat: impl FnOnce() -> bool) -> Result<Page, Failure> {
         let sent = match self.send(request)?.await {
-            Err(error) if may_reuse && is_hanging_up(&error) => self.send(request)?.await,
+            Err(error) if is_hanging_up(&error) && may_repeat() => self.send(request)?.await,
             sent => sent,
         };
         self.read(sent.map_err(|error| unsent(&error))?).await
@@ -86,16 +90,27 @@ impl Web {
 
     async fn read(&self, mut response: ClientResponse) -> Result<Page, Failure> {
         let (code, retry_after) = (response.status().as_u16(), retry_after(&response));
-        if code == 200 {
-            check_readable(&response)?;
+        if code != 200 {
+            // What comes behind, as an answer does behind 103, would be taken for the answer to another request: the
+            // connections that there are get no more of them.
+            self.client.replace(fresh(self.deadline, self.believed.as_ref()));
+            let body = timeout(REASON_WAIT, response.body().limit(self.body_max)).await;
+            let body = body.ok().and_then(Result::ok).map(|body| body.to_vec()).unwrap_or_default();
+            return Ok(Page { code, retry_after, body });
         }
+        check_readable(&response)?;
+        let length =
+            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let body = response.body().limit(self.body_max).await.map_err(|error| self.unread(&error))?;
+        if length.is_some_and(|length: usize| body.len() < length) {
+            return Err(self.unread(&"it is not whole"));
+        }
         Ok(Page { code, retry_after, body: body.to_vec() })
     }
 
     fn prepare(&self, request: &Request, is_post: bool) -> Result<ClientRequest, Failure> {
-        let mut prepared =
-            if is_post { self.client.post(&request.url) } else { self.client.get(&request.url) };
+        let client = self.client.borrow();
+        let mut prepared = if is_post { client.post(&request.url) } else { client.get(&request.url) };
         for (name, value) in &request.headers {
             let name = HeaderName::from_bytes(name.as_bytes());
             let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_str(value)) else {
@@ -115,6 +130,25 @@ impl Web {
         }
         Failure::broken(format!("the answer broke off: {said}"))
     }
+}
+
+/// How long the words are waited for that come with a status other than 200, which says the most.
+const REASON_WAIT: Duration = Duration::from_secs(1);
+
+/// Makes a client that has no connections yet.
+fn fresh(deadline: Duration, believed: Option<&Arc<ClientConfig>>) -> Client {
+    // The connection is within the one deadline, and HTTP/2 is not spoken because awc logs its heads, key and all.
+    let mut connector =
+        Connector::new().timeout(deadline).handshake_timeout(deadline).max_http_version(Version::HTTP_11);
+    if let Some(believed) = believed {
+        connector = connector.rustls_0_23(Arc::clone(believed));
+    }
+    Client::builder()
+        .connector(connector)
+        .disable_redirects()
+        .disable_timeout()
+        .add_default_header((USER_AGENT, OUR_NAME))
+        .finish()
 }
 
 /// Returns a configuration that believes these authorities and no others.
@@ -164,6 +198,6 @@ fn check_readable<S>(response: &ClientResponse<S>) -> Result<(), Failure> {
 
 /// Reads how long to wait, where it is said in seconds; a date would need a clock, and is left to the breaker.
 fn retry_after<S>(response: &ClientResponse<S>) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u32>().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }

@@ -29,7 +29,7 @@ const GOOGLE: &str = r#"{"places": [
 const LEGACY: &str = "{\n   \"html_attributions\" : [],\n   \"results\" : [\n      { \"name\" : \"A\" },\n      { \"name\" : \"B\" },\n      { \"name\" : \"C\" }\n   ],\n\n\n   \"status\" : \"OK\"\n}\n";
 
 const OVERPASS: &str = r#"{"version": 0.6, "elements": [
-  {"type": "node", "id": 1, "lat": 34.2, "lon": -118.445, "tags": {"name": "Far", "place": "suburb"}},
+  {"type": "node", "id": 1, "lat": 34.1, "lon": -118.445, "tags": {"name": "Far", "place": "suburb"}},
   {"type": "way", "id": 2, "center": {"lat": 34.069, "lon": -118.445}, "tags": {"name": "Near", "amenity": "cafe"}}
 ]}"#;
 
@@ -213,6 +213,75 @@ async fn a_question_that_meets_a_provider_hanging_up_is_asked_once_more() {
     // The second connection hangs up too, and what is new says nothing: that is not tried for ever.
     assert_eq!(ask(&places, LA).await["status"], "UNKNOWN_ERROR");
     assert_eq!(stand_in.requests().len(), 3);
+}
+
+/// Each later question was answered with what the one before it had asked.
+#[actix::test]
+async fn an_answer_behind_an_interim_one_is_not_taken_for_the_answer_to_another_question() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+    let whole = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let other = GOOGLE.replace("UCLA", "Somebody else's");
+    let stand_in = StandIn::start([
+        Answer::SayLate(hints.into(), whole(&other).into()),
+        Answer::SayAndHangUp(whole(GOOGLE).into()),
+    ]);
+    let places = start(settings("google", &stand_in.url()));
+    assert_eq!(ask(&places, LA).await["error_message"], "google: http status 103");
+    let answer = ask(&places, LA).await;
+    assert_eq!(answer["status"], "OK");
+    assert!(!answer.to_string().contains("Somebody else's"), "{answer}");
+    assert_eq!(stand_in.requests().len(), 2);
+}
+
+#[actix::test]
+async fn what_is_shorter_than_it_said_or_longer_than_a_client_is_given_is_a_failure() {
+    for (reply, why) in [
+        ([head(200, "", 9999), b"{}".to_vec()].concat(), "broke off"),
+        ([head(200, "", 2 + GOOGLE.len()), GOOGLE.into()].concat(), "broke off"),
+    ] {
+        let (answer, _) = ask_once("google", Answer::Say(reply)).await;
+        assert!(answer["error_message"].as_str().is_some_and(|said| said.contains(why)), "{answer}");
+    }
+    let long = GOOGLE.replace("UCLA", &"x".repeat(300_000));
+    let (answer, _) = ask_once("google", http(200, &long)).await;
+    assert_eq!(answer["error_message"], "google: what it lists is over 262144 bytes long");
+    let (answer, _) =
+        ask_once("google", http(200, &format!("{{\"places\":\"{}\"}}", "x".repeat(100_000)))).await;
+    assert!(answer["error_message"].as_str().is_some_and(|said| said.len() < 400), "{answer}");
+}
+
+#[actix::test]
+async fn a_refusal_is_one_though_its_words_do_not_come() {
+    let stand_in = StandIn::start([Answer::SayAndHang(head(429, "Retry-After: 5000000000\r\n", 1000))]);
+    let places = start(settings("google", &stand_in.url()));
+    assert_eq!(ask(&places, LA).await["status"], "OVER_QUERY_LIMIT");
+    let said = ask(&places, LA).await["error_message"].to_string();
+    assert!(said.contains("left alone for 3600 s") || said.contains("left alone for 3599 s"), "{said}");
+    assert_eq!(stand_in.requests().len(), 1);
+}
+
+/// The words were cut first, and the key was looked for as a whole afterwards.
+#[actix::test]
+async fn a_key_that_is_repeated_anywhere_is_told_to_nobody() {
+    let message = format!("{} {KEY}", "x".repeat(300 - "PERMISSION_DENIED ".len() - KEY.len() / 2));
+    let refusal =
+        serde_json::json!({"error": {"status": "PERMISSION_DENIED", "message": message}}).to_string();
+    let (answer, _) = ask_once("google", http(403, &refusal)).await;
+    assert!(!answer.to_string().contains(&KEY[..4]), "{answer}");
+    let (answer, _) = ask_once("google", http(200, &GOOGLE.replace("UCLA", KEY))).await;
+    assert_eq!(answer["status"], "OK");
+    assert!(!answer.to_string().contains(KEY), "{answer}");
+}
+
+#[actix::test]
+async fn a_request_that_is_sent_again_counts_twice() {
+    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{GOOGLE}", GOOGLE.len());
+    let stand_in = StandIn::start([Answer::SayAndHangUp(reply.into())]);
+    let limits = Limits { per_day: 3, ..Limits::default() };
+    let places = start(Settings { limits, ..settings("google", &stand_in.url()) });
+    for wanted in ["OK", "OK", "OVER_QUERY_LIMIT"] {
+        assert_eq!(ask(&places, LA).await["status"], wanted);
+    }
 }
 
 #[actix::test]

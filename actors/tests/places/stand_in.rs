@@ -25,6 +25,8 @@ pub enum Answer {
     SayAt(Arc<Barrier>, Vec<u8>),
     /// Says this as if it would take more requests, and hangs up at the next one.
     SayAndHangUp(Vec<u8>),
+    /// Says the first, and the second at the next request over the same connection.
+    SayLate(Vec<u8>, Vec<u8>),
     /// Says this, and nothing more until the asker gives up.
     SayAndHang(Vec<u8>),
     /// Says this, and then the same letter as long as somebody listens.
@@ -136,6 +138,13 @@ impl State {
                 stream.write_all(&bytes)?;
                 stream.flush()?;
                 read_request(stream);
+            }
+            Answer::SayLate(first, second) => {
+                stream.write_all(&first)?;
+                stream.flush()?;
+                if read_request(stream).is_some() {
+                    stream.write_all(&second)?;
+                }
             }
             Answer::SayAndHang(bytes) => {
                 stream.write_all(&bytes)?;

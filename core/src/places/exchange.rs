@@ -52,7 +52,8 @@ pub struct Failure {
 impl Failure {
     /// The provider cannot be reached, or what it says makes no sense.
     pub fn broken(message: impl Into<String>) -> Failure {
-        Failure { status: Status::UnknownError, message: message.into(), blame: Blame::Provider }
+        let message = shortened(&message.into());
+        Failure { status: Status::UnknownError, message, blame: Blame::Provider }
     }
 
     /// The question was not asked, for a reason on this side.

@@ -29,6 +29,11 @@ impl Gate {
         self.budget.spend(now).map_err(spent)
     }
 
+    /// Lets a request be sent once more before it is known what became of it.
+    pub fn repeat(&mut self, now: Duration) -> Result<(), Failure> {
+        self.budget.spend(now).map_err(spent)
+    }
+
     /// Notes what became of a request; tells for how long the provider is left alone from now on, if it is.
     pub fn note<T>(&mut self, outcome: &Result<T, Failure>, now: Duration) -> Option<Duration> {
         match outcome {

@@ -1,5 +1,6 @@
 //! A key that a provider knows us by, and that nobody else may see.
 
+use memchr::memmem;
 use std::fmt;
 
 /// A provider's key. It has no `Display`, and its `Debug` shows nothing of it.
@@ -39,6 +40,22 @@ impl Key {
     pub fn scrub(&self, text: &str) -> String {
         text.replace(&self.0, "…")
     }
+
+    /// The same for bytes that may be no text.
+    pub fn scrub_bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let mut clean = Vec::new();
+        let mut at = 0;
+        for found in memmem::find_iter(&bytes, &self.0) {
+            clean.extend_from_slice(&bytes[at..found]);
+            clean.extend_from_slice("…".as_bytes());
+            at = found + self.0.len();
+        }
+        if at == 0 {
+            return bytes;
+        }
+        clean.extend_from_slice(&bytes[at..]);
+        clean
+    }
 }
 
 impl fmt::Debug for Key {
@@ -57,6 +74,9 @@ mod tests {
         assert_eq!(format!("{key:?}"), "Key(…)");
         assert_eq!(key.expose(), "AIzaSy-secret_1");
         assert_eq!(key.scrub("bad key AIzaSy-secret_1!"), "bad key …!");
+        let scrubbed = key.scrub_bytes(b"\xffAIzaSy-secret_1AIzaSy-secret_1!".into());
+        assert_eq!(scrubbed, [b"\xff", "……!".as_bytes()].concat());
+        assert_eq!(key.scrub_bytes(b"nothing".into()), b"nothing");
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// The longest answer read, in bytes. Google's twenty places with the usual fields are some 20 kB.
     pub body_max: usize,
+    /// The longest answer given to a client, in bytes: so much is held for each who waits, and for each that is kept.
+    pub answer_max: usize,
     /// How many requests to one provider may be under way at once.
     pub in_flight_max: usize,
     /// How many more may wait for one of those to end.
@@ -30,6 +32,7 @@ impl Default for Limits {
         Limits {
             deadline: Duration::from_secs(5),
             body_max: 4 << 20,
+            answer_max: 256 << 10,
             in_flight_max: 8,
             queue_max: 64,
             queue_wait: Duration::from_secs(1),

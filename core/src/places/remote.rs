@@ -24,14 +24,23 @@ pub fn request(provider: Provider, access: &Access, query: &Query) -> Result<Req
     }
 }
 
-/// Makes the answer out of a provider's reply, or says what is wrong with it.
-pub fn answer(provider: Provider, query: &Query, reply: &Reply<'_>) -> Result<Vec<u8>, Failure> {
-    match provider {
+/// Makes the answer out of a provider's reply, or says what is wrong with it; it is no longer than `answer_max` bytes.
+pub fn answer(
+    provider: Provider,
+    query: &Query,
+    reply: &Reply<'_>,
+    answer_max: usize,
+) -> Result<Vec<u8>, Failure> {
+    let answer = match provider {
         Provider::Google => google::answer(query, reply),
         Provider::GoogleLegacy => legacy::answer(query, reply),
         Provider::Overpass => overpass::answer(query, reply),
         Provider::None | Provider::Offline => Err(Failure::broken("nobody replies for it")),
+    }?;
+    if answer.len() > answer_max {
+        return Err(Failure::broken(format!("what it lists is over {answer_max} bytes long")));
     }
+    Ok(answer)
 }
 
 #[cfg(test)]
