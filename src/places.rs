@@ -156,12 +156,13 @@ impl Flags {
     /// Makes the settings, the key out of the environment or its file among them.
     pub fn settings(&self) -> Result<Settings, Failure> {
         let usual = Settings::default();
+        let url = base("--places-url", self.url.as_deref())?;
         let settings = Settings {
             chain: parsed("--places", self.chain.as_ref())?,
             key: self.key()?,
-            google_url: self.url.as_deref().map_or(usual.google_url, base),
-            google_legacy_url: self.url.as_deref().map_or(usual.google_legacy_url, base),
-            overpass_url: self.overpass_url.as_deref().map(base),
+            google_url: url.clone().unwrap_or(usual.google_url),
+            google_legacy_url: url.unwrap_or(usual.google_legacy_url),
+            overpass_url: base("--places-overpass-url", self.overpass_url.as_deref())?,
             field_mask: parsed("--places-field-mask", self.field_mask.as_ref())?.unwrap_or(usual.field_mask),
             limits: self.limits()?,
             keep: parsed("--places-cache", self.cache.as_ref())?.unwrap_or(usual.keep),
@@ -231,8 +232,15 @@ fn parsed<T: FromStr<Err: Display>>(flag: &str, text: Option<&String>) -> Result
 }
 
 /// Takes the slashes off the end of an address that a path is put behind.
-fn base(url: &str) -> String {
-    url.trim_end_matches('/').to_owned()
+fn base(flag: &str, url: Option<&str>) -> Result<Option<String>, Failure> {
+    let Some(url) = url else { return Ok(None) };
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+        return Err(Failure::Usage(format!(
+            "{flag}: {url:?} is no address: write http:// or https:// and a host"
+        )));
+    }
+    Ok(Some(url.trim_end_matches('/').to_owned()))
 }
 
 fn key_of(place: &str, text: &str) -> Result<Key, Failure> {

@@ -228,7 +228,14 @@ fn an_import_writes_over_no_directory_and_not_over_what_it_reads() {
 #[test]
 fn a_server_told_nonsense_about_places_does_not_start() {
     let mut herd = Herd::one();
-    for (option, value) in [("--places", "goggle"), ("--places", "overpass"), ("--places-field-mask", "*")] {
+    for (option, value) in [
+        ("--places", "goggle"),
+        ("--places", "overpass"),
+        ("--places-field-mask", "*"),
+        ("--places-url", "ftp://places"),
+        ("--places-url", ""),
+        ("--places-overpass-url", "http:///api"),
+    ] {
         herd.server_mut("Goloman").options = vec![option.to_owned(), value.to_owned()];
         let output = herd.run("Goloman");
         assert_eq!(output.status.code(), Some(2));
