@@ -21,7 +21,7 @@ use crate::rate::Rate;
 use crate::record::{Record, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
-use crate::store::{Learned, Scope, Slot, Store};
+use crate::store::{Learned, Store};
 use crate::tree::Arrival;
 use clerk::{Clerk, Heard};
 use scrutiny::Scrutiny;
@@ -436,7 +436,7 @@ impl Replica {
     /// Keeps what is applied from now on, for [`Replica::applied`]; nothing else is recent.
     pub fn keep_applied(&mut self) {
         self.applied = Some(Vec::new());
-        self.store.forget_all_recent();
+        self.store.begin_recent();
     }
 
     /// The journal's entries of what was applied since this was last emptied; whoever writes them to disk empties it.
@@ -444,15 +444,9 @@ impl Replica {
         self.applied.as_mut().filter(|entries| !entries.is_empty())
     }
 
-    /// Appends record lines for a snapshot, as [`Store::print_from`] does.
-    pub fn print_from(
-        &mut self,
-        slot: Slot,
-        scope: Scope,
-        bytes_max: usize,
-        out: &mut Vec<u8>,
-    ) -> Option<Slot> {
-        self.store.print_from(slot, scope, bytes_max, out)
+    /// Has what is applied from now on be recent, as a log begins; see [`Store::begin_recent`].
+    pub fn begin_recent(&mut self) {
+        self.store.begin_recent();
     }
 
     /// The neighbours that can be talked to.

@@ -64,8 +64,10 @@ pub struct Store {
     sweep_at: Slot,
     /// How many slots are still to be looked at.
     sweep_left: usize,
-    /// The slots whose records came since [`Store::print_from`] passed by.
+    /// The slots whose records came since the last call of [`Store::begin_recent`].
     recent: Recent,
+    /// Those whose records had come until then, since the call before.
+    recent_before: Recent,
 }
 
 /// Which records are printed of all.
@@ -73,7 +75,7 @@ pub struct Store {
 pub enum Scope {
     /// All of them.
     All,
-    /// Those that came before [`Store::print_from`] passed by the last time.
+    /// Those of clients of whom none was recent when [`Store::begin_recent`] was called last.
     NotRecent,
 }
 
@@ -266,18 +268,11 @@ impl Store {
 
     /// Appends the record lines from a slot on until `bytes_max` is reached or many slots were looked at; tells the next
     /// slot, or `None` at the end. A client that comes meanwhile may be missed, but none that was known at the beginning.
-    /// Records that it has passed by are recent no more.
-    pub fn print_from(
-        &mut self,
-        slot: Slot,
-        scope: Scope,
-        bytes_max: usize,
-        out: &mut Vec<u8>,
-    ) -> Option<Slot> {
+    pub fn print_from(&self, slot: Slot, scope: Scope, bytes_max: usize, out: &mut Vec<u8>) -> Option<Slot> {
         let (start, mut at) = (out.len(), slot);
         let end = self.records.slots();
         while at < end && at - slot < LOOKS_OF_PRINT && out.len() - start < bytes_max {
-            let is_left_out = self.forget_recent(at) && scope == Scope::NotRecent;
+            let is_left_out = scope == Scope::NotRecent && self.recent_before.contains(at);
             if let Some(known) = self.record(at).filter(|_| !is_left_out) {
                 known.print(out);
             }
@@ -286,19 +281,18 @@ impl Store {
         (at < end).then_some(at)
     }
 
-    /// Has the record of a slot be recent no more; tells whether it was.
-    fn forget_recent(&mut self, slot: Slot) -> bool {
-        if faults::is_on(Fault::StaysRecent) { self.recent.contains(slot) } else { self.recent.remove(slot) }
+    /// Has the records be recent that come from now on, and no others.
+    pub fn begin_recent(&mut self) {
+        self.recent_before = if faults::is_on(Fault::StaysRecent) {
+            self.recent.clone()
+        } else {
+            std::mem::take(&mut self.recent)
+        };
     }
 
     /// How many records are recent, those counted in that have expired since.
     pub fn recent(&self) -> usize {
         self.recent.len()
-    }
-
-    /// Has no record be recent.
-    pub fn forget_all_recent(&mut self) {
-        self.recent.clear();
     }
 
     /// Appends the record lines of a bucket, or what is left of them from a slot on, until `bytes_max` is reached, at
@@ -460,26 +454,41 @@ mod tests {
         assert_eq!(store.print_from(3, Scope::All, 1000, &mut out), None);
     }
 
+    fn not_recent(store: &Store) -> String {
+        let mut out = Vec::new();
+        assert_eq!(store.print_from(0, Scope::NotRecent, 1000, &mut out), None);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
-    fn what_came_since_the_lines_came_out_the_last_time_is_recent_and_may_be_left_out() {
+    fn what_was_recent_may_be_left_out() {
         let mut store = Store::default();
         for line in ["a +1-2 5 6 A", "b +1-2 5 6 A", "c +1-2 5 6 A"] {
             assert_eq!(learn(&mut store, line), Learned::News);
         }
-        let not_recent = |store: &mut Store| {
-            let mut out = Vec::new();
-            assert_eq!(store.print_from(0, Scope::NotRecent, 1000, &mut out), None);
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!((store.recent(), not_recent(&mut store).as_str()), (3, ""));
+        assert_eq!(store.recent(), 3);
+        store.begin_recent();
+        assert_eq!((store.recent(), not_recent(&store).as_str()), (0, ""));
         assert_eq!(learn(&mut store, "a +1-2 4 7 A"), Learned::Stale);
         assert_eq!(learn(&mut store, "b +1-2 6 7 A"), Learned::News);
         assert_eq!(learn(&mut store, "b +1-2 7 8 A"), Learned::News);
-        assert_eq!((store.recent(), not_recent(&mut store).as_str()), (1, "a +1-2 5 6 A\nc +1-2 5 6 A\n"));
-        assert_eq!((store.recent(), not_recent(&mut store).lines().count()), (0, 3));
-        assert_eq!(learn(&mut store, "c +1-2 6 7 A"), Learned::News);
-        store.forget_all_recent();
-        assert_eq!((store.recent(), not_recent(&mut store).lines().count()), (0, 3));
+        assert_eq!(store.recent(), 1);
+        store.begin_recent();
+        assert_eq!((store.recent(), not_recent(&store).as_str()), (0, "a +1-2 5 6 A\nc +1-2 5 6 A\n"));
+        store.begin_recent();
+        assert_eq!(not_recent(&store).lines().count(), 3);
+    }
+
+    /// What came while a snapshot was being written was left out of it, as if it were in the log before. It was in the next,
+    /// which the disk did not have when the power went, and the one before it had gone with the snapshot before.
+    #[test]
+    fn what_is_recent_is_not_left_out_for_that() {
+        let mut store = Store::default();
+        assert_eq!(learn(&mut store, "a +1-2 5 6 A"), Learned::News);
+        store.begin_recent();
+        store.begin_recent();
+        assert_eq!(learn(&mut store, "a +1-2 6 7 A"), Learned::News);
+        assert_eq!(not_recent(&store), "a +1-2 6 7 A\n");
     }
 
     #[test]

@@ -200,6 +200,7 @@ impl StoreActor {
         let mark = keeper.journal.last();
         keeper.syncs += 1;
         let begun = keeper.journal.begin(next, scope);
+        self.replica.begin_recent();
         let Some((synced, snapshot)) = self.or_end(begun, ctx) else { return };
         self.after(synced, ctx, move |store, ctx| {
             store.synced(mark, ctx);
@@ -214,7 +215,7 @@ impl StoreActor {
         let mut lines = Vec::new();
         for _ in 0..(appended / COPY_SIZE as u64).max(1) {
             lines.clear();
-            let next = self.replica.print_from(copying.slot, copying.scope, COPY_SIZE, &mut lines);
+            let next = self.replica.store().print_from(copying.slot, copying.scope, COPY_SIZE, &mut lines);
             let copied = copying.snapshot.append(&lines);
             if self.or_end(copied, ctx).is_none() {
                 return;
