@@ -75,10 +75,18 @@ impl Web {
     /// Asks a second time where the first may have gone to a connection that the provider was just closing.
     async fn exchange(&self, request: &Request, may_repeat: impl FnOnce() -> bool) -> Result<Page, Failure> {
         let sent = match self.send(request)?.await {
-            Err(error) if is_hanging_up(&error) && may_repeat() => self.send(request)?.await,
+            Err(error) if is_hanging_up(&error) && may_repeat() => {
+                self.forget_connections(); // Of those there are, the others may be closed as well.
+                self.send(request)?.await
+            }
             sent => sent,
         };
         self.read(sent.map_err(|error| unsent(&error))?).await
+    }
+
+    /// Has later requests go to connections that there are not yet.
+    fn forget_connections(&self) {
+        self.client.replace(fresh(self.deadline, self.believed.as_ref()));
     }
 
     fn send(&self, request: &Request) -> Result<SendClientRequest, Failure> {
@@ -93,7 +101,7 @@ impl Web {
         if code != 200 {
             // What comes behind, as an answer does behind 103, would be taken for the answer to another request: the
             // connections that there are get no more of them.
-            self.client.replace(fresh(self.deadline, self.believed.as_ref()));
+            self.forget_connections();
             let body = timeout(REASON_WAIT, response.body().limit(self.body_max)).await;
             let body = body.ok().and_then(Result::ok).map(|body| body.to_vec()).unwrap_or_default();
             return Ok(Page { code, retry_after, body });
@@ -138,8 +146,12 @@ const REASON_WAIT: Duration = Duration::from_secs(1);
 /// Makes a client that has no connections yet.
 fn fresh(deadline: Duration, believed: Option<&Arc<ClientConfig>>) -> Client {
     // The connection is within the one deadline, and HTTP/2 is not spoken because awc logs its heads, key and all.
-    let mut connector =
-        Connector::new().timeout(deadline).handshake_timeout(deadline).max_http_version(Version::HTTP_11);
+    // How many connections there are is bounded by the requests that are under way, and not once more by 100.
+    let mut connector = Connector::new()
+        .timeout(deadline)
+        .handshake_timeout(deadline)
+        .max_http_version(Version::HTTP_11)
+        .limit(0);
     if let Some(believed) = believed {
         connector = connector.rustls_0_23(Arc::clone(believed));
     }

@@ -215,6 +215,20 @@ async fn a_question_that_meets_a_provider_hanging_up_is_asked_once_more() {
     assert_eq!(stand_in.requests().len(), 3);
 }
 
+/// The second attempt went to another connection that was kept open, and met the same there.
+#[actix::test]
+async fn a_question_that_is_asked_once_more_goes_to_no_connection_that_was_kept_open() {
+    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{GOOGLE}", GOOGLE.len());
+    let kept_open = Answer::SayAndHangUp(reply.into());
+    let stand_in = StandIn::start([kept_open.clone(), kept_open, http(200, GOOGLE)]);
+    let places = start(settings("google", &stand_in.url()));
+    let elsewhere = Query { latitude: 35.0, ..LA };
+    let (first, second) = tokio::join!(ask(&places, LA), ask(&places, elsewhere));
+    assert_eq!((&first["status"], &second["status"]), (&"OK".into(), &"OK".into()));
+    assert_eq!(stand_in.requests().len(), 2);
+    assert_eq!(ask(&places, LA).await["status"], "OK");
+}
+
 /// Each later question was answered with what the one before it had asked.
 #[actix::test]
 async fn an_answer_behind_an_interim_one_is_not_taken_for_the_answer_to_another_question() {
