@@ -26,10 +26,10 @@ impl Gate {
         // The budget is checked first, because a breaker that let a try through waits for its outcome.
         self.budget.check(now).map_err(spent)?;
         self.breaker.admit(now).map_err(resting)?;
-        self.budget.spend(now).map_err(spent)
+        self.repeat(now)
     }
 
-    /// Lets a request be sent once more before it is known what became of it.
+    /// Lets a request that was let through be sent, or sent once more before it is known what became of it.
     pub fn repeat(&mut self, now: Duration) -> Result<(), Failure> {
         self.budget.spend(now).map_err(spent)
     }
