@@ -30,7 +30,8 @@ impl Crossed {
 
 /// Listens on a free port and passes every connection on to `target`; answers with its address.
 pub fn open(target: String, crossed: Arc<Crossed>) -> io::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    // Of an address that no server has: a port of theirs may be free until they start.
+    let listener = TcpListener::bind("127.0.0.2:0")?;
     let address = listener.local_addr()?.to_string();
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
