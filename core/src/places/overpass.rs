@@ -4,7 +4,6 @@
 //! towns are asked for farther out: all named things within 50 km of a city would be tens of megabytes.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::Deserialize;
 
@@ -33,24 +32,12 @@ pub(super) fn request(access: &Access, query: &Query) -> Request {
         "[out:json][timeout:10];(nwr(around:{near},{latitude},{longitude})[name][~{things}~\".\"];\
          node(around:{far},{latitude},{longitude})[name][place~{towns}];);out center;"
     );
+    let body = form_urlencoded::Serializer::new(String::new()).append_pair("data", &question).finish();
     Request {
         url: access.base_url.clone(),
         headers: vec![("Content-Type", "application/x-www-form-urlencoded".to_owned())],
-        body: Some(format!("data={}", percent_encoded(&question))),
+        body: Some(body),
     }
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[derive(Deserialize)]

@@ -1,10 +1,13 @@
 //! Tables with a row of names at the top: columns between commas, semicolons or tabs, quoted as RFC 4180 says.
 
-use std::slice;
+use std::mem;
+use std::str::{Utf8Error, from_utf8};
+
+use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
 use super::{Importer, Place, Reject, area, spot};
 
-/// The longest row over several lines, in bytes: a quote that is never closed costs no more.
+/// The longest row, over several lines, in bytes: a quote that is never closed costs no more.
 const ROW_MAX: usize = 1 << 20;
 
 /// What may stand between columns.
@@ -13,17 +16,28 @@ const SEPARATORS: [char; 3] = [',', ';', '\t'];
 /// What has been read of a table so far.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    columns: Option<Columns>,
-    /// The beginning of a row that goes on in the next line, within quotes.
-    begun: String,
+    /// Parts rows into fields. There is none before the first row, which shows the separator.
+    parser: Option<csv_core::Reader>,
+    head: Head,
+    /// The row under way, which goes on in the next line within quotes.
+    begun: Row,
     /// The line in which that row begins.
     begun_at: usize,
 }
 
+/// The first row.
+#[derive(Clone, Copy, Debug, Default)]
+enum Head {
+    #[default]
+    Awaited,
+    /// It does not name what a place must have, so that no row is one.
+    Unusable,
+    Names(Columns),
+}
+
 /// Where in a row the things are that make a place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Columns {
-    separator: char,
     name: usize,
     latitude: usize,
     longitude: usize,
@@ -34,68 +48,94 @@ struct Columns {
     id: Option<usize>,
 }
 
+/// A row, unquoted.
+#[derive(Debug, Default)]
+struct Row {
+    /// All fields, one behind the other.
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
 impl Reader {
     /// Returns the line in which a row begins that has not ended.
     pub(super) fn open_since(&self) -> Option<usize> {
-        (!self.begun.is_empty()).then_some(self.begun_at)
+        self.begun.is_begun().then_some(self.begun_at)
     }
 
     /// Returns the row that a line, which is the `number`th, ends, if it ends one.
-    fn row(&mut self, line: &str, number: usize) -> Option<String> {
-        let mut row = std::mem::take(&mut self.begun);
-        let separators =
-            self.columns.as_ref().map_or(&SEPARATORS[..], |columns| slice::from_ref(&columns.separator));
-        let is_open = is_open_after(line, separators, !row.is_empty());
-        if row.is_empty() {
+    fn row(&mut self, line: &str, number: usize) -> Result<Option<Row>, Reject> {
+        if !self.begun.is_begun() {
+            if line.trim().is_empty() {
+                return Ok(None);
+            }
             self.begun_at = number;
         }
-        row.push_str(line);
-        if is_open && row.len() < ROW_MAX {
-            row.push('\n');
-            self.begun = row;
-            return None;
+        let parser = self.parser.get_or_insert_with(|| parser(separator(line)));
+        if self.begun.bytes.len() + line.len() > ROW_MAX {
+            parser.reset();
+            self.begun = Row::default();
+            return Err(Reject::bad("the row is too long; a quote may be opened and never closed"));
         }
-        Some(row)
+        Ok(self.begun.goes_on(parser, line).then(|| mem::take(&mut self.begun)))
     }
 }
 
-/// Tells whether a line ends within quotes. A quote opens a field only at its beginning: one in its middle, as of
-/// inches, is a sign like any other.
-fn is_open_after(line: &str, separators: &[char], mut is_open: bool) -> bool {
-    let mut may_open = !is_open;
-    for sign in line.chars() {
-        if is_open {
-            is_open = sign != '"';
-            // Two quotes within quotes are one, and the field goes on.
-            may_open = !is_open;
-        } else {
-            is_open = sign == '"' && may_open;
-            may_open = separators.contains(&sign);
-        }
+impl Row {
+    /// Tells whether a line was read of it: the line end within the quotes is one of its bytes.
+    fn is_begun(&self) -> bool {
+        !self.bytes.is_empty()
     }
-    is_open
+
+    /// Adds a line; tells whether the row ends with it.
+    fn goes_on(&mut self, parser: &mut csv_core::Reader, line: &str) -> bool {
+        let line = [line, "\n"].concat();
+        let (bytes, ends) = (self.bytes.len(), self.ends.len());
+        // There is room for all: no byte becomes two, and each end has a byte of its own.
+        self.bytes.resize(bytes + line.len(), 0);
+        self.ends.resize(ends + line.len(), 0);
+        let (read, _, written, ended) =
+            parser.read_record(line.as_bytes(), &mut self.bytes[bytes..], &mut self.ends[ends..]);
+        self.bytes.truncate(bytes + written);
+        self.ends.truncate(ends + ended);
+        matches!(read, ReadRecordResult::Record)
+    }
+
+    fn fields(&self) -> Result<Vec<&str>, Utf8Error> {
+        let starts = [0].iter().chain(&self.ends);
+        starts.zip(&self.ends).map(|(&start, &end)| from_utf8(&self.bytes[start..end])).collect()
+    }
+}
+
+/// Guesses what stands between columns: what the first row has most of.
+fn separator(head: &str) -> char {
+    SEPARATORS.into_iter().max_by_key(|separator| head.matches(*separator).count()).unwrap_or(',')
+}
+
+fn parser(separator: char) -> csv_core::Reader {
+    // All separators are ASCII. A carriage return that ends no line is a sign like any other.
+    ReaderBuilder::new().delimiter(separator as u8).terminator(Terminator::Any(b'\n')).build()
 }
 
 impl Importer {
     pub(super) fn csv_line(&mut self, line: &str) -> Result<usize, Reject> {
-        let Some(row) = self.csv.row(line, self.row) else { return Ok(0) };
-        if row.trim().is_empty() {
-            return Ok(0);
-        }
-        match self.csv.columns.clone() {
-            Some(columns) => self.csv_row(&columns, &row),
-            None if self.row > 1 => Err(Reject::LeftOut),
-            None => {
-                self.csv.columns = Some(columns(&row)?);
-                Ok(0)
+        let Some(row) = self.csv.row(line, self.row)? else { return Ok(0) };
+        let fields = row.fields().map_err(|_| Reject::bad("the row is not UTF-8"))?;
+        match self.csv.head {
+            Head::Names(columns) => self.csv_row(&columns, &fields),
+            Head::Unusable => Err(Reject::LeftOut),
+            Head::Awaited => {
+                let columns = columns(&fields);
+                self.csv.head = columns.map_or(Head::Unusable, Head::Names);
+                let said = "the first row must name the columns name, lat and lon at least";
+                columns.map(|_| 0).ok_or_else(|| Reject::bad(said))
             }
         }
     }
 
-    fn csv_row(&mut self, columns: &Columns, row: &str) -> Result<usize, Reject> {
-        let fields = fields(row, columns.separator)?;
+    fn csv_row(&mut self, columns: &Columns, fields: &[&str]) -> Result<usize, Reject> {
         let must = |at: usize| fields.get(at).ok_or_else(|| Reject::bad("the row has too few columns"));
-        let may = |at: Option<usize>| at.and_then(|at| fields.get(at)).map_or("", String::as_str);
+        let may = |at: Option<usize>| at.and_then(|at| fields.get(at)).copied().unwrap_or_default();
         let spot = spot(must(columns.latitude)?, must(columns.longitude)?)?;
         let kinds: Vec<&str> = may(columns.types).split(['|', ';']).map(str::trim).collect();
         let kinds: Vec<&str> = kinds.into_iter().filter(|kind| !kind.is_empty()).collect();
@@ -105,64 +145,18 @@ impl Importer {
     }
 }
 
-fn columns(head: &str) -> Result<Columns, Reject> {
-    let count = |separator: &char| head.matches(*separator).count();
-    let separator = SEPARATORS.into_iter().max_by_key(count).unwrap_or(',');
-    let names: Vec<String> = fields(head, separator)?.iter().map(|name| name.trim().to_lowercase()).collect();
+/// Finds the columns by their names, if those are there that a place must have.
+fn columns(head: &[&str]) -> Option<Columns> {
+    let names: Vec<String> = head.iter().map(|name| name.trim().to_lowercase()).collect();
     let find = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.as_str()));
-    let must = |wanted: &[&str]| {
-        find(wanted)
-            .ok_or_else(|| Reject::bad("the first row must name the columns name, lat and lon at least"))
-    };
-    Ok(Columns {
-        separator,
-        name: must(&["name"])?,
-        latitude: must(&["lat", "latitude", "y"])?,
-        longitude: must(&["lon", "lng", "long", "longitude", "x"])?,
+    Some(Columns {
+        name: find(&["name"])?,
+        latitude: find(&["lat", "latitude", "y"])?,
+        longitude: find(&["lon", "lng", "long", "longitude", "x"])?,
         types: find(&["types", "type", "kind", "category"]),
         address: find(&["address", "vicinity", "area"]),
         region: find(&["admin1", "region", "state"]),
         country: find(&["cc", "country"]),
         id: find(&["place_id", "id"]),
     })
-}
-
-/// Splits a row into its fields.
-fn fields(row: &str, separator: char) -> Result<Vec<String>, Reject> {
-    let mut fields = Vec::new();
-    let mut rest = row;
-    loop {
-        let (field, after) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_field(quoted)?,
-            None => plain_field(rest, separator),
-        };
-        fields.push(field);
-        match after.strip_prefix(separator) {
-            Some(more) => rest = more,
-            None if after.is_empty() => return Ok(fields),
-            None => return Err(Reject::bad("a quote is closed in the middle of a field")),
-        }
-    }
-}
-
-fn plain_field(text: &str, separator: char) -> (String, &str) {
-    let (field, after) = text.split_at(text.find(separator).unwrap_or(text.len()));
-    (field.to_owned(), after)
-}
-
-/// Reads a field up to its closing quote and returns it with what follows.
-fn quoted_field(text: &str) -> Result<(String, &str), Reject> {
-    let mut field = String::new();
-    let mut rest = text;
-    loop {
-        let (before, after) = rest.split_once('"').ok_or_else(|| Reject::bad("a quote is never closed"))?;
-        field.push_str(before);
-        match after.strip_prefix('"') {
-            Some(more) => {
-                field.push('"');
-                rest = more;
-            }
-            None => return Ok((field, after)),
-        }
-    }
 }

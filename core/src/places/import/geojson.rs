@@ -183,7 +183,9 @@ fn middle(geometry: &Value) -> Result<Spot, Reject> {
 fn add_corners(coordinates: &Value, sum: &mut [f64; 3], only: &mut Option<Spot>) -> Option<usize> {
     let Some(list) = coordinates.as_array() else { return coordinates.is_null().then_some(0) };
     if list.first().is_some_and(Value::is_array) {
-        return list.iter().map(|part| add_corners(part, sum, only)).sum();
+        // An outline ends in the corner that it begins with, which is one and not two.
+        let parts = if list.len() > 1 && list.first() == list.last() { &list[1..] } else { &list[..] };
+        return parts.iter().map(|part| add_corners(part, sum, only)).sum();
     }
     let [longitude, latitude, ..] = &list[..] else { return list.is_empty().then_some(0) };
     let (latitude, longitude) = (latitude.as_f64()?, longitude.as_f64()?);
