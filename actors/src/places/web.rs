@@ -3,7 +3,8 @@
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::Version;
 use awc::http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING, USER_AGENT,
+    CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, HttpDate, RETRY_AFTER, TRANSFER_ENCODING,
+    USER_AGENT,
 };
 use awc::{Client, ClientRequest, ClientResponse, Connector, SendClientRequest};
 use herd_core::places::{Failure, Key, Limits, Reply, Request};
@@ -13,7 +14,7 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 /// How servers of providers see us; Overpass wants to know whom it serves.
@@ -208,8 +209,9 @@ fn check_readable<S>(response: &ClientResponse<S>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads how long to wait, where it is said in seconds; a date would need a clock, and is left to the breaker.
+/// Reads how long to wait, which is said in seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after<S>(response: &ClientResponse<S>) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let said = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let until = |date: HttpDate| SystemTime::from(date).duration_since(SystemTime::now()).ok();
+    said.parse().map(Duration::from_secs).ok().or_else(|| said.parse().ok().and_then(until))
 }

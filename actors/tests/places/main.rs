@@ -266,9 +266,21 @@ async fn what_is_shorter_than_it_said_or_longer_than_a_client_is_given_is_a_fail
 
 #[actix::test]
 async fn a_refusal_is_one_though_its_words_do_not_come() {
-    let stand_in = StandIn::start([Answer::SayAndHang(head(429, "Retry-After: 5000000000\r\n", 1000))]);
+    is_left_alone_for_an_hour(Answer::SayAndHang(head(429, "Retry-After: 5000000000\r\n", 1000))).await;
+}
+
+#[actix::test]
+async fn a_provider_that_says_until_when_it_is_away_is_left_alone_until_then() {
+    for until in ["7200", "Fri, 31 Dec 2100 23:59:59 GMT"] {
+        is_left_alone_for_an_hour(http_with(503, &format!("Retry-After: {until}\r\n"), "")).await;
+    }
+}
+
+/// Asks twice a provider that wants to be left alone for an hour, which is the most, and longer.
+async fn is_left_alone_for_an_hour(answer: Answer) {
+    let stand_in = StandIn::start([answer]);
     let places = start(settings("google", &stand_in.url()));
-    assert_eq!(ask(&places, LA).await["status"], "OVER_QUERY_LIMIT");
+    assert_ne!(ask(&places, LA).await["status"], "OK");
     let said = ask(&places, LA).await["error_message"].to_string();
     assert!(said.contains("left alone for 3600 s") || said.contains("left alone for 3599 s"), "{said}");
     assert_eq!(stand_in.requests().len(), 1);

@@ -21,7 +21,7 @@ pub struct Request {
 pub struct Reply<'a> {
     /// The HTTP status.
     pub code: u16,
-    /// What the `Retry-After` header said, where it said seconds.
+    /// How long it is until what the `Retry-After` header said.
     pub retry_after: Option<Duration>,
     /// The body.
     pub body: &'a [u8],
@@ -67,6 +67,8 @@ impl Failure {
             400 | 404 | 414 => (Status::InvalidRequest, Blame::Question),
             401 | 403 => (Status::RequestDenied, Blame::Refusal(reply.retry_after)),
             429 => (Status::OverQueryLimit, Blame::Refusal(reply.retry_after)),
+            // Whoever says how long it will be away is not asked before (RFC 9110, section 15.6.4).
+            503 if reply.retry_after.is_some() => (Status::UnknownError, Blame::Refusal(reply.retry_after)),
             _ => (Status::UnknownError, Blame::Provider),
         };
         let message = match said {
@@ -118,6 +120,9 @@ mod tests {
         assert_eq!((http(500).status, http(500).blame), (Status::UnknownError, Blame::Provider));
         assert_eq!((http(302).status, http(302).blame), (Status::UnknownError, Blame::Provider));
         assert_eq!(http(500).message, "http status 500: some words");
+        let asked_for = Some(Duration::from_secs(120));
+        let away = Failure::http(&Reply { code: 503, retry_after: asked_for, body: b"" }, None);
+        assert_eq!((http(503).blame, away.blame), (Blame::Provider, Blame::Refusal(asked_for)));
     }
 
     #[test]
