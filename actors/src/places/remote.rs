@@ -1,13 +1,15 @@
 //! A provider behind the network, with the gate and the lanes that stand before it.
 
 use super::Settings;
-use super::web::Web;
+use super::web::{Page, Web};
+use actix_rt::task::spawn_blocking;
 use herd_core::places::exchange::Access;
 use herd_core::places::gate::Gate;
 use herd_core::places::remote::{answer, request};
 use herd_core::places::{Failure, Limits, Provider, Query, Status};
 use log::warn;
 use std::cell::{Cell, RefCell};
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -47,16 +49,27 @@ impl Remote {
         let may_repeat = || self.went_well.get() && self.gate.borrow_mut().repeat(began.elapsed()).is_ok();
         let page = self.web.fetch(&request, may_repeat).await;
         self.went_well.set(page.is_ok());
+        let outcome = match page {
+            Ok(page) => self.read(page, *query).await,
+            Err(failure) => Err(failure),
+        };
         let key = self.access.key.as_ref();
-        let outcome = page
-            .map(|page| page.scrubbed(key))
-            .and_then(|page| answer(self.provider, query, &page.reply(), self.answer_max))
-            .map_err(|failure| failure.scrubbed(key));
+        let outcome = outcome.map_err(|failure| failure.scrubbed(key));
         let rest = self.gate.borrow_mut().note(&outcome, began.elapsed());
         if let (Some(rest), Err(failure)) = (rest, &outcome) {
             warn!("places provider={} rests s={}: {:?}", self.provider, rest.as_secs(), failure.message);
         }
         outcome
+    }
+
+    /// Reads a page, in a thread where nobody waits for it: it may be megabytes.
+    async fn read(&self, page: Page, query: Query) -> Result<Vec<u8>, Failure> {
+        let (provider, key, answer_max) = (self.provider, self.access.key.clone(), self.answer_max);
+        let reading = spawn_blocking(move || {
+            answer(provider, &query, &page.scrubbed(key.as_ref()).reply(), answer_max)
+        });
+        // A panic over a page is one over the question. Nobody cancels a reading.
+        reading.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
     }
 }
 
