@@ -13,6 +13,7 @@
 //! this server began, if it overwrites: while this server was away it may have learned what is newer, and would believe what
 //! is older.
 
+use self::caller::Caller;
 use crate::attendance::Seat;
 use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Standing, Stop, Take};
 use crate::net::{Seams, Socket, ms_since, roll};
@@ -29,16 +30,16 @@ use herd_core::limits::Limits;
 use herd_core::link::{self, Frame, Inbox, Span, Vocabulary};
 use herd_core::record::Record;
 use herd_core::redial::Backoff;
-use log::{debug, info, trace, warn};
+use log::{debug, info, warn};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+mod caller;
 pub mod gate;
 
 /// Speaks to one neighbour of another make.
@@ -525,77 +526,6 @@ fn is_since(line: &[u8], since: Option<Nanos>) -> bool {
     since.is_none_or(|since| Record::parse(line).is_some_and(|record| record.received >= since))
 }
 
-/// The most of an answer to a question that is read.
-const ANSWER_MAX: u64 = 4096;
-
-fn late() -> io::Error {
-    io::ErrorKind::TimedOut.into()
-}
-
-/// Makes connections to one neighbour, one for each message.
-struct Caller {
-    there: Arc<Neighbour>,
-    seams: Seams,
-    limits: Limits,
-}
-
-impl Caller {
-    async fn connect(&self) -> io::Result<Socket> {
-        let limit = Duration::from_millis(self.limits.connect_ms);
-        let connecting = self.seams.network.connect(&self.there.clients);
-        timeout(limit, connecting).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    /// Says a message on a connection of its own.
-    async fn say(&self, spare: Option<Socket>, message: &[u8]) -> io::Result<Socket> {
-        let mut socket = match spare {
-            Some(socket) => socket,
-            None => self.connect().await?,
-        };
-        trace!(target: "herd::wire", "link {} < {}", self.there.name, message.escape_ascii());
-        let limit = Duration::from_millis(self.limits.dialect_message_ms);
-        timeout(limit, socket.write_all(message)).await.unwrap_or_else(|_| Err(late()))?;
-        Ok(socket)
-    }
-
-    /// Tells an update; true if the neighbour then closed its end, for which it is given a while if `waits`.
-    ///
-    /// Until it does, it may not have read the message, and the connection is one of those that it has open.
-    async fn tell(&self, spare: Option<Socket>, message: &[u8], waits: bool) -> io::Result<bool> {
-        let mut socket = self.say(spare, message).await?;
-        let (speaks, linger) = (self.there.speaks, Duration::from_millis(self.limits.dialect_linger_ms));
-        // A neighbour that has closed the connection already has had the message; nor does its answer matter.
-        if !speaks.closes() {
-            let _ = socket.shutdown().await;
-        }
-        let (mut answer, mut rest) = (Vec::new(), (&mut socket).take(ANSWER_MAX));
-        let is_closed = waits && timeout(linger, rest.read_to_end(&mut answer)).await.is_ok();
-        if speaks.closes() {
-            let _ = socket.shutdown().await;
-        }
-        Ok(is_closed)
-    }
-
-    /// Asks for a client, until the answer is whole or the connection ends.
-    async fn ask(&self, question: &[u8], client: &[u8]) -> io::Result<gps::Answer> {
-        let mut socket = self.say(None, question).await?;
-        let limit = Duration::from_millis(self.limits.search_ms);
-        let answer = async {
-            let mut answer = Vec::new();
-            let mut whole = (&mut socket).take(ANSWER_MAX);
-            while whole.read_buf(&mut answer).await? > 0 {
-                let heard = gps::parse(&answer, client, &self.there.name);
-                if heard != gps::Answer::Unreadable {
-                    return Ok(heard);
-                }
-            }
-            Ok(gps::Answer::Unreadable)
-        };
-        // One that is slow to answer may be asking others: it is there.
-        timeout(limit, answer).await.unwrap_or(Ok(gps::Answer::NotFound))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -608,7 +538,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::rc::Rc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::io::DuplexStream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::sync::mpsc::UnboundedReceiver;
 
     /// What the actor says to the store, and what the store has for it.
