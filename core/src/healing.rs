@@ -12,27 +12,20 @@
 //! has told, the others need not be asked for. The side that answers remembers no more than what it was asked,
 //! and makes answers when the link can take them. Sums are renewed a piece at a time ([`Healing::work`]).
 
+mod answering;
+mod asking;
+
+use self::answering::{Answering, NODE_RECORDS};
+use self::asking::{Asking, BUCKETS_WINDOW, NODES_WINDOW};
 use crate::digest::{Node, Pass, Root, Sums};
 use crate::faults::{self, Fault};
 use crate::limits::Limits;
-use crate::link::{Frame, SPANS_MAX, Span, Vocabulary};
-use crate::store::{Slot, Store};
+use crate::link::{Frame, Span, Vocabulary};
+use crate::store::Store;
 use std::collections::{BTreeMap, VecDeque};
-
-/// How many nodes are asked about at once.
-const NODES_WINDOW: usize = 16;
-
-/// How many buckets are asked for at once: with a million records, 15,000 of these.
-const BUCKETS_WINDOW: usize = 1024;
 
 /// How many records one call sums for a pass over all: a fraction of a millisecond of work, where they are spread evenly.
 const STEP_RECORDS: usize = 512;
-
-/// How many records are summed for the sums of one node: older sums are good enough beyond that.
-const NODE_RECORDS: usize = 2048;
-
-/// How many buckets one answer tells of at most, however few records they have.
-const ANSWER_BUCKETS: usize = 4096;
 
 /// Comparing and asking, with all neighbours of one server.
 #[derive(Debug)]
@@ -93,28 +86,6 @@ struct Offer {
     is_wanted_again: bool,
     /// It is to be said when the link takes next.
     is_due: bool,
-}
-
-/// What one side wants to know.
-#[derive(Debug, Default)]
-struct Asking {
-    /// Nodes to ask about.
-    nodes: VecDeque<Node>,
-    /// Buckets to ask for.
-    spans: VecDeque<Span>,
-    /// Nodes that were asked about; they are answered in this order.
-    nodes_awaited: VecDeque<Node>,
-    /// How many buckets were asked for.
-    buckets_awaited: usize,
-}
-
-/// What the other side wants to know.
-#[derive(Debug, Default)]
-struct Answering {
-    nodes: VecDeque<Node>,
-    spans: VecDeque<Span>,
-    /// Where to go on in the first bucket.
-    from: Option<Slot>,
 }
 
 impl Healing {
@@ -389,137 +360,6 @@ impl Link {
         !(self.answering.nodes.is_empty() && self.answering.spans.is_empty())
     }
 }
-
-impl Asking {
-    /// Notes what is to be asked of the children of a node: nothing where the neighbour has nothing, or the same, or what
-    /// it has told.
-    fn compare(&mut self, node: Node, ours: &Sums, theirs: &Sums, heeded: Option<&Sums>) {
-        for (child, (ours, theirs)) in (0..=u8::MAX).zip(ours.iter().zip(theirs)) {
-            let is_heeded = heeded.is_some_and(|heeded| heeded[usize::from(child)] == *theirs);
-            if ours == theirs || *theirs == 0 || is_heeded {
-                continue;
-            }
-            match node {
-                Node::Root if *ours != 0 => self.nodes.push_back(Node::Inner(child)),
-                // Of a node that is empty here, all is wanted.
-                Node::Root => self.want(Span {
-                    first: u16::from_be_bytes([child, 0]),
-                    last: u16::from_be_bytes([child, u8::MAX]),
-                }),
-                Node::Inner(node) => {
-                    let bucket = u16::from_be_bytes([node, child]);
-                    self.want(Span { first: bucket, last: bucket });
-                }
-            }
-        }
-    }
-
-    fn want(&mut self, span: Span) {
-        match self.spans.back_mut() {
-            Some(last) if last.last.checked_add(1) == Some(span.first) => last.last = span.last,
-            _ => self.spans.push_back(span),
-        }
-    }
-
-    /// True if everything was asked and answered.
-    fn is_over(&self) -> bool {
-        self.nodes.is_empty()
-            && self.spans.is_empty()
-            && self.nodes_awaited.is_empty()
-            && self.buckets_awaited == 0
-    }
-
-    /// True if there is something that may be asked now.
-    fn has_more(&self) -> bool {
-        self.may_ask_node() || self.may_ask_bucket()
-    }
-
-    /// No more is asked about nodes while there are so many buckets to ask for.
-    fn may_ask_node(&self) -> bool {
-        let has_room = self.nodes_awaited.len() < NODES_WINDOW && self.spans.len() < BUCKETS_WINDOW;
-        has_room && !self.nodes.is_empty()
-    }
-
-    fn may_ask_bucket(&self) -> bool {
-        self.buckets_awaited < BUCKETS_WINDOW && !self.spans.is_empty()
-    }
-
-    fn ask(&mut self, out: &mut Vec<u8>) {
-        while self.may_ask_node()
-            && let Some(node) = self.nodes.pop_front()
-        {
-            Frame::AskSums { node }.print(out);
-            self.nodes_awaited.push_back(node);
-        }
-        while self.may_ask_bucket() {
-            let mut spans = Vec::new();
-            while self.may_ask_bucket() && spans.len() < SPANS_MAX {
-                spans.extend(self.next_span());
-            }
-            Frame::AskRecords { spans }.print(out);
-        }
-    }
-
-    /// The next span to ask for, as much of it as there is room for.
-    fn next_span(&mut self) -> Option<Span> {
-        let room = BUCKETS_WINDOW.saturating_sub(self.buckets_awaited);
-        let span = self.spans.pop_front()?;
-        let last = u16::try_from(usize::from(span.first) + room - 1).unwrap_or(u16::MAX).min(span.last);
-        if last < span.last {
-            self.spans.push_front(Span { first: last + 1, last: span.last });
-        }
-        let asked = Span { first: span.first, last };
-        self.buckets_awaited += asked.buckets();
-        Some(asked)
-    }
-}
-
-impl Answering {
-    fn tell_sums(&mut self, store: &mut Store, bytes_max: usize, out: &mut Vec<u8>) {
-        let mut summed = 0;
-        while out.len() < bytes_max
-            && summed < NODE_RECORDS
-            && let Some(node) = self.nodes.pop_front()
-        {
-            let (sums, records) = store.sums(node, NODE_RECORDS - summed);
-            summed += records;
-            Frame::Sums { node, sums }.print(out);
-        }
-    }
-
-    fn tell_records(&mut self, store: &Store, bytes_max: usize, out: &mut Vec<u8>) {
-        if self.spans.is_empty() || out.len() >= bytes_max {
-            return;
-        }
-        let bytes_max = bytes_max - out.len();
-        let (mut lines, mut done) = (Vec::with_capacity(bytes_max.min(ROOM_MAX) + LINE_GUESS), 0);
-        while lines.len() < bytes_max
-            && done < ANSWER_BUCKETS
-            && let Some(span) = self.spans.front().copied()
-        {
-            self.from = store.print_bucket(span.first, self.from, bytes_max - lines.len(), &mut lines);
-            if self.from.is_none() {
-                done += 1;
-                self.leave_bucket(span);
-            }
-        }
-        Frame::Records { done, lines }.print(out);
-    }
-
-    /// Goes on behind the first bucket of the first span.
-    fn leave_bucket(&mut self, span: Span) {
-        match self.spans.front_mut() {
-            Some(rest) if span.first < span.last => rest.first += 1,
-            _ => drop(self.spans.pop_front()),
-        }
-    }
-}
-
-/// For no more than this is room made beforehand: a limit may be any number, and there may not be so much memory.
-const ROOM_MAX: usize = 64 * 1024;
-
-/// The last line of an answer may go over its size by this much without moving it.
-const LINE_GUESS: usize = 256;
 
 #[cfg(test)]
 mod tests {
