@@ -209,6 +209,16 @@ impl Journal {
         self.log.sync()
     }
 
+    /// Bytes in the last snapshot and all logs that are kept with it.
+    fn length(&self) -> u64 {
+        self.snapshot_length + self.kept_length + self.log_length
+    }
+
+    /// Whether the files have more than what is alive, which is that many records and bytes.
+    pub fn has_dead(&self, records: u64, bytes: u64) -> bool {
+        self.length() > entries_length(records, bytes)
+    }
+
     /// What the next snapshot is to have, once it is due: when the files have grown past `GROWTH` times what is worth
     /// keeping, which is that many records and bytes. So many of them were told since the last snapshot.
     ///

@@ -38,9 +38,9 @@ impl Lifetime {
         Self { ttl: ttl_ms.map(|ms| ms.saturating_mul(NANOS_PER_MS)), horizon: 0 }
     }
 
-    /// True if records live for ever.
-    pub fn is_endless(&self) -> bool {
-        self.ttl.is_none()
+    /// How long a record lives, in milliseconds; `None` is for ever.
+    pub fn ttl_ms(&self) -> Option<u64> {
+        self.ttl.map(|ttl| ttl / NANOS_PER_MS)
     }
 
     /// What was received before this has expired.

@@ -428,9 +428,9 @@ impl Replica {
         self.clerk(&mut Vec::new()).restore(lines)
     }
 
-    /// True if nothing is ever to be forgotten.
-    pub fn remembers_for_ever(&self) -> bool {
-        self.lifetime.is_endless()
+    /// How long records live, in milliseconds; `None` is for ever.
+    pub fn lifetime_ms(&self) -> Option<u64> {
+        self.lifetime.ttl_ms()
     }
 
     /// Keeps what is applied from now on, for [`Replica::applied`]; nothing else is recent.

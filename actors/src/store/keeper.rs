@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 /// The disk side of the store.
 pub struct Keeper {
@@ -28,6 +29,8 @@ pub struct Keeper {
     waiting: VecDeque<(Mark, Vec<Answer>)>,
     /// True from the decision for a snapshot to its end.
     is_copying: bool,
+    /// When there was nothing dead on the disk last, or a snapshot was begun. What was there at the start may be of any age.
+    clean: Option<Instant>,
     abort: Abort,
 }
 
@@ -37,6 +40,9 @@ pub const SYNC_MAX: Duration = Duration::from_millis(100);
 /// How many bytes of record lines a snapshot takes at a time. Clients wait for these, or for as many as were appended to
 /// the log since the last were taken: a snapshot that takes less when it is busy would be overtaken by the log.
 const COPY_SIZE: usize = 64 * 1024;
+
+/// What is dead is not cleaned from the disk more often than this, however short a lifetime is.
+const CLEAN_MIN: Duration = Duration::from_secs(60);
 
 /// A snapshot on its way.
 struct Copying {
@@ -59,6 +65,7 @@ impl Keeper {
             is_due: false,
             waiting: VecDeque::new(),
             is_copying: false,
+            clean: None,
             abort,
         }
     }
@@ -74,6 +81,15 @@ impl Keeper {
         let is_synced = self.synced >= last || faults::is_on(Fault::SkipsSync);
         let waits = self.journal.durability == Durability::Sync && !is_synced;
         if waits { Kept::After(last) } else { Kept::Now }
+    }
+
+    /// Whether something dead may have been on the disk for a lifetime, where so many records and bytes are alive.
+    fn is_unclean(&mut self, records: u64, bytes: u64, lifetime_ms: u64) -> bool {
+        if !self.journal.has_dead(records, bytes) {
+            self.clean = Some(Instant::now());
+        }
+        let lifetime = Duration::from_millis(lifetime_ms).max(CLEAN_MIN);
+        self.clean.is_none_or(|clean| clean.elapsed() >= lifetime)
     }
 
     /// Notes that everything up to an append is synced; whoever waited for that goes on.
@@ -180,15 +196,19 @@ impl StoreActor {
         }
     }
 
-    /// Begins a snapshot if the files have grown past what is worth keeping, or that has shrunk as records expired.
+    /// Begins a snapshot if the files have grown past what is worth keeping, or that has shrunk as records expired. Where
+    /// records have a lifetime, what is dead is to leave the disk, too: no log is kept then, and no file much longer than that.
     pub(super) fn consider_snapshot(&mut self, ctx: &mut Context<Self>) {
-        let store = self.replica.store();
+        let (store, lifetime_ms) = (self.replica.store(), self.replica.lifetime_ms());
         let (clients, bytes) = (store.len() as u64, store.bytes());
-        // What has expired is to leave the disk: no log is kept.
-        let recent = if self.replica.remembers_for_ever() { store.recent() as u64 } else { 0 };
+        let recent = if lifetime_ms.is_none() { store.recent() as u64 } else { 0 };
         let Some(keeper) = self.keeper.as_mut().filter(|keeper| !keeper.is_copying) else { return };
-        let Some(scope) = keeper.journal.due(clients, bytes, recent) else { return };
+        let is_unclean =
+            lifetime_ms.is_some_and(|lifetime_ms| keeper.is_unclean(clients, bytes, lifetime_ms));
+        let due = keeper.journal.due(clients, bytes, recent);
+        let Some(scope) = due.or(is_unclean.then_some(Scope::All)) else { return };
         keeper.is_copying = true;
+        keeper.clean = Some(Instant::now());
         let prepared = keeper.journal.prepare();
         if let Some((next, named)) = self.or_end(prepared, ctx) {
             self.after(named, ctx, move |store, ctx| store.begin_snapshot(next, scope, ctx));
@@ -241,8 +261,8 @@ impl StoreActor {
             let Some(named) = store.or_end(finished, ctx) else { return };
             store.after(named, ctx, move |store, ctx| {
                 let Some(keeper) = &mut store.keeper else { return };
-                // What has expired is to leave the disk, here too.
-                let tidied = keeper.journal.tidy(store.replica.remembers_for_ever());
+                // What is dead is to leave the disk, here too.
+                let tidied = keeper.journal.tidy(store.replica.lifetime_ms().is_none());
                 let Some(tidied) = store.or_end(tidied, ctx) else { return };
                 store.after(tidied, ctx, move |store, _| store.snapshot_done(length));
             });
@@ -344,6 +364,11 @@ mod tests {
                 Ok(Ok(Executed { batch, .. })) => Some(batch.output.len()),
                 Ok(Err(_)) | Err(_) => None,
             }
+        }
+
+        /// How many lines of a file tell of a client.
+        fn lines_in(&self, name: &str) -> usize {
+            self.disk.content(name).windows(6).filter(|bytes| bytes == b" kiwi ").count()
         }
 
         /// The record lines that a server would find on the disk.
@@ -618,5 +643,24 @@ mod tests {
         let before = bench.disk.syncs();
         bench.store.send(Flush).await.unwrap();
         assert_eq!(bench.disk.syncs(), before + 1);
+    }
+
+    /// In a herd where little was said, what had expired years ago stayed in the log, and came back if the lifetime was
+    /// taken from the settings again.
+    #[actix::test]
+    async fn what_is_dead_leaves_the_disk_within_another_lifetime_though_nothing_is_said() {
+        tokio::time::pause();
+        let (hour, hour_ms) = (Duration::from_secs(3600), 3_600_000);
+        let limits = Limits { record_ttl_ms: Some(hour_ms), ..Limits::default() };
+        let bench = bench_with(Durability::Write, &limits).await;
+        for time in [1, 2] {
+            assert!(bench.check_in("kiwi", time).await.is_some());
+        }
+        let lines = |bench: &Bench| bench.disk.list().iter().map(|name| bench.lines_in(name)).sum::<usize>();
+        assert_eq!(lines(&bench), 2);
+        tokio::time::sleep(hour + Duration::from_secs(60)).await;
+        assert_eq!(lines(&bench), 1, "the latest is alive, and what was said before is dead");
+        tokio::time::sleep(hour * 2).await;
+        assert_eq!(lines(&bench), 0);
     }
 }
