@@ -70,8 +70,6 @@ struct Link {
     vocabulary: Vocabulary,
     /// The number of the next entry of the ring.
     cursor: u64,
-    /// The number behind the last entry that the link is to carry, and not just to announce.
-    due: u64,
     /// Updates to announce.
     uuids: VecDeque<Uuid>,
     /// Since when there is something to announce.
@@ -176,9 +174,7 @@ impl Flood {
         let number = self.end();
         let mut entry = Entry { arrival, update, is_announced: false };
         for link in self.links.values_mut() {
-            if link.carries(&arrival, &self.trees) {
-                link.due = number + 1;
-            } else if link.cursor == number {
+            if link.cursor == number && !link.carries(&arrival, &self.trees) {
                 link.pass(&mut entry);
             }
         }
@@ -341,9 +337,10 @@ impl Flood {
     /// The neighbours that have more to take than they took, also of what others say there is; each is named once, until
     /// it takes again.
     pub fn bells(&mut self, now_ms: u64, has_more: impl Fn(&str) -> bool) -> Vec<String> {
-        let (first, announce_ms) = (self.first, self.announce_ms);
+        let (end, announce_ms) = (self.end(), self.announce_ms);
+        // What a link has not passed is either for it, or behind what is.
         let rings = |link: &Link| {
-            link.cursor < link.due.max(first)
+            link.cursor < end
                 || !link.outbox.is_empty()
                 || !link.recalled.is_empty()
                 || link.announces(now_ms, announce_ms)
@@ -416,7 +413,6 @@ impl Link {
             way,
             vocabulary,
             cursor,
-            due: cursor,
             uuids: VecDeque::new(),
             announces_since_ms: None,
             recalled: VecDeque::new(),
@@ -523,6 +519,9 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::Inbox;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     const CHUNK: usize = 120;
 
@@ -695,5 +694,140 @@ mod tests {
         let mut flood = flood(1000, &["a"]);
         let _ = flood.push(Arrival::here(0), update(1));
         assert_eq!(taken_at(&mut flood, 0).into_bytes(), Frame::Update(update(1)).to_bytes());
+    }
+
+    /// What is behind a write that was full was neither announced nor, once the neighbour wanted it, told, before the next
+    /// update that went over the link; and the ring kept all that came meanwhile.
+    #[test]
+    fn what_a_link_does_not_carry_is_passed_though_a_write_was_full_before_it() {
+        let mut flood = flood(10_000, &["up"]);
+        flood.link_up("a", Vocabulary::Trees);
+        flood.hear_prune("a", "Wilkes");
+        assert_eq!(taken(&mut flood, "a"), "");
+        let long = format!("k{} +1-2 3 4 A\n", "x".repeat(CHUNK));
+        let _ = flood.say(Uuid::from_u128(1), long.as_bytes(), 0);
+        let arrival = flood.arrival("up", Some(&Route { source: "Wilkes".into(), hops: 1 }), 0);
+        let _ = flood.push(arrival, update(2));
+        assert_eq!(flood.bells(0, |_| false), ["a", "up"]);
+        assert!(!taken(&mut flood, "a").contains("k2"));
+        flood.hear_graft("a", "Wilkes");
+        assert_eq!(flood.bells(0, |_| false), ["a"]);
+        assert!(taken(&mut flood, "a").contains("k2"));
+    }
+
+    /// What may happen to a ring with three links, each of which has all that there is announced or told in the end.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Say { length: usize },
+        Push { by: usize, source: usize },
+        Prune { link: usize, source: usize },
+        Graft { link: usize, source: usize },
+        Take { link: usize, bytes_max: usize },
+        Pass { ms: u64 },
+    }
+
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let (link, source) = (0..LINKS.len(), 0..SOURCES.len());
+        let event = prop_oneof![
+            (0..200_usize).prop_map(|length| Event::Say { length }),
+            (link.clone(), 1..SOURCES.len()).prop_map(|(by, source)| Event::Push { by, source }),
+            (link.clone(), source.clone()).prop_map(|(link, source)| Event::Prune { link, source }),
+            (link.clone(), source).prop_map(|(link, source)| Event::Graft { link, source }),
+            (link, 1..200_usize).prop_map(|(link, bytes_max)| Event::Take { link, bytes_max }),
+            (0..60_u64).prop_map(|ms| Event::Pass { ms }),
+        ];
+        prop::collection::vec(event, 1..60)
+    }
+
+    const LINKS: [&str; 3] = ["a", "b", "c"];
+    const SOURCES: [&str; 3] = ["Goloman", "Hands", "Wilkes"];
+
+    /// A ring, and of which updates each neighbour has not heard yet.
+    struct Ledger {
+        flood: Flood,
+        owed: [BTreeSet<u128>; LINKS.len()],
+        now_ms: u64,
+        last: u128,
+    }
+
+    impl Ledger {
+        fn happen(&mut self, event: &Event) {
+            match *event {
+                Event::Say { length } => {
+                    let line = format!("k{} +1-2 3 4 A\n", "x".repeat(length));
+                    let uuid = Uuid::from_u128(self.last + 1);
+                    // What has grown goes under a UUID that nobody was told of.
+                    if self.flood.say(uuid, line.as_bytes(), self.now_ms).is_some() {
+                        self.note(None);
+                    }
+                }
+                Event::Push { by, source } => {
+                    let route = Route { source: SOURCES[source].into(), hops: 1 };
+                    let arrival = self.flood.arrival(LINKS[by], Some(&route), self.now_ms);
+                    let _ = self.flood.push(arrival, update(self.last + 1));
+                    self.note(Some(by));
+                }
+                Event::Prune { link, source } => self.flood.hear_prune(LINKS[link], SOURCES[source]),
+                Event::Graft { link, source } => self.flood.hear_graft(LINKS[link], SOURCES[source]),
+                Event::Take { link, bytes_max } => self.take(link, bytes_max),
+                Event::Pass { ms } => self.now_ms += ms,
+            }
+        }
+
+        fn note(&mut self, by: Option<usize>) {
+            self.last += 1;
+            let others = (0..LINKS.len()).filter(|&link| Some(link) != by);
+            for link in others {
+                self.owed[link].insert(self.last);
+            }
+        }
+
+        fn take(&mut self, link: usize, bytes_max: usize) {
+            let (mut out, owed) = (Vec::new(), &mut self.owed[link]);
+            if self.flood.take(LINKS[link], bytes_max, self.now_ms, &mut out) == Taken::NotAll {
+                owed.clear(); // What it missed is compared.
+            }
+            let mut inbox = Inbox::new(out);
+            while let Some(frame) = inbox.next(usize::MAX).unwrap() {
+                match frame {
+                    Frame::Update(update) => {
+                        owed.remove(&update.uuid.as_u128());
+                    }
+                    Frame::Have { uuids } => owed.retain(|uuid| !uuids.contains(&Uuid::from_u128(*uuid))),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+
+        /// Does what falls due until nothing does.
+        fn settle(&mut self) {
+            (0..LINKS.len()).for_each(|link| self.take(link, CHUNK));
+            for _ in 0..10_000 {
+                let bells = self.flood.bells(self.now_ms, |_| false);
+                for bell in &bells {
+                    self.take(LINKS.iter().position(|link| link == bell).unwrap(), CHUNK);
+                }
+                if bells.is_empty() {
+                    let Some(due_ms) = self.flood.deadline_ms() else { return };
+                    self.now_ms = self.now_ms.max(due_ms);
+                    self.flood.drop_taken(self.now_ms);
+                }
+            }
+            panic!("it never comes to an end");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_update_is_told_announced_or_compared_and_nothing_is_kept(events in events(), ring_bytes in 300..2000_usize) {
+            let limits = Limits { ring_bytes, ..Limits::default() };
+            let flood = Flood::new(SOURCES[0], &limits);
+            let mut ledger = Ledger { flood, owed: Default::default(), now_ms: 0, last: 0 };
+            LINKS.iter().for_each(|link| ledger.flood.link_up(link, Vocabulary::Trees));
+            events.iter().for_each(|event| ledger.happen(event));
+            ledger.settle();
+            prop_assert!(ledger.owed.iter().all(BTreeSet::is_empty), "{:?}", ledger.owed);
+            prop_assert_eq!(ledger.flood.ring_length(), 0);
+        }
     }
 }
