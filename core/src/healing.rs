@@ -52,7 +52,7 @@ struct Turn {
     told: usize,
     /// The sums that it said.
     sums: Vec<(Node, Box<Sums>)>,
-    /// True if there was no room for some of what it told.
+    /// True if some of what it told was of no use then and may be of use now: there was no room for it, or the clock was set.
     is_in_vain: bool,
 }
 
@@ -142,7 +142,10 @@ impl Healing {
                 asking.spans.clear();
             }
             self.pass_on(&turn, store);
-            self.hear_digest(&turn.link, turn.root, store);
+            // What it has said since then is newer.
+            if !self.heard.contains(&turn.link) {
+                self.hear_digest(&turn.link, turn.root, store);
+            }
         }
     }
 
@@ -244,6 +247,9 @@ impl Healing {
     /// Asks all neighbours again for what they have told, since what was of no use may be of use now.
     pub fn ask_all_again(&mut self) {
         self.links.values_mut().for_each(|link| link.heeded = Heeded::default());
+        if let Some(turn) = &mut self.turn {
+            turn.is_in_vain = true;
+        }
     }
 
     /// Compares what was told in a turn with what the others have said and with what they know.
@@ -475,5 +481,24 @@ mod tests {
         healing.hear_sums("a", Node::Root, Box::new([1; 256]), &mut store, 0);
         healing.hear_records("a", usize::MAX, 0, true, &mut store, 0);
         assert!(!healing.has_more("a") && !healing.has_work());
+    }
+
+    #[test]
+    fn a_digest_is_not_forgotten_over_an_older_one_of_the_same_neighbour() {
+        let mut later = store(1);
+        let pass = later.want_sums();
+        later.sum_some(10);
+        assert!(later.digest().covers(pass));
+        let (root, mut store) = (later.digest().root(), Store::default());
+        let mut healing = healing(&["a", "b"], &mut store);
+        healing.hear_digest("a", root, &mut store);
+        work(&mut healing, &mut store);
+        let _ = taken(&mut healing, "a", &mut store);
+        let _ = store.learn(&Record::parse(b"k0 +1-2 3 4 A").unwrap());
+        healing.hear_digest("a", root + 1, &mut store); // It has learned more meanwhile.
+        healing.offer_all(&mut store, 1_000_000); // And its answer has taken too long.
+        work(&mut healing, &mut store);
+        assert_eq!(healing.equal_ms("a"), None);
+        assert!(healing.has_more("a"));
     }
 }

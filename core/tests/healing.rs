@@ -537,6 +537,26 @@ fn a_clock_that_outran_all_and_is_set_right_has_everything_told_again() {
     assert_eq!(pair.known(), [500, 500, 0]);
 }
 
+/// What was refused in a turn that went on when the clock was set counted as told, and was never asked for again.
+#[test]
+fn a_clock_that_is_set_right_while_much_is_told_has_that_told_again() {
+    let mut pair = mortal(1000);
+    pair.unlink();
+    pair.set_clock(0, 1000);
+    pair.work(0);
+    assert_eq!(pair.known(), [0, 1000, 0]);
+    pair.link(0, 1);
+    while pair.counts()[0].late < 100 {
+        (0..2).for_each(|server| pair.work(server));
+        pair.bring(0, 1);
+        pair.bring(1, 0);
+    }
+    pair.replicas[0].set_clock(NOON + TTL_MS * 1_000_000);
+    pair.talk();
+    pair.comparison();
+    assert_eq!(pair.known(), [1000, 1000, 0]);
+}
+
 #[test]
 fn what_found_no_room_is_told_when_there_is_some() {
     let limits = Limits { record_ttl_ms: Some(TTL_MS), records_max: 600, ..Limits::default() };
