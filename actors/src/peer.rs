@@ -44,6 +44,8 @@ pub struct PeerActor {
     /// What this side does to get a link, if anything.
     dialling: Option<Dialling>,
     link: Option<Link>,
+    /// True once it is to end: there is no new link any more.
+    is_stopping: bool,
     /// Of calls though there is a link.
     doubled: Complaints,
     /// The last reason why there was no link, so that the log says each only once.
@@ -117,6 +119,7 @@ impl PeerActor {
             backoff: Backoff::new(limits),
             dialling: None,
             link: None,
+            is_stopping: false,
             doubled: Complaints::default(),
             last_failure: String::new(),
             _on_panic: on_panic,
@@ -176,6 +179,10 @@ impl PeerActor {
 
     /// Makes a connection the link, unless the present one is to be kept.
     fn adopt(&mut self, shaken: Shaken, made: Made, ctx: &mut Context<Self>) {
+        if self.is_stopping {
+            // What actix cancels is polled once more, and a call that was cancelled may have come to its end.
+            return debug!("a link to {} comes too late", self.there);
+        }
         if let Some(link) = &self.link {
             self.wonder(link, made);
             if !replaces(made, link.made, &self.here, &self.there) {
@@ -293,6 +300,7 @@ impl Handler<Stop> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, Stop: Stop, ctx: &mut Self::Context) {
+        self.is_stopping = true;
         self.cancel_dialling(ctx); // A new link would be one more to say goodbye to.
         match &self.link {
             None => ctx.stop(),
@@ -312,6 +320,7 @@ mod tests {
     use crate::net::Socket;
     use crate::testing::{Switchboard, answering, counting, recording, seams};
     use actix::Addr;
+    use herd_core::handshake::Acceptor;
     use herd_core::link::{Frame, Update, Vocabulary};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -628,6 +637,27 @@ mod tests {
         tokio::time::pause();
         let bench = bench_with("Hands", false, 1);
         bench.peer.send(Stop).await.unwrap();
+        assert!(bench.peer.send(Flood).await.is_err());
+    }
+
+    /// Both sides have dialled, and this side's call is answered in the moment in which it is told to stop.
+    #[actix::test]
+    async fn told_to_stop_while_its_call_is_answered_it_says_goodbye_to_the_link_that_it_has() {
+        let mut bench = bench();
+        let mut called: Socket = Box::new(bench.calls.recv().await.unwrap());
+        let hello = line(&mut called).await;
+        let (_, answer) = Acceptor::greeted(hello.trim_end(), None, 1).unwrap();
+        called.write_all(answer.as_bytes()).await.unwrap();
+        line(&mut called).await; // The proof.
+        let (join, far) = join();
+        bench.peer.send(join).await.unwrap();
+        bench.ups.recv().await.unwrap();
+        bench.peer.do_send(Stop);
+        called.write_all(b"WELCOME\n").await.unwrap();
+        let mut far: Socket = Box::new(far);
+        assert_eq!(line(&mut far).await, "BYE this server stops\n");
+        bench.is_down().await;
+        assert!(bench.ups.try_recv().is_err());
         assert!(bench.peer.send(Flood).await.is_err());
     }
 }

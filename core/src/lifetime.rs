@@ -50,8 +50,8 @@ impl Lifetime {
 
     /// Hears what the time is.
     ///
-    /// A clock that was set back by more than an epoch is followed: what it had outrun may be told again. One that goes
-    /// back by less, as clocks do that are kept right, raises nothing.
+    /// A clock that was set back by two epochs or more is followed: what it had outrun may be told again. One that goes
+    /// back by less than one, as clocks do that are kept right, raises nothing.
     pub fn set_clock(&mut self, now: Nanos) {
         let Some(ttl) = self.ttl else { return };
         let life = if faults::is_on(Fault::ForgetsTooSoon) { ttl / 2 } else { ttl };

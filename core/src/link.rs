@@ -276,7 +276,7 @@ fn split_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// How much of a header that makes no sense is told, in bytes.
+/// How much is told of a header that makes no sense, or of a goodbye, in bytes.
 const HEADER_SHOWN: usize = 128;
 
 /// The bytes of one sum.
@@ -432,8 +432,11 @@ fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malfo
     };
     let malformed = || Malformed::Header(bytes[..end.min(HEADER_SHOWN)].to_vec());
     let header = Header::parse(&bytes[..end]).ok_or_else(malformed)?;
-    let length = header.payload_length().checked_add(end + 1).filter(|&length| length <= frame_max);
-    let length = length.ok_or(Malformed::TooLong)?;
+    let length = header.payload_length().saturating_add(end + 1);
+    // What is passed on has a longer first line than it came with, and is not to be too long for whoever hears it next.
+    if length > frame_max || header.lines_length() > frame_max.saturating_sub(FRAME_EXTRA) {
+        return Err(Malformed::TooLong);
+    }
     if bytes.len() < length {
         return Ok(None);
     }
@@ -461,6 +464,7 @@ enum Header {
 impl Header {
     fn parse(line: &[u8]) -> Option<Self> {
         if let Some(reason) = line.strip_prefix(b"BYE ") {
+            let reason = &reason[..reason.len().min(HEADER_SHOWN)];
             return Some(Self::Alone(Frame::Bye { reason: String::from_utf8_lossy(reason).into_owned() }));
         }
         let mut fields = fields(line);
@@ -498,9 +502,13 @@ impl Header {
     }
 
     fn payload_length(&self) -> usize {
+        if let Self::Sums { .. } = self { SUMS_LENGTH } else { self.lines_length() }
+    }
+
+    /// How long the record lines are that follow.
+    fn lines_length(&self) -> usize {
         match self {
-            Self::Alone(_) => 0,
-            Self::Sums { .. } => SUMS_LENGTH,
+            Self::Alone(_) | Self::Sums { .. } => 0,
             Self::Update { length, .. } | Self::Found { length, .. } | Self::Records { length, .. } => {
                 *length
             }
@@ -690,6 +698,29 @@ mod tests {
             inbox.buffer().extend_from_slice(start.as_bytes());
             assert_eq!(inbox.next(98), Err(Malformed::TooLong));
         }
+    }
+
+    /// One byte more, and whoever passed it on lost its own link.
+    #[test]
+    fn an_update_that_may_be_heard_may_be_passed_on() {
+        let frame_max = FRAME_EXTRA + 100;
+        let heard = |length: usize| {
+            let update = Update::new(Uuid::max(), &vec![b'x'; length]).along("A", 9);
+            Inbox::new(Frame::Update(update).to_bytes()).next(frame_max)
+        };
+        let Ok(Some(Frame::Update(update))) = heard(100) else { panic!("100 bytes are not heard") };
+        let mut out = Vec::new();
+        update.print_along(Some((&"x".repeat(NAME_MAX), u16::MAX)), &mut out);
+        assert!(out.len() <= frame_max);
+        assert_eq!(heard(101), Err(Malformed::TooLong));
+    }
+
+    #[test]
+    fn of_a_long_goodbye_the_beginning_is_heard() {
+        let mut inbox = Inbox::new([b"BYE ", &[7; 10_000][..], b"\n"].concat());
+        let Ok(Some(Frame::Bye { reason })) = inbox.next(FRAME_MAX) else { panic!("it is no goodbye") };
+        assert_eq!(reason.len(), HEADER_SHOWN);
+        assert_eq!(inbox.next(FRAME_MAX), Ok(None));
     }
 
     proptest! {

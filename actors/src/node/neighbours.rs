@@ -89,10 +89,15 @@ impl Neighbours {
         while let Some(Ends { there, address, .. }) = fallen.recv().await {
             warn!("link to {there} down reason={Panicked}");
             let Some(address) = address else { continue };
-            sleep(Duration::from_millis(self.settings.limits.redial_max_ms)).await;
-            if !self.is_stopping.get() {
-                self.start_named(&there, address);
-            }
+            let neighbours = Rc::clone(&self);
+            // Each rests by itself.
+            actix_rt::spawn(async move {
+                let _on_panic = OnPanic::abort(&neighbours.seams.abort, "whoever starts a link again");
+                sleep(Duration::from_millis(neighbours.settings.limits.redial_max_ms)).await;
+                if !neighbours.is_stopping.get() {
+                    neighbours.start_named(&there, address);
+                }
+            });
         }
     }
 
@@ -209,7 +214,8 @@ impl Neighbours {
             Some(self.start_newcomer(name, seat))
         };
         if let Some(peer) = known.or_else(newcomer) {
-            peer.do_send(Join(shaken)); // A peer that is gone belongs to a server that stops.
+            // A peer that is gone belongs to a server that stops, or rests after a panic: the neighbour calls again.
+            peer.do_send(Join(shaken));
         }
     }
 
