@@ -660,4 +660,19 @@ mod tests {
         assert!(bench.ups.try_recv().is_err());
         assert!(bench.peer.send(Flood).await.is_err());
     }
+
+    /// A neighbour that was behind and said something lost what it had not taken: the connection was reset.
+    #[actix::test]
+    async fn told_to_stop_it_hangs_up_when_the_neighbour_has_heard_it() {
+        let (mut bench, mut far) = newcomer().await;
+        bench.give.send(b"last\n".to_vec()).unwrap();
+        bench.peer.do_send(Stop);
+        let mut rest = String::new();
+        far.read_to_string(&mut rest).await.unwrap();
+        assert!(rest.ends_with("last\nBYE this server stops\n"));
+        far.write_all(b"PING\n").await.unwrap();
+        assert!(!bench.has_changed());
+        drop(far);
+        bench.is_down().await;
+    }
 }

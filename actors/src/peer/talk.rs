@@ -13,6 +13,7 @@ use log::trace;
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,11 +39,18 @@ impl Talk {
         let inbox = Inbox::new(rest);
         let reader = Reader { link: Arc::clone(&link), from, inbox, hear, limits: limits.clone() };
         let writer = Writer { link, to, bell, take, limits };
-        tokio::select! {
+        let mut reading = pin!(reader.run());
+        let end = tokio::select! {
             biased; // No dice but those that were handed in.
-            end = reader.run() => end,
+            end = &mut reading => end,
             end = writer.run() => end,
+        };
+        if matches!(end, End::Stopped) {
+            // A connection that is closed while the neighbour says something is reset, and with that goes what it has not
+            // taken yet. It closes when it has heard the goodbye, and whoever stops the server waits for so long.
+            reading.await;
         }
+        end
     }
 }
 
