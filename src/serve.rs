@@ -7,6 +7,7 @@ use crate::logging;
 use crate::options::Serve;
 use crate::panics;
 use crate::signals::Signals;
+use crate::terminal;
 use crate::topology::File;
 use actix::Actor;
 use herd_actors::disk::Directory;
@@ -16,19 +17,26 @@ use herd_actors::node::{Neighbour, Node, Settings, StartError};
 use herd_actors::places::PlacesActor;
 use herd_actors::{descriptors, dialect};
 use herd_core::limits::Limits;
+use herd_core::record::FUTURE_MAX_S;
 use herd_core::topology::{Server, Topology};
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 /// Runs the server until a signal, or under the launcher until standard input ends.
 pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     let Serve { name, until_stdin_ends, flags } = serve;
     let flags = flags.or(file.settings.clone());
-    let settings = settings(&file, &name, &flags)?;
+    let settings = settings(&file, &name, &flags).await?;
     let places = flags.places.settings()?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
+    log::info!("server {name} {}", manner(&file, &settings, &flags));
+    if let Some(warning) = short_life(&settings.limits) {
+        log::warn!("{warning}");
+    }
     if let Some(warning) = file.warning() {
         log::warn!("{warning}");
     }
@@ -95,6 +103,9 @@ fn cannot_start(name: &str, flags: &Flags, error: &StartError) -> Failure {
             ),
             "see that all in it are files that this server may read and write, or name another place with --data-dir",
         ),
+        StartError::Address { error: cause, .. } if cause.kind() == io::ErrorKind::AddrNotAvailable => {
+            (error.to_string(), "this machine has no such address: name those servers that are to run here")
+        }
         StartError::Address { .. } => {
             (error.to_string(), "see that nothing else uses it, or change the topology")
         }
@@ -103,10 +114,42 @@ fn cannot_start(name: &str, flags: &Flags, error: &StartError) -> Failure {
     Failure::Undone(format!("{name} cannot start: {why}; {advice}"))
 }
 
+/// Says how a server runs, for whoever wonders later.
+fn manner(file: &File, settings: &Settings, flags: &Flags) -> String {
+    let keeps = settings.keep.as_ref().map_or_else(
+        || "nothing".to_owned(),
+        |keep| {
+            let path = data(&settings.name, flags);
+            let path = std::path::absolute(&path).unwrap_or(path);
+            format!("{:?} durability={}", path.display().to_string(), keep.durability)
+        },
+    );
+    let lifetime =
+        lifetime(&settings.limits).map_or_else(|| "forever".to_owned(), |life| format!("{life:?}"));
+    let secret = if settings.credentials.secret.is_some() { "on" } else { "off" };
+    let (open, topology) = (settings.open, file.path.display().to_string());
+    format!("keeps={keeps} lifetime={lifetime} secret={secret} open={open} topology={topology:?}")
+}
+
+/// How long records live, if not for ever.
+fn lifetime(limits: &Limits) -> Option<Duration> {
+    limits.record_ttl_ms.map(Duration::from_millis)
+}
+
+/// What is to be said of a lifetime that is so short that it may be meant in another unit.
+fn short_life(limits: &Limits) -> Option<String> {
+    let life = lifetime(limits).filter(|life| life.as_secs() <= FUTURE_MAX_S)?;
+    Some(format!(
+        "clients are forgotten {life:?} after their check-in, for good and by the neighbours, too: \
+         record_ttl_ms is in milliseconds and should be over {FUTURE_MAX_S} s"
+    ))
+}
+
 /// Puts together what the server is to be, from the topology, the flags and the environment.
-fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Failure> {
+async fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Failure> {
     let server = ours(file, name)?;
     let neighbours = file.topology.neighbours(name);
+    let limits = flags.limits()?;
     Ok(Settings {
         name: server.name.clone(),
         clients: server.clients.clone(),
@@ -119,25 +162,54 @@ fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Failure>
             .collect(),
         open: flags.open,
         credentials: credentials::of_server(name, flags.peer_tls.as_deref())?,
-        limits: flags.limits()?,
-        keep: keep(name, flags)?,
+        keep: keep(name, flags, &limits).await?,
+        limits,
     })
 }
 
 /// Takes the directory in which a server keeps what it knows, unless it keeps everything in memory alone.
-fn keep(name: &str, flags: &Flags) -> Result<Option<Keep>, Failure> {
+async fn keep(name: &str, flags: &Flags, limits: &Limits) -> Result<Option<Keep>, Failure> {
     if flags.memory_only {
         return Ok(None);
     }
     let path = data(name, flags);
-    let disk = Directory::open(&path).map_err(|error| {
+    let disk = take(name, &path, limits).await.map_err(|error| {
         let (path, why) = (path.display(), reason(&error));
-        Failure::Undone(format!(
-            "{name} cannot keep its data in {path}: {why}; name another place with --data-dir"
-        ))
+        let advice = match error.kind() {
+            io::ErrorKind::ResourceBusy => "see that the server does not run twice",
+            _ => "name another place with --data-dir",
+        };
+        Failure::Undone(format!("{name} cannot keep its data in {path}: {why}; {advice}"))
     })?;
     Ok(Some(Keep { disk: Arc::new(disk), durability: flags.durability.unwrap_or_default() }))
 }
+
+/// Takes a directory. If another process has it, that may be this server, which was told to stop and will: for so long it is
+/// waited for.
+async fn take(name: &str, path: &Path, limits: &Limits) -> io::Result<Directory> {
+    let patience = Duration::from_millis(limits.stop_ms).saturating_add(TAKE_MARGIN);
+    let (began, mut has_said) = (Instant::now(), false);
+    loop {
+        match Directory::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && began.elapsed() < patience => {
+                if !std::mem::replace(&mut has_said, true) {
+                    let path = path.display();
+                    let wait =
+                        format!("{name} waits up to {patience:?} for another process that uses {path}");
+                    terminal::complain(&wait);
+                }
+                sleep(TAKE_PAUSE).await;
+            }
+            taken => return taken,
+        }
+    }
+}
+
+/// How much longer than a server may take to stop its directory is waited for.
+const TAKE_MARGIN: Duration = Duration::from_secs(1);
+
+/// How often a directory is tried that another process has.
+const TAKE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Tells where a server keeps what it knows.
 fn data(name: &str, flags: &Flags) -> PathBuf {

@@ -63,12 +63,15 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory if need be, and takes it for this process.
+    /// Makes the directory if need be, and takes it for this process. While another has it, that is
+    /// [`io::ErrorKind::ResourceBusy`].
     pub fn open(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
         lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => io::Error::other("another process uses it"),
+            fs::TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it")
+            }
             fs::TryLockError::Error(error) => error,
         })?;
         Ok(Self { path: path.to_owned(), _lock: lock })

@@ -173,6 +173,7 @@ async fn recall(settings: &Settings, seams: &Seams) -> io::Result<(Replica, Opti
     let mut replica = Replica::keyed(&settings.name, &settings.limits, key);
     replica.set_clock((seams.clock)());
     let Some(keep) = settings.keep.clone() else { return Ok((replica, None)) };
+    info!("memory is being read"); // That of a long log takes a while, and nobody is answered meanwhile.
     let (mut lines, mut foreign) = (Vec::with_capacity(RESTORE_SIZE), 0);
     let (journal, read) = Journal::open(keep, settings.limits.log_bytes_min, |line| {
         lines.extend_from_slice(line);

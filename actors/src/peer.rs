@@ -48,7 +48,7 @@ pub struct PeerActor {
     is_stopping: bool,
     /// Of calls though there is a link.
     doubled: Complaints,
-    /// The last reason why there was no link, so that the log says each only once.
+    /// The last reason why there was no link, without its numbers, so that the log says each only once.
     last_failure: String,
     /// What happens if it panics.
     _on_panic: OnPanic,
@@ -159,14 +159,17 @@ impl PeerActor {
         }
     }
 
-    /// A neighbour that is away is no news each second: the log says a reason when it changes.
+    /// A neighbour that is away is no news each second: the log says a reason when it changes, by more than its numbers, such
+    /// as for how many seconds a certificate has not been valid.
     fn log_failure(&mut self, failure: &NoLink) {
+        let (there, address) = (&self.there, self.address.as_deref().unwrap_or_default());
         let reason = failure.to_string();
-        if reason == self.last_failure {
-            return debug!("no link to {}: {reason}", self.there);
+        let without_numbers: String = reason.chars().filter(|sign| !sign.is_ascii_digit()).collect();
+        if without_numbers == self.last_failure {
+            return debug!("no link to {there} at {address}: {reason}");
         }
-        warn!("no link to {}: {reason}", self.there);
-        self.last_failure = reason;
+        warn!("no link to {there} at {address}: {reason}");
+        self.last_failure = without_numbers;
     }
 
     fn redial(&mut self, ctx: &mut Context<Self>) {

@@ -150,10 +150,17 @@ impl Neighbours {
     async fn open(&self, socket: Socket, from: SocketAddr) {
         let Settings { credentials, limits, .. } = &self.settings;
         let mut newcomers = None;
-        let admit = |hello: &Hello| self.admit(hello);
+        let claimed = RefCell::new(String::new());
+        let admit = |hello: &Hello| {
+            claimed.replace(format!(" as {:?}", hello.from));
+            self.admit(hello)
+        };
         let seat = |hello: &Hello| self.seat(hello).map(|seat| newcomers = seat);
         match greet(socket, credentials, &self.seams.dice, limits, admit, seat).await {
-            Err(failure) => self.unlinked.make(format_args!("caller {from} has no link: {failure}")),
+            Err(failure) => {
+                let claimed = claimed.borrow();
+                self.unlinked.make(format_args!("caller {from} has no link{claimed}: {failure}"));
+            }
             Ok((Hello { purpose: Purpose::Status, .. }, shaken)) => self.tell_status(shaken, from).await,
             Ok((Hello { purpose: Purpose::Link, from: name, .. }, shaken)) => {
                 self.join(&name, shaken, newcomers);
