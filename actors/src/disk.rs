@@ -66,7 +66,7 @@ impl Directory {
     /// Makes the directory if need be, and takes it for this process. While another has it, that is
     /// [`io::ErrorKind::ResourceBusy`].
     pub fn open(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        make(path)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => {
@@ -76,6 +76,19 @@ impl Directory {
         })?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
+}
+
+/// Makes a directory, with those above it, if it is not there, and their names last.
+fn make(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|directory| !directory.exists()).collect();
+    fs::create_dir_all(path)?;
+    let above = missing.into_iter().filter_map(Path::parent);
+    above.map(|above| if above == Path::new("") { Path::new(".") } else { above }).try_for_each(sync_names_in)
+}
+
+/// Makes the names in a directory last.
+fn sync_names_in(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 /// The file that says whose the directory is. It is empty, and stays when nobody holds it.
@@ -132,7 +145,7 @@ impl Disk for Directory {
 
     fn sync_names(&self) -> Step<'static, ()> {
         let path = self.path.clone();
-        elsewhere(move || File::open(path)?.sync_all())
+        elsewhere(move || sync_names_in(&path))
     }
 }
 

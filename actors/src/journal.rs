@@ -123,6 +123,8 @@ impl Journal {
         mut each: impl FnMut(&[u8]),
     ) -> io::Result<(Self, Summary)> {
         let names = disk.names()?;
+        // First of all: a disk may be full, and these take room.
+        disk.remove(left_behind(&names).collect()).await?;
         let last_snapshot = numbers(&names, "snapshot-").pop();
         let first = last_snapshot.unwrap_or_default();
         let mut whole = Summary::default();
@@ -167,8 +169,7 @@ impl Journal {
         }
         log.sync().await?;
         disk.sync_names().await?;
-        disk.remove(left_behind(&names).chain(older(&names, if is_cut { 0 } else { first })).collect())
-            .await?;
+        disk.remove(older(&names, if is_cut { 0 } else { first }).collect()).await?;
         let journal = Self {
             disk,
             log,
