@@ -101,7 +101,8 @@ pub struct Limits {
     pub dialect_look_ms: u64,
     /// Updates taken from the store that wait for one neighbour of another make. More stay in the store.
     pub dialect_letters_max: usize,
-    /// Clients of which is remembered what a neighbour of another make holds. What is forgotten is said again.
+    /// Clients of which is remembered what a neighbour of another make holds; one of which that takes over 1 KiB counts
+    /// once for each. What is forgotten is said again.
     pub dialect_beliefs_max: usize,
     /// How long an update that began with a server of the same make waits, so that its own kind tells it first; and how
     /// long a neighbour that said something older is left to fall silent before it is told the newer, the first time.

@@ -16,6 +16,7 @@
 //! each different record heard. Both are finite: what becomes news grows in one total order, and a check-in has as many
 //! records as there are servers that may be named in it and ways to round it, of which every make has one. Whoever
 //! repeats itself for ever is answered no more.
+//! What is believed only spares letters, so none of this depends on how much of it is remembered.
 
 use super::Dialect;
 use super::gate::Overheard;
@@ -32,6 +33,10 @@ type Client = Vec<u8>;
 /// A record line, without its line feed.
 type Line = Vec<u8>;
 
+/// What is kept of one client counts once for each of so many bytes: nearly all of it is shorter than that. Were clients
+/// counted alone, some thousands with IDs of 60 KB would take gigabytes.
+const SHARE_BYTES: usize = 1024;
+
 /// What waits for one neighbour, and what it holds.
 #[derive(Debug)]
 pub struct Mailbag {
@@ -45,6 +50,8 @@ pub struct Mailbag {
     /// What is being said right now.
     carried: HashMap<Client, Line>,
     beliefs: HashMap<Client, Belief>,
+    /// The shares of all beliefs.
+    believed: usize,
     /// Whose belief had each turn that was any client's last.
     turns: BTreeMap<u64, Client>,
     next_turn: u64,
@@ -99,6 +106,21 @@ struct Belief {
     spelled: Option<(Line, Spelling)>,
 }
 
+impl Belief {
+    /// For how many it counts.
+    fn shares(&self, client: &[u8]) -> usize {
+        let told = self.told.as_ref().map(|(line, _)| line);
+        let spelled = self.spelled.as_ref().map(|(line, _)| line);
+        let skew = self.spelled.as_ref().and_then(|(_, spelling)| spelling.skew.as_ref());
+        let kept = [self.holds.as_ref(), told, spelled, skew].into_iter().flatten();
+        shares(2 * client.len() + kept.map(Vec::len).sum::<usize>())
+    }
+}
+
+fn shares(bytes: usize) -> usize {
+    bytes.div_ceil(SHARE_BYTES).max(1)
+}
+
 impl Mailbag {
     /// An empty bag for a neighbour, `kin` being the servers of its make.
     pub fn new(dialect: Dialect, kin: &[String], limits: &Limits) -> Self {
@@ -110,6 +132,7 @@ impl Mailbag {
             next_place: 0,
             carried: HashMap::new(),
             beliefs: HashMap::new(),
+            believed: 0,
             turns: BTreeMap::new(),
             next_turn: 0,
             answered: answered(limits),
@@ -170,11 +193,11 @@ impl Mailbag {
 
     /// Notes how the neighbour's own kind writes a record.
     pub fn spell(&mut self, line: &[u8], spelling: &Spelling) {
-        if let Some(belief) = self.belief(line)
-            && belief.spelled.as_ref().is_none_or(|(spelled, _)| !is_newer(spelled, line))
-        {
-            belief.spelled = Some((line.to_vec(), spelling.clone()));
-        }
+        self.believe(line, |belief| {
+            if belief.spelled.as_ref().is_none_or(|(spelled, _)| !is_newer(spelled, line)) {
+                belief.spelled = Some((line.to_vec(), spelling.clone()));
+            }
+        });
     }
 
     /// Notes that the neighbour holds a record, from what it or another of its kind said.
@@ -188,9 +211,7 @@ impl Mailbag {
         {
             self.waiting.remove(&place);
         }
-        if let Some(belief) = self.belief(line) {
-            belief.holds = Some(line.to_vec());
-        }
+        self.believe(line, |belief| belief.holds = Some(line.to_vec()));
     }
 
     /// Takes a record that the neighbour must be told because it said `heard`; false if that was answered often enough.
@@ -208,9 +229,7 @@ impl Mailbag {
         let Some((times, salt)) = salts.find(|&(_, salt)| self.answered.insert(salt, (), now_ms)) else {
             return false;
         };
-        if let Some(belief) = self.belief(line) {
-            belief.holds = None;
-        }
+        self.believe(line, |belief| belief.holds = None);
         self.post(Waiting {
             client: record.said.client.to_vec(),
             line: line.to_vec(),
@@ -243,10 +262,10 @@ impl Mailbag {
     pub fn carried(&mut self, line: &[u8], now_ms: u64) {
         let Some(record) = Record::parse(line) else { return };
         self.carried.remove(record.said.client);
-        if let Some(belief) = self.belief(line) {
+        self.believe(line, |belief| {
             belief.holds = Some(line.to_vec());
             belief.told = Some((line.to_vec(), now_ms));
-        }
+        });
     }
 
     /// When the next letter may be carried that may not yet, if it is not for other reasons that none is.
@@ -269,6 +288,7 @@ impl Mailbag {
         self.places.clear();
         self.carried.clear();
         self.beliefs.clear();
+        self.believed = 0;
         self.turns.clear();
     }
 
@@ -302,23 +322,35 @@ impl Mailbag {
             && [lately, on_its_way].into_iter().flatten().any(|said| is_news(line, said))
     }
 
-    /// What is believed of a record's client. Of too many clients, the one is forgotten that was longest not asked for: what
-    /// was told last may still cross something.
-    fn belief(&mut self, line: &[u8]) -> Option<&mut Belief> {
-        let client = Record::parse(line)?.said.client;
-        if let Some(belief) = self.beliefs.get(client) {
-            self.turns.remove(&belief.turn);
-        } else if self.beliefs.len() >= self.beliefs_max
+    /// Changes what is believed of a record's client. Of too much, that of the client is forgotten that was longest not
+    /// asked for: what was told last may still cross something.
+    ///
+    /// However long it is, the last is kept: a neighbour whose own kind wrote it must be told it in the same bytes, or two
+    /// neighbours throw two forms of one check-in at each other.
+    fn believe(&mut self, line: &[u8], learn: impl FnOnce(&mut Belief)) {
+        let Some(record) = Record::parse(line) else { return };
+        let present = self.remove_belief(record.said.client);
+        let (client, mut belief) =
+            present.unwrap_or_else(|| (record.said.client.to_vec(), Belief::default()));
+        learn(&mut belief);
+        belief.turn = self.next_turn;
+        self.next_turn += 1;
+        self.believed += belief.shares(&client);
+        self.turns.insert(belief.turn, client.clone());
+        self.beliefs.insert(client, belief);
+        while self.believed > self.beliefs_max
+            && self.turns.len() > 1
             && let Some((_, oldest)) = self.turns.pop_first()
         {
-            self.beliefs.remove(&oldest);
+            self.remove_belief(&oldest);
         }
-        let turn = self.next_turn;
-        self.next_turn += 1;
-        self.turns.insert(turn, client.to_vec());
-        let belief = self.beliefs.entry(client.to_vec()).or_default();
-        belief.turn = turn;
-        Some(belief)
+    }
+
+    fn remove_belief(&mut self, client: &[u8]) -> Option<(Client, Belief)> {
+        let (client, belief) = self.beliefs.remove_entry(client)?;
+        self.turns.remove(&belief.turn);
+        self.believed -= belief.shares(&client);
+        Some((client, belief))
     }
 }
 
@@ -575,6 +607,35 @@ mod tests {
             bag.note(format!("k{number} +1-2 5 6 There").as_bytes(), 0);
             assert!(bag.beliefs.len() <= 3 && bag.turns.len() <= 3);
         }
+    }
+
+    /// Two thousand clients with IDs of 60 KB had half a GB believed of them, of each as much as of any other client.
+    #[test]
+    fn what_is_believed_is_bounded_in_bytes_too() {
+        let mut bag = bag(Dialect::Update);
+        let line = |number: u32| format!("{}{number} +1-2 5 6 There", "k".repeat(400)).into_bytes();
+        let spelling = Spelling { skew: Some(vec![b'0'; 1_000]), uuid: None };
+        for number in 0..100 {
+            bag.spell(&line(number), &spelling);
+            bag.note(&line(number), 0);
+            assert!(bag.believed <= 3 && bag.beliefs.len() == 1 && bag.turns.len() == 1);
+        }
+        bag.put(&line(98), 0);
+        bag.put(&line(99), 0);
+        assert_eq!(next(&mut bag, 300), Some(line(98)));
+        assert_eq!(next(&mut bag, 300), None);
+    }
+
+    #[test]
+    fn what_was_believed_last_is_kept_however_long_it_is() {
+        let long = format!("{} +1-2 5 6 There", "k".repeat(60_000)).into_bytes();
+        let mut bag = bag(Dialect::Update);
+        bag.note(b"k +1-2 5 6 There", 0);
+        bag.note(&long, 0);
+        bag.put(&long, 0);
+        assert!(bag.is_empty());
+        bag.note(b"k +1-2 5 6 There", 0);
+        assert_eq!((bag.believed, bag.beliefs.len(), bag.turns.len()), (1, 1, 1));
     }
 
     /// With more clients than beliefs an overwriting neighbour stayed on an older check-in: what it had just been told was
