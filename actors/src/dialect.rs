@@ -15,6 +15,7 @@
 
 use self::caller::Caller;
 use crate::attendance::Seat;
+use crate::complaints::Complaints;
 use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Standing, Stop, Take};
 use crate::net::{Seams, Socket, ms_since, roll};
 use crate::panics::{OnPanic, caught_waiting};
@@ -86,6 +87,10 @@ pub struct DialectActor {
     _on_panic: OnPanic,
     /// Messages that were not said because the neighbour would not have read all of them.
     too_long: u64,
+    /// Of those messages.
+    unsaid: Complaints,
+    /// Of its answers that could not be read.
+    unreadable: Complaints,
     /// Its place among the peers of the server.
     _seat: Seat,
 }
@@ -150,6 +155,8 @@ impl DialectActor {
             stopping: false,
             last_failure: String::new(),
             too_long: 0,
+            unsaid: Complaints::default(),
+            unreadable: Complaints::default(),
             _seat: seat,
         }
     }
@@ -353,7 +360,8 @@ impl DialectActor {
             if let Some(message) = letter.print(self.there.speaks, &self.here, &self.there.name) {
                 self.carry(letter.line, message, ctx);
             } else {
-                warn!("{} cannot be told {}: too long", self.there.name, letter.line.escape_ascii());
+                let (name, length) = (&self.there.name, letter.line.len());
+                self.unsaid.make(format_args!("{name} cannot be told a record of {length} bytes: too long"));
                 self.too_long += 1;
                 self.bag.carried(&letter.line, self.now_ms());
             }
@@ -411,7 +419,8 @@ impl DialectActor {
             Ok(gps::Answer::Found(line)) => self.tell_store(Frame::Found { uuid, line }),
             Ok(gps::Answer::NotFound) => self.tell_store(Frame::NotFound { uuid }),
             Ok(gps::Answer::Unreadable) => {
-                warn!("{} gave an answer that cannot be read exactly", self.there.name);
+                let name = &self.there.name;
+                self.unreadable.make(format_args!("{name} gave an answer that cannot be read exactly"));
                 self.tell_store(Frame::NotFound { uuid });
             }
             Err(error) => {

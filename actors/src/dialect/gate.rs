@@ -6,6 +6,7 @@
 //! the IP address says that a message is a neighbour's: this trusts the network.
 
 use super::Neighbour;
+use crate::complaints::Complaints;
 use crate::messages::{Ask, Hear, Overhear, Recall};
 use crate::net::{Dice, Seams, Socket, fresh, ms_since};
 use crate::panics::OnPanic;
@@ -62,6 +63,7 @@ pub struct Known {
     ask: Recipient<Ask>,
     /// Messages from there that could not be read exactly.
     refused: Cell<u64>,
+    complaints: Complaints,
 }
 
 impl Known {
@@ -77,6 +79,7 @@ impl Known {
             overhear,
             ask,
             refused: Cell::new(0),
+            complaints: Complaints::default(),
         }
     }
 
@@ -193,8 +196,7 @@ impl Gate {
             Ok(Speech::Update(told)) => self.take(&told, from.ip()).await,
             Ok(Speech::Which { client, uuid }) => self.search(client, uuid, from.ip()).await,
             Err(fault) => {
-                warn!("message from {from} refused: {fault}");
-                self.count_refused(from.ip());
+                self.refuse(from, message.len(), fault);
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
                 let mut answer = Vec::new();
                 print_invalid(&line[..line.len().min(self.limits.line_max)], &mut answer);
@@ -239,7 +241,7 @@ impl Gate {
         let candidates: Vec<&str> = kin().filter(|kin| kin.is_at(from)).map(|kin| &*kin.name).collect();
         let names: Vec<&str> = kin().map(|kin| &*kin.name).collect();
         let consequence = consequence(told, known.as_deref(), &candidates, &names);
-        debug!("heard {}: {}", consequence.link, told.line.escape_ascii());
+        debug!("heard {}: a record of {} bytes", consequence.link, told.line.len());
         for (name, overheard) in consequence.overheard {
             if let Some(kin) = self.neighbours.iter().find(|known| known.name == name) {
                 kin.overhear.do_send(Overhear(overheard)); // An actor that is gone says nothing more to anybody.
@@ -268,9 +270,13 @@ impl Gate {
     }
 
     /// Where several neighbours are at one address, nobody knows whose it was: the first stands for them.
-    fn count_refused(&self, from: IpAddr) {
-        if let Some(known) = self.neighbours.iter().find(|known| known.is_at(from)) {
+    fn refuse(&self, from: SocketAddr, length: usize, fault: Fault) {
+        if let Some(known) = self.neighbours.iter().find(|known| known.is_at(from.ip())) {
             known.refused.set(known.refused.get() + 1);
+            let name = &known.name;
+            known.complaints.make(format_args!(
+                "message of {length} bytes from {from}, where {name} is, was refused: {fault}"
+            ));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Herds of two makes: servers of ours in every place of a herd of prototypes, over TCP on the loopback.
 
+mod diary;
 mod prototype;
 
 use actix::actors::mocker::Mocker;
@@ -505,6 +506,65 @@ async fn what_a_neighbour_would_not_read_to_its_end_is_counted_and_never_cut() {
         assert_eq!((report.links[0].too_long, report.clients_known), (Some(1), 2));
         node.stop().await;
     }
+}
+
+/// How many lines of a diary have a text.
+fn count(lines: &[String], text: &str) -> usize {
+    lines.iter().filter(|line| line.contains(text)).count()
+}
+
+/// 200 commands of a client wrote 52 MB of log: each record whole, with four bytes for each that does not print.
+#[actix::test]
+async fn what_a_neighbour_cannot_be_told_is_logged_now_and_then_and_never_itself() {
+    let theirs = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (node, at) = alone(Dialect::Trail, &theirs.local_addr().unwrap().to_string()).await;
+    eventually("link", || async { report(&node).await.links[0].up }).await;
+    diary::begin();
+    let long = "k".repeat(200);
+    for number in 0..20 {
+        session(&at, &format!("IAMAT {long}{number} {HERE} 5\n")).await;
+    }
+    eventually("all are given up", || async { report(&node).await.links[0].too_long == Some(20) }).await;
+    let lines = diary::read();
+    node.stop().await;
+    assert_eq!(count(&lines, "Theirs cannot be told a record of 2"), 1, "{lines:?}");
+    assert_eq!(count(&lines, &long), 0, "{lines:?}");
+}
+
+/// 200 KB of `AT` wrote 9 MB of log.
+#[actix::test]
+async fn what_is_refused_is_logged_now_and_then_and_what_is_heard_by_its_length() {
+    let (node, at) = alone(Dialect::At, "127.0.0.1:9").await;
+    diary::begin();
+    session(&at, &"AT\n".repeat(20)).await;
+    exchange(&at, b"AT Theirs +1 kiwi +1-2 9\n").await;
+    let (lines, report) = (diary::read(), report(&node).await);
+    node.stop().await;
+    assert_eq!(count(&lines, "message of 3 bytes from 127.0.0.1:"), 1, "{lines:?}");
+    assert_eq!(count(&lines, "heard Theirs: a record of "), 1, "{lines:?}");
+    assert_eq!(count(&lines, "kiwi"), 0, "{lines:?}");
+    assert_eq!(report.links[0].refused, Some(20));
+}
+
+#[actix::test]
+async fn answers_that_cannot_be_read_are_logged_now_and_then() {
+    let theirs = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (node, at) = alone(Dialect::Clientat, &theirs.local_addr().unwrap().to_string()).await;
+    let answering = actix_rt::spawn(async move {
+        while let Ok((mut socket, _)) = theirs.accept().await {
+            let _ = socket.read(&mut [0; 200]).await; // One that only looks says nothing.
+            let _ = socket.write_all(b"what?").await;
+        }
+    });
+    eventually("link", || async { report(&node).await.links[0].up }).await;
+    diary::begin();
+    for number in 0..5 {
+        session(&at, &format!("WHATSAT {number} 10 0\n")).await;
+    }
+    let lines = diary::read();
+    answering.abort();
+    node.stop().await;
+    assert_eq!(count(&lines, "Theirs gave an answer that cannot be read exactly"), 1, "{lines:?}");
 }
 
 #[actix::test]
