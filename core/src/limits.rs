@@ -99,7 +99,8 @@ pub struct Limits {
     pub dialect_connections_max: usize,
     /// How often it is looked whether a neighbour of another make takes connections, if nothing was said to it meanwhile.
     pub dialect_look_ms: u64,
-    /// Updates taken from the store that wait for one neighbour of another make. More stay in the store.
+    /// Updates that wait for one neighbour of another make; one that takes over 1 KiB counts once for each. More stay in
+    /// the store. Half of them may be such as answer something older; what more it says is not answered.
     pub dialect_letters_max: usize,
     /// Clients of which is remembered what a neighbour of another make holds; one of which that takes over 1 KiB counts
     /// once for each. What is forgotten is said again.

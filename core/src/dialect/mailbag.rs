@@ -3,7 +3,10 @@
 //! Of each client only the newest record waits, and only one is on its way at a time: two connections may overtake
 //! each other, and half the dialects believe whoever speaks last. The bag holds what was taken from the store and
 //! not more than a bound; while the neighbour is away nothing is taken, so the newest record of every client waits
-//! in the store, which gives all of them again when the neighbour is back.
+//! in the store, which gives all of them again when the neighbour is back. What is said again because the neighbour said
+//! something older was not taken from the store, and would wait here without end where it says much of that: half of the
+//! bag is for it, so that news goes on, and what finds no room there is not said. It cannot wait in the store, which would
+//! have to tell everything again, and as often as the neighbour likes.
 //!
 //! A bag sends a record only if its neighbour is not believed to hold that check-in or a newer one. Neighbours that
 //! overwrite are told a record again when they said something older, or when what they said may have crossed something
@@ -47,6 +50,9 @@ pub struct Mailbag {
     /// Where in `waiting` a client's letter is.
     places: HashMap<Client, u64>,
     next_place: u64,
+    /// The shares of all that waits, and of the corrections among it.
+    taken: usize,
+    correcting: usize,
     /// What is being said right now.
     carried: HashMap<Client, Line>,
     beliefs: HashMap<Client, Belief>,
@@ -75,6 +81,16 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// For how many it counts.
+    fn shares(&self) -> usize {
+        shares(2 * self.client.len() + self.line.len())
+    }
+
+    /// For how many it counts of those that correct something older.
+    fn correcting(&self) -> usize {
+        if self.salt.is_empty() { 0 } else { self.shares() }
+    }
+
     /// Whether it need not be said to a neighbour that says a record. To one that said something older since, it must
     /// be: what it says now it may have said before that.
     fn is_answered_by(&self, line: &[u8]) -> bool {
@@ -130,6 +146,8 @@ impl Mailbag {
             waiting: BTreeMap::new(),
             places: HashMap::new(),
             next_place: 0,
+            taken: 0,
+            correcting: 0,
             carried: HashMap::new(),
             beliefs: HashMap::new(),
             believed: 0,
@@ -147,7 +165,7 @@ impl Mailbag {
 
     /// Whether more may be taken from the store.
     pub fn has_room(&self) -> bool {
-        self.waiting.len() < self.letters_max
+        self.taken < self.letters_max
     }
 
     /// True while nothing waits and nothing is on its way.
@@ -187,7 +205,7 @@ impl Mailbag {
             self.note(line, now_ms);
         }
         if let Some(newer) = newer {
-            let _ = self.correct(newer, line, now_ms); // What was answered often enough ends here.
+            let _ = self.correct(newer, line, now_ms); // What finds no room or was answered often enough ends here.
         }
     }
 
@@ -205,16 +223,17 @@ impl Mailbag {
         let Some(record) = Record::parse(line) else { return };
         let client = record.said.client.to_vec();
         if self.may_have_crossed(&client, line, now_ms) {
-            let _ = self.correct(line, line, now_ms); // What was answered often enough ends here.
+            let _ = self.correct(line, line, now_ms); // As when something older is heard.
         } else if self.waiting_for(&client).is_some_and(|waiting| waiting.is_answered_by(line))
-            && let Some(place) = self.places.remove(&client)
+            && let Some(&place) = self.places.get(&client)
         {
-            self.waiting.remove(&place);
+            self.remove(place);
         }
         self.believe(line, |belief| belief.holds = Some(line.to_vec()));
     }
 
-    /// Takes a record that the neighbour must be told because it said `heard`; false if that was answered often enough.
+    /// Takes a record that the neighbour must be told because it said `heard`; false if there is no room, or that was
+    /// answered often enough.
     ///
     /// It goes out once the neighbours have had time to fall silent, and each further time they are given twice as
     /// long: said into the middle of what two of them shout at each other, it would only be one voice more.
@@ -223,6 +242,9 @@ impl Mailbag {
         let Some(record) = Record::parse(line).filter(|_| self.dialect.overwrites()) else { return false };
         if self.waiting_for(record.said.client).is_some_and(|waiting| waiting.corrects(line)) {
             return true;
+        }
+        if self.correcting >= self.letters_max.div_ceil(2) {
+            return false;
         }
         let mut salts =
             (0..self.corrections_max).map(|times| (times, derived(&[heard, &times.to_be_bytes()])));
@@ -247,8 +269,7 @@ impl Mailbag {
         let ready =
             |waiting: &Waiting| waiting.from_ms <= now_ms && !self.carried.contains_key(&waiting.client);
         let place = self.waiting.iter().find(|(_, waiting)| ready(waiting)).map(|(&place, _)| place)?;
-        let Waiting { client, line, salt, .. } = self.waiting.remove(&place)?;
-        self.places.remove(&client);
+        let Waiting { client, line, salt, .. } = self.remove(place)?;
         let spelled = self.beliefs.get(&client).and_then(|belief| belief.spelled.as_ref());
         let mut spelling = spelled.filter(|(spelled, _)| *spelled == line).map(|(_, how)| how.clone());
         if !salt.is_empty() {
@@ -286,6 +307,7 @@ impl Mailbag {
         self.answered.clear();
         self.waiting.clear();
         self.places.clear();
+        (self.taken, self.correcting) = (0, 0);
         self.carried.clear();
         self.beliefs.clear();
         self.believed = 0;
@@ -298,17 +320,24 @@ impl Mailbag {
 
     /// Puts a letter in, unless a newer one waits for the same client.
     fn post(&mut self, letter: Waiting) {
-        if let Some(place) = self.places.get(&letter.client) {
-            if let Some(present) = self.waiting.get_mut(place)
-                && letter.replaces(present)
-            {
-                *present = letter;
-            }
+        let place = self.places.get(&letter.client).copied().unwrap_or(self.next_place);
+        if self.waiting.get(&place).is_some_and(|present| !letter.replaces(present)) {
             return;
         }
-        self.places.insert(letter.client.clone(), self.next_place);
-        self.waiting.insert(self.next_place, letter);
-        self.next_place += 1;
+        self.remove(place);
+        self.next_place = self.next_place.max(place + 1);
+        self.taken += letter.shares();
+        self.correcting += letter.correcting();
+        self.places.insert(letter.client.clone(), place);
+        self.waiting.insert(place, letter);
+    }
+
+    fn remove(&mut self, place: u64) -> Option<Waiting> {
+        let letter = self.waiting.remove(&place)?;
+        self.places.remove(&letter.client);
+        self.taken -= letter.shares();
+        self.correcting -= letter.correcting();
+        Some(letter)
     }
 
     /// Whether the neighbour may have been told something older after it took what it now said.
@@ -382,6 +411,7 @@ fn compare(line: &[u8], other: &[u8]) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const OLD: &[u8] = b"k +1-2 5 6 Ours";
     const NEW: &[u8] = b"k +1-2 7 8 Ours";
@@ -436,6 +466,29 @@ mod tests {
             bag.put(format!("{client} +1-2 5 6 Ours").as_bytes(), 0);
         }
         assert!(!bag.has_room());
+    }
+
+    #[test]
+    fn a_long_letter_takes_the_room_of_several() {
+        let mut bag = bag(Dialect::At);
+        bag.put(format!("{} +1-2 5 6 Ours", "k".repeat(1_000)).as_bytes(), 0);
+        assert!(!bag.has_room());
+        assert!(bag.next(0).is_some() && bag.has_room());
+    }
+
+    /// A neighbour said 100,000 things that were older. So many letters waited, each event looked at all of them, and for
+    /// twenty minutes nothing else was told.
+    #[test]
+    fn corrections_take_half_of_the_room_and_leave_the_rest_to_news() {
+        let mut bag = bag(Dialect::Update);
+        let stale = |number: u32| format!("k{number} +1-2 5 6 Ours").into_bytes();
+        let known = |number: u32| format!("k{number} +1-2 7 8 Ours").into_bytes();
+        let room = (0..100).filter(|&number| bag.correct(&known(number), &stale(number), 0)).count();
+        assert_eq!((room, bag.waiting.len(), bag.has_room()), (2, 2, true));
+        bag.put(NEW, 0);
+        assert_eq!(next(&mut bag, 0).as_deref(), Some(NEW));
+        assert_eq!(next(&mut bag, 300), Some(known(0)));
+        assert!(bag.correct(&known(99), &stale(99), 300), "it is said again, and there is room");
     }
 
     #[test]
@@ -653,5 +706,32 @@ mod tests {
         bag.note(b"n +1-2 1 2 There", 0);
         bag.note(theirs, 10);
         assert_eq!(next(&mut bag, 310).as_deref(), Some(&theirs[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_the_shares_are_those_of_what_is_kept(
+            events in prop::collection::vec((0..6_u8, 0..4_usize, 1..4_usize, 1..1_200_usize), 0..60),
+        ) {
+            let mut bag = bag(Dialect::Update);
+            for (now_ms, (event, client, time, length)) in (0..).step_by(200).zip(events) {
+                let line = format!("{}{client} +1-2 {time} 9 There", "k".repeat(length / 400 * 400)).into_bytes();
+                let older = line.iter().map(|&byte| if byte == b'9' { b'8' } else { byte }).collect::<Vec<_>>();
+                match event {
+                    0 => bag.put(&line, now_ms),
+                    1 => bag.note(&line, now_ms),
+                    2 => drop(bag.correct(&line, &older, now_ms)),
+                    3 => bag.spell(&line, &Spelling { skew: Some(vec![b'0'; length]), uuid: None }),
+                    4 => drop(bag.next(now_ms)),
+                    _ => bag.carried.clone().into_values().for_each(|line| bag.carried(&line, now_ms)),
+                }
+                let taken: usize = bag.waiting.values().map(Waiting::shares).sum();
+                let correcting: usize = bag.waiting.values().map(Waiting::correcting).sum();
+                let believed: usize = bag.beliefs.iter().map(|(client, belief)| belief.shares(client)).sum();
+                prop_assert_eq!((bag.taken, bag.correcting, bag.believed), (taken, correcting, believed));
+                prop_assert_eq!((bag.places.len(), bag.turns.len()), (bag.waiting.len(), bag.beliefs.len()));
+                prop_assert!(believed <= 3 || bag.beliefs.len() == 1);
+            }
+        }
     }
 }
