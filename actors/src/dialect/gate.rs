@@ -2,8 +2,9 @@
 //!
 //! Connections from the IP address of such a neighbour come here first. One whose first word belongs to a dialect of a
 //! neighbour at that address carries one message; any other is a client's and goes on to a session, with the bytes that
-//! were read. So does what came behind a message in the same connection, if no other message begins there. Nothing but
-//! the IP address says that a message is a neighbour's: this trusts the network.
+//! were read. So does what came with a message, behind it, if no other message begins there. One that says no first word
+//! for as long as a client may take for its first line is hung up on. Nothing but the IP address says that a message is a
+//! neighbour's: this trusts the network.
 
 use super::Neighbour;
 use crate::complaints::Complaints;
@@ -143,7 +144,8 @@ impl Gate {
             let limit = Duration::from_millis(self.limits.first_line_ms);
             loop {
                 let opening = timeout(limit, first_word(&mut socket, &mut bytes, &spoken)).await;
-                match opening.unwrap_or(Ok(Opening::Client)) {
+                // A session would wait as long again.
+                match opening.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                     Ok(Opening::Neighbour) => bytes = self.hear(&mut socket, bytes, from, &spoken).await?,
                     Ok(_) => return Some(unread(bytes, socket)),
                     Err(error) => {
@@ -315,4 +317,41 @@ async fn read(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<usize> {
 fn unread(bytes: Vec<u8>, socket: Socket) -> Socket {
     let (from, to) = tokio::io::split(socket);
     Box::new(tokio::io::join(io::Cursor::new(bytes).chain(from), to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Switchboard, answering, recording, seams};
+
+    const FROM: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
+
+    /// A gate for one neighbour, before a store that knows nobody.
+    fn gate(speaks: Dialect, limits: &Limits) -> Rc<Gate> {
+        let there = Neighbour {
+            name: "Theirs".to_owned(),
+            clients: "127.0.0.1:9".to_owned(),
+            speaks,
+            kin: vec!["Theirs".to_owned()],
+        };
+        let known = Known::new(&there, recording().0, answering(|_: Ask| None));
+        let desk = Desk { recall: answering(|_: Recall| None), hear: recording().0 };
+        Gate::new(vec![known], desk, limits, &seams(Switchboard::new(true, 1).0))
+    }
+
+    /// One that said nothing was closed after twice the time, since a session then waited as long again.
+    #[actix::test]
+    async fn who_says_no_first_word_in_time_is_hung_up_on() {
+        tokio::time::pause();
+        let limits = Limits::default();
+        for beginning in ["", "A"] {
+            let (mut theirs, ours) = tokio::io::duplex(64);
+            theirs.write_all(beginning.as_bytes()).await.unwrap();
+            let began = Instant::now();
+            let client = gate(Dialect::At, &limits).open(Box::new(ours), FROM.into()).await;
+            assert!(client.is_none());
+            let first_line = Duration::from_millis(limits.first_line_ms);
+            assert!(began.elapsed() >= first_line && began.elapsed() < first_line + Duration::from_secs(1));
+        }
+    }
 }
