@@ -222,8 +222,8 @@ impl Gate {
     async fn read_message(&self, socket: &mut Socket, message: &mut Vec<u8>) -> io::Result<bool> {
         let deadline = Instant::now() + Duration::from_millis(self.limits.dialect_message_ms);
         let silence = Duration::from_millis(self.limits.dialect_silence_ms);
-        let is_ended = |message: &[u8]| message.contains(&b'\n');
-        while !is_ended(message) && message.len() <= self.limits.line_max {
+        let end = |message: &[u8]| message.iter().position(|&byte| byte == b'\n');
+        while end(message).is_none() && message.len() <= self.limits.line_max {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
@@ -232,7 +232,8 @@ impl Gate {
                 Ok(read) => read?,
             };
         }
-        Ok(is_ended(message))
+        // Its end may have come with more than was missing.
+        Ok(end(message).is_some_and(|length| length <= self.limits.line_max))
     }
 
     /// Takes an update: neighbours of that make are told of before the store is, so that none is told what it said.
@@ -352,6 +353,20 @@ mod tests {
             assert!(client.is_none());
             let first_line = Duration::from_millis(limits.first_line_ms);
             assert!(began.elapsed() >= first_line && began.elapsed() < first_line + Duration::from_secs(1));
+        }
+    }
+
+    /// Whether it was depended on whether its end came with the read that went over the limit.
+    #[actix::test]
+    async fn a_message_longer_than_the_longest_line_is_refused_wherever_it_ends() {
+        let limits = Limits { line_max: 100, ..Limits::default() };
+        for (length, refused) in [(100, 0), (101, 1)] {
+            let gate = gate(Dialect::At, &limits);
+            let (mut theirs, ours) = tokio::io::duplex(4096);
+            let message = format!("AT Theirs +1 kiwi +1-2 {:0>1$}\n", 5, length - 23);
+            theirs.write_all(message.as_bytes()).await.unwrap();
+            assert!(gate.open(Box::new(ours), FROM.into()).await.is_none());
+            assert_eq!(gate.refused("Theirs"), Some(refused), "{length}");
         }
     }
 }
