@@ -95,7 +95,7 @@ pub struct Limits {
     pub dialect_message_ms: u64,
     /// How long a neighbour of another make is given to close its end of the connection of an update.
     pub dialect_linger_ms: u64,
-    /// Connections to one neighbour of another make open at once.
+    /// Connections with updates to one neighbour of another make open at once, and as many with questions.
     pub dialect_connections_max: usize,
     /// How often it is looked whether a neighbour of another make takes connections, if nothing was said to it meanwhile.
     pub dialect_look_ms: u64,
