@@ -823,8 +823,12 @@ mod tests {
             let limits = Limits { ring_bytes, ..Limits::default() };
             let flood = Flood::new(SOURCES[0], &limits);
             let mut ledger = Ledger { flood, owed: Default::default(), now_ms: 0, last: 0 };
-            LINKS.iter().for_each(|link| ledger.flood.link_up(link, Vocabulary::Trees));
-            events.iter().for_each(|event| ledger.happen(event));
+            for link in LINKS {
+                ledger.flood.link_up(link, Vocabulary::Trees);
+            }
+            for event in &events {
+                ledger.happen(event);
+            }
             ledger.settle();
             prop_assert!(ledger.owed.iter().all(BTreeSet::is_empty), "{:?}", ledger.owed);
             prop_assert_eq!(ledger.flood.ring_length(), 0);
