@@ -2,9 +2,11 @@
 //!
 //! It says [`LinkUp`] when the neighbour takes connections and [`LinkDown`] when it does not, and says everything the
 //! store has for it ([`Take`]) in the neighbour's own words, one connection per message. It hears [`Flood`] when there
-//! is something to take, [`Overhear`] and [`Ask`] when the gate took something from there, [`Answers`] when somebody
+//! is something to take, [`Overhear`] and [`Ask`] when the gate took something from there, [`Look`] when somebody
 //! wants to know, and [`Stop`], upon which it says what is left to say and ends. While the neighbour is away it dials
-//! after growing delays. What is said and when is decided by the [`Mailbag`].
+//! after growing delays. What is said and when is decided by the [`Mailbag`]; `caller` makes the connections, one for each
+//! message. What the neighbour says comes in at the [`gate`], on the address for clients, and from there to this actor or
+//! past it to the store.
 //!
 //! A neighbour that was away is told everything, since it may have forgotten everything: on the digest with which the
 //! store begins a link the actor asks for all records, as a peer asks for some. It does so again on each further digest,
@@ -16,7 +18,7 @@
 use self::caller::Caller;
 use crate::attendance::Seat;
 use crate::complaints::Complaints;
-use crate::messages::{Answers, Ask, Flood, Hear, LinkDown, LinkUp, Overhear, Standing, Stop, Take};
+use crate::messages::{Ask, Flood, Hear, LinkDown, LinkUp, Look, Overhear, Standing, Stop, Take};
 use crate::net::{Seams, Socket, ms_since, roll};
 use crate::panics::{OnPanic, caught_waiting};
 use crate::peer::Desk;
@@ -91,7 +93,7 @@ pub struct DialectActor {
     unsaid: Complaints,
     /// Of its answers that could not be read.
     unreadable: Complaints,
-    /// Its place among the peers of the server.
+    /// Its place among the neighbours of another make, which are counted apart from the peers.
     _seat: Seat,
 }
 
@@ -301,7 +303,7 @@ impl DialectActor {
         let is_all = chunk.is_empty();
         let mut inbox = Inbox::new(chunk);
         while let Ok(Some(frame)) = inbox.next(usize::MAX) {
-            self.say(frame, ctx);
+            self.sort(frame, ctx);
         }
         self.deliver(ctx);
         if !is_all || rung == Some(Rung(true)) {
@@ -319,7 +321,9 @@ impl DialectActor {
         }
     }
 
-    fn say(&mut self, frame: Frame, ctx: &mut Context<Self>) {
+    /// Puts what the store has for the neighbour where it belongs: records into the bag, a search on its way, and an answer
+    /// to whoever asked. Nothing of it is said here.
+    fn sort(&mut self, frame: Frame, ctx: &mut Context<Self>) {
         let now_ms = self.now_ms();
         match frame {
             Frame::Update(update) => update.lines().for_each(|line| self.bag.put(line, now_ms)),
@@ -340,7 +344,7 @@ impl DialectActor {
                 self.answer(uuid, Some(line));
             }
             Frame::NotFound { uuid } => self.answer(uuid, None),
-            // What else there is compares digests, which is not done here.
+            // Over a link of this vocabulary the store says nothing else.
             _ => {}
         }
     }
@@ -490,10 +494,10 @@ impl Handler<Ask> for DialectActor {
     }
 }
 
-impl Handler<Answers> for DialectActor {
+impl Handler<Look> for DialectActor {
     type Result = ResponseActFuture<Self, Standing>;
 
-    fn handle(&mut self, Answers: Answers, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Look: Look, _: &mut Self::Context) -> Self::Result {
         let is_known = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_PAUSE);
         if is_known || (self.state == State::Away && self.redial.is_none()) {
             return Box::pin(std::future::ready(self.standing()).into_actor(self));
@@ -712,9 +716,9 @@ mod tests {
         let slow = Slow { calls: Arc::default(), takes, answers: true };
         let (mut store, dialect) = speak_over(slow, Dialect::At, Vec::new());
         assert!(store.ups.recv().await.is_some());
-        assert!(dialect.send(Answers).await.unwrap().answers, "it just did");
+        assert!(dialect.send(Look).await.unwrap().answers, "it just did");
         tokio::time::advance(LOOK_PAUSE).await;
-        assert!(!dialect.send(Answers).await.unwrap().answers);
+        assert!(!dialect.send(Look).await.unwrap().answers);
         tokio::time::sleep(takes * 10).await;
         assert!(store.downs.try_recv().is_err());
     }
@@ -728,7 +732,7 @@ mod tests {
         let (_store, dialect) = speak_over(slow, Dialect::At, Vec::new());
         for _ in 0..100 {
             tokio::time::sleep(LOOK_PAUSE).await;
-            assert!(!dialect.send(Answers).await.unwrap().answers);
+            assert!(!dialect.send(Look).await.unwrap().answers);
         }
         let before = calls.load(Ordering::Relaxed);
         let longest = Duration::from_millis(Limits::default().redial_max_ms);

@@ -221,9 +221,11 @@ impl Journal {
     }
 
     /// What the next snapshot is to have, once it is due: when the files have grown past `GROWTH` times what is worth
-    /// keeping, which is that many records and bytes. So many of them were told since the last snapshot.
+    /// keeping, which is `records` with `bytes` of lines. `recent` of the records were told since the last snapshot was
+    /// begun, and are in the present log.
     ///
-    /// Where these are most, the present log may be kept with the next one. That is due when they have come half as far.
+    /// Where these are over half of them, the next snapshot has the others alone, and the present log is kept with it. That
+    /// log counts twice, so such a snapshot is due when it is half as long.
     pub fn due(&self, records: u64, bytes: u64, recent: u64) -> Option<Scope> {
         let length_max = self.log_bytes_min.max(GROWTH * entries_length(records, bytes));
         let scope = if recent > records / 2 { Scope::NotRecent } else { Scope::All };

@@ -6,18 +6,22 @@
 //! | [`Find`] | session | store | nothing, once the search is over |
 //! | [`Recall`] | gate | store | a record line, if the client is known |
 //! | [`Near`] | session | places | JSON for the first few queries, unless that panicked |
-//! | [`LinkUp`], [`LinkDown`] | peer, dialect | store | nothing |
+//! | [`LinkUp`] | peer, dialect | store | nothing |
+//! | [`LinkDown`] | peer, dialect, node for a peer that panicked | store | nothing |
 //! | [`Hear`] | peer, dialect, gate | store | nothing, once it was heard: back-pressure |
 //! | [`Take`] | peer, dialect | store | the bytes to write next |
 //! | [`Flood`] | store | peer, dialect | nothing: a doorbell |
 //! | [`Overhear`] | gate | dialect | nothing |
 //! | [`Ask`] | gate | dialect | a record line, if anybody in the herd knows the client |
-//! | [`Answers`] | node | dialect | whether the neighbour answers: [`Standing`] |
-//! | [`Join`] | door | peer | nothing |
+//! | [`Look`] | node | dialect | whether the neighbour answers: [`Standing`] |
+//! | [`Join`] | node, once somebody has shaken hands at the door | peer | nothing |
 //! | [`Count`] | node | store | a [`Census`] |
 //! | [`Dump`] | node | store | every record line |
 //! | [`Flush`] | node | store | nothing, once all is on disk |
 //! | [`Stop`] | node | listener, session, peer, dialect | nothing |
+//!
+//! The node ([`crate::node`]) and the gate ([`crate::dialect::gate`]) are no actors, but objects on the server's own thread
+//! that hold mailboxes of actors. The store ends with the server, and the places when nobody has their mailbox any more.
 
 use crate::door::Shaken;
 use crate::panics::Panicked;
@@ -82,10 +86,10 @@ pub struct Ask {
     pub client: Vec<u8>,
 }
 
-/// Does this neighbour of another make answer?
+/// Look whether this neighbour of another make answers.
 #[derive(Clone, Copy, Debug, PartialEq, Message)]
 #[rtype(result = "Standing")]
-pub struct Answers;
+pub struct Look;
 
 /// How it stands with a neighbour of another make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,7 +149,8 @@ pub struct Take {
     pub chunk: Vec<u8>,
 }
 
-/// There is something to [`Take`]. Said once, until somebody takes.
+/// A doorbell: there is something to [`Take`]. Said once, until somebody takes. What is flooded is the answer to that, and
+/// comes from [`herd_core::flood::Flood`].
 #[derive(Clone, Copy, Debug, PartialEq, Message)]
 #[rtype(result = "()")]
 pub struct Flood;

@@ -1,4 +1,5 @@
-//! Where sockets come from: real TCP, or whatever a test puts in its place.
+//! Where sockets come from: real TCP, or whatever a test puts in its place. And the other seams: the clock, the dice, and
+//! the end of the server.
 
 use crate::descriptors::leave_some;
 use std::any::Any;
@@ -127,7 +128,7 @@ fn at_once(stream: TcpStream) -> io::Result<Socket> {
     Ok(Box::new(stream))
 }
 
-/// What an actor cannot know by itself: the time and the dice. A simulation brings its own.
+/// What an actor cannot do or know by itself: network, time, dice, the end of the server. A simulation brings its own.
 #[derive(Clone)]
 pub struct Seams {
     /// Where sockets come from.

@@ -1,4 +1,4 @@
-//! One server: the only place, with its submodules, that knows all its actors.
+//! One server: the only place, with its submodules, that knows its actors. Of the places it is handed the mailbox alone.
 
 mod neighbours;
 mod sessions;
@@ -104,11 +104,14 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// How long after a server has begun searches wait for links that were not up yet: as long as it takes to find out that a
-/// neighbour is there, and not as long as it may be away.
+/// neighbour is there, and not as long as it may be away. The store's milliseconds count from its start.
 const LINKS_COME_MS: u64 = 1000;
 
 impl Node {
-    /// Takes both addresses and starts all actors on the current thread.
+    /// Takes both addresses, reads what is on disk, and starts the store, the listeners and whoever speaks with neighbours
+    /// on the current thread. Sessions start when clients come, on other threads where there are several workers.
+    ///
+    /// Fails if an address cannot be taken or the disk cannot be read or written: then nothing was started.
     pub async fn start(settings: Settings, near: Recipient<Near>, seams: Seams) -> Result<Self, StartError> {
         // Peers first: whoever finds the address for clients open finds the other open too.
         let for_peers = bind(&seams, "peers", &settings.peers).await?;

@@ -2,8 +2,8 @@
 //!
 //! It hears [`Near`] from sessions and answers with JSON; it says nothing to anybody. It asks the providers of its
 //! chain one after the other until one answers: over HTTP, or in the index that it carries. Whoever asks what is being
-//! asked already waits for the same answer. A panic over a question ends that question. It stops when the last session
-//! that knows it is gone.
+//! asked already waits for the same answer. A panic over a question ends that question. It stops when nobody has its
+//! mailbox any more: with the last server that it was handed to.
 
 mod remote;
 mod shelf;

@@ -1,8 +1,8 @@
 //! The store: it owns what this server knows of all clients, the seen UUIDs, and what links are to be told.
 //!
-//! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers,
-//! [`Recall`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node. It says [`Flood`] to a peer when there
-//! is more than that took. Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what
+//! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers and
+//! dialects, [`Recall`] and [`Hear`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node, which says
+//! [`LinkDown`] for a peer that panicked. It says [`Flood`] to a peer or a dialect when there is more than that took. Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what
 //! it executes together, and in [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails,
 //! ends the whole server, which must not go on answering.
 
@@ -113,7 +113,8 @@ impl StoreActor {
         self.set_alarm(ctx);
     }
 
-    /// Works for the healing a little at a time, and lets everybody else have a turn in between.
+    /// Does the replica's own work, forgetting and healing, a little at a time, and lets everybody else have a turn in
+    /// between.
     fn work(&mut self, ctx: &mut Context<Self>) {
         if self.works || !self.replica.has_work() {
             return;

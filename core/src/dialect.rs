@@ -69,7 +69,8 @@ struct Manners {
 /// No limit on the length of a message is known.
 const ANY: usize = usize::MAX;
 
-/// The table, without which nothing below knows one dialect from another but [`speech`] the order of fields.
+/// The table: whatever differs from dialect to dialect is asked here, but for the order of fields and who spoke, which
+/// [`speech`] knows.
 #[rustfmt::skip]
 const TABLE: [Manners; 5] = [
     Manners { dialect: Dialect::Changeloc, name: "changeloc", words: &["CHANGELOC"],

@@ -85,7 +85,7 @@ pub struct Digest {
     key: Key,
     /// The newest slot of each bucket, plus 1; 0 if it has none.
     heads: Vec<u32>,
-    /// For each slot its neighbours in its bucket.
+    /// For each slot the one before and the one behind it in its bucket, which is a chain.
     links: Vec<Links>,
     buckets: Vec<u128>,
     nodes: Vec<u128>,

@@ -223,7 +223,8 @@ impl Flood {
         link.is_some_and(|link| link.tell(frame, self.outbox_bytes))
     }
 
-    /// Notes an update that came first over a link, and whether that was asked for it because it failed to come.
+    /// Notes an update that came for the first time, over a link. `is_pulled` says that it was news and that the neighbour
+    /// at the other end had been asked for it, because it failed to come by itself.
     pub fn came(&mut self, arrival: &Arrival, is_pulled: bool) {
         let Some(source) = arrival.source else { return };
         if is_pulled {
@@ -306,7 +307,7 @@ impl Flood {
         is_here
     }
 
-    /// Appends what a link is to write next, until there are about `bytes_max` bytes.
+    /// Appends what a link is to write next, until `out` has about `bytes_max` bytes, those that it had before included.
     pub fn take(&mut self, name: &str, bytes_max: usize, now_ms: u64, out: &mut Vec<u8>) -> Taken {
         let end = self.end();
         let Some(link) = self.links.get_mut(name) else { return Taken::AllOfIt };

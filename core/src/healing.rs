@@ -8,9 +8,10 @@
 //! What a neighbour has told, it is not asked for again: where its sums are still those of the last time, it knows nothing
 //! that is of use here, even if it knows more, such as what has expired here and not yet there.
 //!
-//! The side that asks has a bounded number of questions on their way, and asks one neighbour at a time: what one
-//! has told, the others need not be asked for. The side that answers remembers no more than what it was asked,
-//! and makes answers when the link can take them. Sums are renewed a piece at a time ([`Healing::work`]).
+//! The side that asks (`asking`) has a bounded number of questions on their way, and asks one neighbour at a time, whose
+//! *turn* it is: what one has told, the others need not be asked for. The side that answers (`answering`) remembers no more
+//! than what it was asked, and makes answers when the link can take them. Here is whose turn it is, and when a digest is
+//! said and compared. Sums are renewed a piece at a time ([`Healing::work`]).
 
 mod answering;
 mod asking;
@@ -80,7 +81,7 @@ struct Heeded {
 /// How far one's own digest is.
 #[derive(Debug, Default)]
 struct Offer {
-    /// It is to be said once the sums are these.
+    /// It is to be said once the sums are those of this pass ([`crate::digest`]).
     wanted: Option<Pass>,
     /// And another after it, since meanwhile something else was lost.
     is_wanted_again: bool,
@@ -126,12 +127,17 @@ impl Healing {
         }
     }
 
-    /// Lets all neighbours compare, and takes the turn from one that does not answer or keeps others waiting.
+    /// Lets all neighbours compare.
     pub fn offer_all(&mut self, store: &mut Store, now_ms: u64) {
         let comparing = self.links.iter().filter(|(_, link)| link.compares);
         for name in comparing.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.offer(&name, store);
         }
+        self.cut_turn_short(store, now_ms);
+    }
+
+    /// Takes the turn from a neighbour that does not answer or keeps others waiting; it has another later.
+    fn cut_turn_short(&mut self, store: &mut Store, now_ms: u64) {
         let (turn_ms, are_others_waiting) = (self.turn_ms, !self.heard.is_empty());
         let has_passed = |since: u64| now_ms.saturating_sub(since) >= turn_ms;
         let is_over =
@@ -141,7 +147,7 @@ impl Healing {
                 asking.nodes.clear();
                 asking.spans.clear();
             }
-            self.pass_on(&turn, store);
+            self.compare_with_others(&turn, store);
             // What it has said since then is newer.
             if !self.heard.contains(&turn.link) {
                 self.hear_digest(&turn.link, turn.root, store);
@@ -171,6 +177,8 @@ impl Healing {
 
     /// Hears that a neighbour wants to know records. A question too many is not answered.
     pub fn hear_records_question(&mut self, name: &str, spans: &[Span]) {
+        // Whoever keeps to the window has no more spans on their way than buckets. One span may be all buckets that there
+        // are, as from a dialect: it takes no more room for that.
         if let Some(Link { answering, .. }) = self.links.get_mut(name)
             && answering.spans.len() + spans.len() <= BUCKETS_WINDOW
         {
@@ -229,7 +237,7 @@ impl Healing {
         let is_over = |turn: &mut Turn| links.get(&turn.link).is_none_or(|link| link.asking.is_over());
         if let Some(mut turn) = self.turn.take_if(is_over) {
             self.heed(&mut turn);
-            self.pass_on(&turn, store);
+            self.compare_with_others(&turn, store);
         }
     }
 
@@ -252,8 +260,9 @@ impl Healing {
         }
     }
 
-    /// Compares what was told in a turn with what the others have said and with what they know.
-    fn pass_on(&mut self, turn: &Turn, store: &mut Store) {
+    /// Has what was told in a turn compared with what the others know: digests that they have said wait for sums that cover
+    /// it, and where it was too much to go on, they are to hear this server's digest.
+    fn compare_with_others(&mut self, turn: &Turn, store: &mut Store) {
         if turn.told == 0 {
             return;
         }
@@ -316,15 +325,16 @@ impl Healing {
 
     /// True if a link has something to take.
     pub fn has_more(&self, name: &str) -> bool {
-        self.links.get(name).is_some_and(|link| link.offer.is_due || link.asking.has_more() || link.answers())
+        self.links.get(name).is_some_and(|link| link.offer.is_due || link.asking.has_more() || link.owes())
     }
 
-    /// True if a neighbour waits for answers.
-    pub fn answers(&self, name: &str) -> bool {
-        self.links.get(name).is_some_and(Link::answers)
+    /// True while a neighbour is owed answers.
+    pub fn owes(&self, name: &str) -> bool {
+        self.links.get(name).is_some_and(Link::owes)
     }
 
-    /// Appends what a link is to write next: questions, then answers until there are about `bytes_max` bytes.
+    /// Appends what a link is to write next: questions, then answers until `out` has about `bytes_max` bytes, those that it
+    /// had before included.
     pub fn take(&mut self, name: &str, store: &mut Store, bytes_max: usize, out: &mut Vec<u8>) {
         let Some(link) = self.links.get_mut(name) else { return };
         if std::mem::take(&mut link.offer.is_due) {
@@ -362,7 +372,7 @@ impl Heeded {
 }
 
 impl Link {
-    fn answers(&self) -> bool {
+    fn owes(&self) -> bool {
         !(self.answering.nodes.is_empty() && self.answering.spans.is_empty())
     }
 }
@@ -460,7 +470,7 @@ mod tests {
         let mut out = Vec::new();
         healing.take("a", &mut store, CHUNK, &mut out);
         assert!(out.len() < CHUNK + 1000, "{}", out.len());
-        assert!(healing.answers("a"));
+        assert!(healing.owes("a"));
     }
 
     /// It ended the process: no allocator has room for a terabyte.

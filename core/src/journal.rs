@@ -10,9 +10,10 @@
 //! Whoever is killed in the middle of a write leaves the beginning of it, as far as some page of the file, and no more. Such
 //! a line at the end was told to nobody, and is no damage.
 //!
-//! A snapshot ends with [`END`]: one without was cut. A log may be written over another. Then [`END`] follows it, perhaps
-//! behind empty lines, and behind that is what is left of the other. Where the mark was lost with the power, that is read
-//! as well, which costs time and nothing else: it is what a snapshot has taken the place of.
+//! A snapshot ends with [`END`]: one without was cut. A log that is appended to may have *filling* behind it: empty lines,
+//! which are written ahead so that appends find their pages, and then [`END`]. A log may also be written over another. Then
+//! [`END`] follows it, perhaps behind filling, and behind that is what is left of the other. Where the mark was lost with
+//! the power, that is read as well, which costs time and nothing else: it is what a snapshot has taken the place of.
 
 use crate::faults::{self, Fault};
 use crate::link;
@@ -40,7 +41,7 @@ pub fn print_entry(out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) -> &[u8]
     line
 }
 
-/// Ends a snapshot, and a log if there is anything behind it: an entry of no record.
+/// Ends a snapshot, and a log that has filling or the rest of another log behind it: an entry of no record.
 pub const END: &[u8] = b"afc15d22 end\n";
 
 /// How long the entries of so many records are, whose lines have so many bytes with their ends.

@@ -46,7 +46,9 @@ pub struct Limits {
     /// How long a record lives from its receipt on, and a sixteenth of that more at most; `None` is for ever. What has
     /// expired is forgotten, and refused from whoever tells it.
     pub record_ttl_ms: Option<u64>,
-    /// The least that a log holds before a snapshot takes its place, in bytes, however little there is to keep.
+    /// The least that logs and snapshot have together, in bytes, when a new snapshot is begun, however little there is to
+    /// keep; a log that is kept with the new one counts twice. And how much of a log is spared for the next to be written
+    /// over.
     pub log_bytes_min: u64,
     /// Seen UUIDs in one generation; two generations are kept.
     pub seen_max: usize,
@@ -74,7 +76,8 @@ pub struct Limits {
     pub connect_ms: u64,
     /// How long the handshake may take, on either side.
     pub handshake_ms: u64,
-    /// Neighbours, those that joined by themselves included. One more cannot join.
+    /// Neighbours, those that joined by themselves included. One more cannot join. Those of another make count apart, up to
+    /// the same number.
     pub neighbours_max: usize,
     /// Inbound handshakes under way at once. For one more the one gives way that was begun first, of those from the network
     /// that most are from.

@@ -1,4 +1,6 @@
-//! One check-in: who was where when, and which server heard it. And which of two is the newer.
+//! One record: what a client said ([`CheckIn`]), which server heard it, and when. And which of two is the newer.
+//!
+//! A check-in is what the client said. Told to two servers it is two records, of which one is the newer.
 
 use crate::checkin::CheckIn;
 use crate::decimal::{
@@ -18,7 +20,7 @@ pub const FUTURE_MAX_S: u64 = 300;
 /// The most that the receipt adds to what a client said: a time of 20 digits and a name, with a space before each.
 pub const RECEIPT_MAX: usize = 22 + NAME_MAX;
 
-/// A client's location as one server heard it. Borrowed: the store and the wire own the bytes.
+/// A client's check-in as one server heard it. Borrowed: the store and the wire own the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// What the client said.

@@ -2,6 +2,14 @@
 //!
 //! A replica is told what happened and returns or stores what follows; it does nothing. `now_ms` is a
 //! monotonic clock of any origin, and `fresh` a UUID that nobody has used, in case one is needed.
+//!
+//! A *record* is what a client said, which server heard it, and when ([`crate::record`]). An *update* is the lines of
+//! some records under one UUID, on its way from server to server; what of it a server did not know is *news* there. A
+//! *link* is the connection with a neighbour, and an argument `link` is that neighbour's name; a *way* is a link until it
+//! is lost ([`crate::tree::Way`]). The *ring* has the recent updates, each with a number, until all links have taken them
+//! ([`crate::flood`]). What is lost all the same comes by comparing *digests* of all that is known ([`crate::healing`]).
+//!
+//! `faults::is_on(…)` is always false but in tests, which break a rule with it on purpose ([`crate::faults`]).
 
 mod clerk;
 mod scrutiny;
@@ -37,12 +45,19 @@ pub struct Replica {
     /// How the record lines of a batch end; a buffer.
     receipt: Vec<u8>,
     store: Store,
+    /// Whether there is room for what is new.
     admission: Admission,
+    /// Whether what a neighbour tells can be a record.
     scrutiny: Scrutiny,
+    /// What has expired.
     lifetime: Lifetime,
+    /// The updates and searches that came by.
     seen: Seen<Sighting>,
+    /// What the neighbours are to be told.
     flood: Flood,
+    /// Updates that neighbours have and that did not come here.
     missing: Missing,
+    /// What is compared with neighbours.
     healing: Healing,
     searches: Searches,
     /// Own searches that ended and that nobody was told of yet.
@@ -245,8 +260,8 @@ impl Replica {
         news.clear();
     }
 
-    /// Hears whose links are about to come up, as the server has just begun. Until a time searches wait for those, too, and
-    /// ask them as soon as they are there.
+    /// Hears whose links are about to come up, as the server has just begun. Until `until_ms`, by the clock of every
+    /// `now_ms`, searches wait for those, too, and ask them as soon as they are there.
     pub fn expect(&mut self, neighbours: impl IntoIterator<Item = String>, until_ms: u64) {
         self.expected.extend(neighbours);
         self.expected_until_ms = until_ms;
@@ -322,7 +337,9 @@ impl Replica {
         Finding::Search(fresh)
     }
 
-    /// Does what is to be done at a time: gives up searches, asks for updates that fail to come, forgets old ones.
+    /// Does what is due: gives up searches, asks for updates that fail to come, drops from the ring what all have taken.
+    ///
+    /// Records that expire are no part of this: [`Replica::set_clock`] and [`Replica::work`] see to them.
     pub fn expire(&mut self, now_ms: u64) {
         let ended = self.searches.expire(now_ms);
         self.answer(ended);
@@ -348,7 +365,7 @@ impl Replica {
     /// Appends what a link is to write next. When there is more, [`Replica::bells`] will name it.
     pub fn take(&mut self, link: &str, now_ms: u64, out: &mut Vec<u8>) {
         // A flood without end leaves half of each write to the healing.
-        let share = if self.healing.answers(link) { self.chunk_bytes / 2 } else { self.chunk_bytes };
+        let share = if self.healing.owes(link) { self.chunk_bytes / 2 } else { self.chunk_bytes };
         if self.flood.take(link, share, now_ms, out) == Taken::NotAll {
             self.healing.offer(link, &mut self.store);
         }

@@ -31,7 +31,7 @@ pub struct Report {
     /// How many panics there were: each ended a connection or a question, and is a mistake of the program.
     #[serde(default)]
     pub panics: u64,
-    /// Its links, in the order of the topology.
+    /// Its links by name, and then those to neighbours of another make, in the order of the topology.
     #[serde(default)]
     pub links: Vec<LinkReport>,
 }

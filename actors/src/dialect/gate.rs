@@ -2,9 +2,9 @@
 //!
 //! Connections from the IP address of such a neighbour come here first. One whose first word belongs to a dialect of a
 //! neighbour at that address carries one message; any other is a client's and goes on to a session, with the bytes that
-//! were read. So does what came with a message, behind it, if no other message begins there. One that says no first word
-//! for as long as a client may take for its first line is hung up on. Nothing but the IP address says that a message is a
-//! neighbour's: this trusts the network.
+//! were read. What was read together with the end of a message begins anew, as another message or as a client's lines. One
+//! that says no first word for as long as a client may take for its first line is hung up on. Nothing but the IP address
+//! says that a message is a neighbour's: this trusts the network.
 
 use super::Neighbour;
 use crate::complaints::Complaints;
@@ -236,14 +236,15 @@ impl Gate {
         Ok(end(message).is_some_and(|length| length <= self.limits.line_max))
     }
 
-    /// Takes an update: neighbours of that make are told of before the store is, so that none is told what it said.
+    /// Takes an update and returns the acknowledgement. Whoever speaks to a neighbour of that make hears of it before the
+    /// store does, so that no neighbour is told what it said itself.
     async fn take(&self, told: &Told, from: IpAddr) -> Vec<u8> {
         let client = told.record().map(|record| record.said.client.to_vec()).unwrap_or_default();
-        let known = self.desk.recall.send(Recall { client }).await.unwrap_or_default();
+        let record = self.desk.recall.send(Recall { client }).await.unwrap_or_default();
         let kin = || self.neighbours.iter().filter(|known| known.speaks == told.dialect);
         let candidates: Vec<&str> = kin().filter(|kin| kin.is_at(from)).map(|kin| &*kin.name).collect();
         let names: Vec<&str> = kin().map(|kin| &*kin.name).collect();
-        let consequence = consequence(told, known.as_deref(), &candidates, &names);
+        let consequence = consequence(told, record.as_deref(), &candidates, &names);
         debug!("heard {}: a record of {} bytes", consequence.link, told.line.len());
         for (name, overheard) in consequence.overheard {
             if let Some(kin) = self.neighbours.iter().find(|known| known.name == name) {
@@ -263,11 +264,11 @@ impl Gate {
 
     /// Answers a neighbour's question, if need be with the help of the herd.
     async fn search(&self, client: Vec<u8>, uuid: Uuid, from: IpAddr) -> Vec<u8> {
-        let known = self.desk.recall.send(Recall { client: client.clone() }).await.unwrap_or_default();
+        let record = self.desk.recall.send(Recall { client: client.clone() }).await.unwrap_or_default();
         let asker = self.neighbours.iter().find(|known| known.speaks.searches() && known.is_at(from));
-        let found = match (known, asker) {
+        let found = match (record, asker) {
             (None, Some(asker)) => asker.ask.send(Ask { uuid, client }).await.unwrap_or_default(),
-            (known, _) => known,
+            (record, _) => record,
         };
         gps::print(found.as_deref().and_then(Record::parse).as_ref())
     }

@@ -4,7 +4,7 @@ use super::{Settings, desk_of, seat_for};
 use crate::attendance::Attendance;
 use crate::dialect::gate::{self, Gate, Known};
 use crate::dialect::{self, DialectActor};
-use crate::messages::{Answers, Standing, Stop};
+use crate::messages::{Look, Standing, Stop};
 use crate::net::Seams;
 use crate::store::StoreActor;
 use actix::{Actor, Addr};
@@ -40,7 +40,7 @@ impl Strangers {
     /// Asks all at once, since one that is away may take its time.
     pub(super) async fn report(&self) -> Vec<LinkReport> {
         let ask = |(stranger, actor): &(dialect::Neighbour, Addr<DialectActor>)| {
-            (stranger.clone(), actix_rt::spawn(actor.send(Answers)))
+            (stranger.clone(), actix_rt::spawn(actor.send(Look)))
         };
         let mut reports = Vec::new();
         for (stranger, answer) in self.actors.iter().map(ask).collect::<Vec<_>>() {

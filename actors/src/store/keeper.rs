@@ -125,8 +125,8 @@ pub(super) enum Kept {
 }
 
 impl StoreActor {
-    /// Appends what was just applied to the log. Told is when all that is known counts as kept: an answer may show what
-    /// another client has only just said.
+    /// Appends to the log what was just applied. Tells when all that is known counts as kept, and not just that: an answer
+    /// may show what another client has only just said.
     pub(super) fn keep(&mut self, ctx: &mut Context<Self>) -> Kept {
         let Some(keeper) = &mut self.keeper else { return Kept::Now };
         if let Some(applied) = self.replica.applied() {

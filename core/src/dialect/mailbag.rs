@@ -58,7 +58,7 @@ pub struct Mailbag {
     beliefs: HashMap<Client, Belief>,
     /// The shares of all beliefs.
     believed: usize,
-    /// Whose belief had each turn that was any client's last.
+    /// The clients by the turns in which their beliefs were last changed: the first is forgotten first.
     turns: BTreeMap<u64, Client>,
     next_turn: u64,
     /// What was answered, and for which time.
@@ -75,6 +75,8 @@ pub struct Mailbag {
 struct Waiting {
     client: Client,
     line: Line,
+    /// Empty, but in a correction, which is a record that is said again because the neighbour said something older, or what
+    /// may have crossed that: there it makes another message than the last with the same record.
     salt: Vec<u8>,
     /// It is not said before.
     from_ms: u64,
@@ -112,7 +114,7 @@ impl Waiting {
 /// What is known of a client at the neighbour.
 #[derive(Debug, Default)]
 struct Belief {
-    /// When it was last asked for, counted in turns.
+    /// When it was last changed, counted in turns: each change of any belief is one.
     turn: u64,
     /// What the neighbour holds, if that is known.
     holds: Option<Line>,
@@ -351,8 +353,8 @@ impl Mailbag {
             && [lately, on_its_way].into_iter().flatten().any(|said| is_news(line, said))
     }
 
-    /// Changes what is believed of a record's client. Of too much, that of the client is forgotten that was longest not
-    /// asked for: what was told last may still cross something.
+    /// Changes what is believed of a record's client. Of too much, that of the client is forgotten of which nothing was
+    /// said for longest: what was told last may still cross something.
     ///
     /// However long it is, the last is kept: a neighbour whose own kind wrote it must be told it in the same bytes, or two
     /// neighbours throw two forms of one check-in at each other.

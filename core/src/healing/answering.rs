@@ -5,7 +5,8 @@ use crate::link::{Frame, Span};
 use crate::store::{Slot, Store};
 use std::collections::VecDeque;
 
-/// How many records are summed for the sums of one node: older sums are good enough beyond that.
+/// How many records are summed anew at a time: for the one node that a neighbour's sums are compared with, or for all the
+/// nodes that one write tells of. Beyond that older sums are good enough.
 pub(super) const NODE_RECORDS: usize = 2048;
 
 /// How many buckets one answer tells of at most, however few records they have.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 /// How many nodes are asked about at once.
 pub(super) const NODES_WINDOW: usize = 16;
 
-/// How many buckets are asked for at once: with a million records, 15,000 of these.
+/// How many buckets are asked for at once. Of a million records, some 15,000 are in so many.
 pub(super) const BUCKETS_WINDOW: usize = 1024;
 
 /// What one side wants to know.

@@ -44,8 +44,9 @@ pub(super) struct Heard<'a> {
 }
 
 impl Clerk<'_> {
-    /// Executes lines of a client until one is not just done, or the answers are full: tells which that is, and its step.
-    /// For the first `searched` of them the herd was searched.
+    /// Executes lines of a client until all are done, the answers are full, or the herd is to be searched first. Tells which
+    /// line it came to, by its place among them, and what that one led to; those before it are done. For the first
+    /// `searched` of them the herd was searched.
     pub fn execute(
         &mut self,
         heard: Heard<'_>,
