@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod catalogue;
 mod check;
 mod credentials;
 mod failure;

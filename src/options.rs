@@ -3,6 +3,7 @@
 //! Secrets come from the environment only: a flag would show them to everybody who may list processes.
 
 use crate::arguments::text;
+use crate::catalogue::{self, Flag};
 use crate::failure::{Failure, reason};
 use crate::flags::Flags;
 use crate::places;
@@ -223,10 +224,25 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, Ea
         Options::from_iter_safe(readable).map_err(|error| early(&error, &words))?;
     }
     let mut options = Options::from_iter_safe(&words).map_err(|error| early(&error, &words))?;
+    bare_flags_are_bare(&words).map_err(Early::Refused)?;
     if options.topology.as_os_str().is_empty() {
         options.topology = PathBuf::from(DEFAULT_TOPOLOGY);
     }
     Ok(options)
+}
+
+/// Refuses a value behind a flag that takes none. Clap leaves it out, and `--memory-only=false` would be `--memory-only`.
+fn bare_flags_are_bare(words: &[OsString]) -> Result<(), Failure> {
+    let bare: Vec<Flag> = catalogue::flags().into_iter().filter(|flag| !flag.takes_value).collect();
+    // What stands behind a -- is no flag.
+    for word in words.iter().take_while(|&word| word != "--") {
+        let word = word.to_string_lossy();
+        let named = word.strip_prefix("--").and_then(|flag| flag.split_once('='));
+        if let Some((name, _)) = named.filter(|(name, _)| bare.iter().any(|flag| flag.name == *name)) {
+            return Err(Failure::Usage(format!("--{name} takes no value; leave it out")));
+        }
+    }
+    Ok(())
 }
 
 fn early(error: &Error, words: &[OsString]) -> Early {
@@ -342,6 +358,28 @@ mod tests {
         for (words, expected) in cases {
             assert_eq!(refused(words), expected);
         }
+    }
+
+    /// `--memory-only=false` kept everything in memory, and `--open=false` opened the herd to everybody.
+    #[test]
+    fn a_value_of_a_flag_that_takes_none_is_refused() {
+        let commands: [&[&str]; 4] = [&["serve", "A"], &["up"], &["status"], &["bench"]];
+        let flags = ["open", "memory-only", "places-file-only", "json", "until-stdin-ends"];
+        let mut tried = 0;
+        for (command, flag) in commands.iter().flat_map(|command| flags.map(|flag| (command, flag))) {
+            let bare = format!("--{flag}");
+            if asked(&[command, &[bare.as_str()][..]].concat()).is_err() {
+                continue; // It is one of another command.
+            }
+            tried += 1;
+            for value in ["false", "true", "0", ""] {
+                let word = format!("{bare}={value}");
+                let expected = format!("{bare} takes no value; leave it out");
+                assert_eq!(refused(&[command, &[word.as_str()][..]].concat()), expected);
+            }
+        }
+        assert_eq!(tried, 9);
+        assert!(asked(&["up", "--log-dir=x=y", "--", "--open=false"]).is_ok());
     }
 
     #[test]
