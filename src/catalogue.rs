@@ -13,6 +13,8 @@ pub struct Flag {
     pub name: &'static str,
     /// Whether a value follows it.
     pub takes_value: bool,
+    /// The variable that stands for it, if one does.
+    pub variable: Option<&'static str>,
 }
 
 /// Lists the flags of every command, a flag of several of them as often.
@@ -23,9 +25,12 @@ pub fn flags() -> Vec<Flag> {
 }
 
 fn collect(app: &App<'static, 'static>, all: &mut Vec<Flag>) {
-    let flag = |name: Option<&'static str>, takes_value| name.map(|name| Flag { name, takes_value });
-    all.extend(app.p.flags.iter().filter_map(|bare| flag(bare.s.long, false)));
-    all.extend(app.p.opts.iter().filter_map(|valued| flag(valued.s.long, true)));
+    let bare = |name| Flag { name, takes_value: false, variable: None };
+    all.extend(app.p.flags.iter().filter_map(|flag| flag.s.long).map(bare));
+    all.extend(app.p.opts.iter().filter_map(|valued| {
+        let variable = valued.v.env.as_ref().and_then(|(variable, _)| variable.to_str());
+        Some(Flag { name: valued.s.long?, takes_value: true, variable })
+    }));
     app.p.subcommands.iter().for_each(|command| collect(command, all));
 }
 
@@ -37,10 +42,15 @@ mod tests {
     fn flags_of_all_commands_are_known_with_what_they_take() {
         let all = flags();
         for name in ["open", "memory-only", "places-file-only", "json", "until-stdin-ends"] {
-            assert!(all.contains(&Flag { name, takes_value: false }), "{name}");
+            assert!(all.contains(&Flag { name, takes_value: false, variable: None }), "{name}");
         }
-        for name in ["topology", "line-max", "places-file", "connections", "features"] {
-            assert!(all.contains(&Flag { name, takes_value: true }), "{name}");
+        for (name, variable) in [
+            ("topology", Some("HERD_TOPOLOGY")),
+            ("line-max", Some("HERD_LINE_MAX")),
+            ("places-url", Some("GOOGLE_PLACES_URL")),
+            ("connections", None),
+        ] {
+            assert!(all.contains(&Flag { name, takes_value: true, variable }), "{name}");
         }
     }
 

@@ -23,6 +23,7 @@ mod target;
 mod terminal;
 mod topology;
 mod up;
+mod variables;
 
 use failure::Failure;
 use options::{Command, Early, Options};
@@ -53,6 +54,7 @@ async fn in_a_task(command: impl Future<Output = Result<(), Failure>> + 'static)
 async fn run(options: Options) -> Result<(), Failure> {
     let Options { topology: path, command } = options;
     let file = || topology::read(&path);
+    warn_of_variables(&command);
     match command {
         Command::Up(up) => up::run(warned(file()?), up).await,
         Command::Serve(serve) => serve::run(file()?, serve).await,
@@ -61,6 +63,20 @@ async fn run(options: Options) -> Result<(), Failure> {
         Command::Status(status) => status::run(&file()?, &status).await,
         Command::Check(check) => check::run(&warned(topology::read(check.file.as_ref().unwrap_or(&path))?)),
         Command::Places(places::Command::Import(import)) => places::import::run(import),
+    }
+}
+
+/// Warns of what somebody may believe to have set in the environment, where servers are run or asked. A launcher has done
+/// so for the servers that it starts.
+fn warn_of_variables(command: &Command) {
+    let is_warned_of = match command {
+        Command::Serve(serve) => !serve.until_stdin_ends,
+        Command::Up(_) | Command::Send(_) | Command::Bench(_) | Command::Status(_) => true,
+        Command::Check(_) | Command::Places(_) => false,
+    };
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    if let Some(warning) = is_warned_of.then(|| variables::warning(names)).flatten() {
+        terminal::complain(&format!("warning: {warning}"));
     }
 }
 

@@ -311,6 +311,28 @@ fn a_secret_that_is_nothing_is_refused() {
     }
 }
 
+/// `HERD_SECERT` left a herd open to everybody, and `HERD_MEMORY_ONLY=1` kept data on disk, without a word.
+#[test]
+fn variables_that_change_nothing_are_named_in_one_line_and_not_what_they_hold() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let said = |command: &[&str]| {
+        let mut herd = scratch.herd(command);
+        herd.env("HERD_SECERT", "cucumber").env("HERD_MEMORY_ONLY", "1");
+        let output = herd.stdin(Stdio::null()).output().expect("the program runs");
+        assert!(!err(&output).contains("cucumber"), "{}", err(&output));
+        err(&output).lines().filter(|line| line.contains("HERD_")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = "herd: warning: the environment has what changes nothing: HERD_MEMORY_ONLY (give the flag \
+                    --memory-only), HERD_SECERT (is it HERD_SECRET?)";
+    for command in [&["send", "A", "x"][..], &["bench"], &["status"], &["serve", "C"], &["up", "C"]] {
+        assert_eq!(said(command), [expected], "{command:?}");
+    }
+    for command in [&["check"][..], &["serve", "C", "--until-stdin-ends"]] {
+        assert_eq!(said(command), Vec::<String>::new(), "{command:?}");
+    }
+}
+
 #[test]
 fn status_of_a_herd_that_is_down_is_a_table_and_exit_code_1() {
     let scratch = Scratch::new();
