@@ -109,9 +109,9 @@ time from 0 to 1, null where the system does not tell).")]
 EXAMPLES:
     herd status
     herd status --json
-    herd status > /dev/null && echo all up
+    herd status > /dev/null && echo all up and linked
 
-The exit code is 1 if any server is down.")]
+The exit code is 1 if any server is down, or has no link to a neighbour that is up.")]
     Status(Status),
     /// Validate a topology and draw who talks to whom
     #[structopt(after_help = "\

@@ -30,7 +30,7 @@ pub struct Answer {
     pub report: Result<Report, String>,
 }
 
-/// Asks all servers and prints what they say; a failure when any is down.
+/// Asks all servers and prints what they say; a failure when any is down, or has no link to a neighbour that is up.
 pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
     let (ours, strangers): (Vec<_>, Vec<_>) =
         file.topology.servers().iter().cloned().partition(|server| server.speaks.is_none());
@@ -39,8 +39,8 @@ pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
     let answers = ask_all(&ours, &credentials, ASK_LIMIT).await;
     let strangers = sightings(strangers, &answers);
     terminal::show(&if status.json { json(&answers, &strangers) } else { table(&answers, &strangers) })?;
-    let down = down(&answers, &strangers);
-    if down.is_empty() { Ok(()) } else { Err(Failure::Undone(down)) }
+    let trouble = trouble(&answers, &strangers);
+    if trouble.is_empty() { Ok(()) } else { Err(Failure::Undone(trouble)) }
 }
 
 /// What its neighbours of ours say of a server of another make.
@@ -139,8 +139,8 @@ pub fn links_up(report: &Report) -> String {
     format!("{} of {}", report.links_up(), report.links.len())
 }
 
-/// Says which servers are down and why; nothing when none is.
-fn down(answers: &[Answer], strangers: &[Sighting]) -> String {
+/// Says which servers are down and why, and which of the others have no link; nothing when all is well.
+fn trouble(answers: &[Answer], strangers: &[Sighting]) -> String {
     let why = |Answer { server, report }: &Answer| {
         let error = report.as_ref().err()?;
         Some(format!("{} at {} is down ({error})", server.name, server.peers))
@@ -148,14 +148,32 @@ fn down(answers: &[Answer], strangers: &[Sighting]) -> String {
     let silent = |Sighting { server, answers }: &Sighting| {
         (*answers == Some(false)).then(|| format!("{} at {} does not answer", server.name, server.clients))
     };
-    let down: Vec<String> =
-        answers.iter().filter_map(why).chain(strangers.iter().filter_map(silent)).collect();
+    let unlinked = unlinked(answers).into_iter().map(|(one, other)| format!("{one} has no link to {other}"));
+    let trouble: Vec<String> =
+        answers.iter().filter_map(why).chain(unlinked).chain(strangers.iter().filter_map(silent)).collect();
     let nobody_is_there = |answer: &Answer| answer.report.as_ref().is_err_and(|error| error == REFUSED);
-    match down.join(", ") {
+    match trouble.join(", ") {
         none if none.is_empty() => none,
         all if answers.iter().all(nobody_is_there) => format!("{all}; start them with herd up"),
         some => format!("{some}; see their logs"),
     }
+}
+
+/// The pairs of servers that are up and of which one says that its link to the other is not, each pair once. A link to a
+/// server that is down is no trouble of its own.
+fn unlinked(answers: &[Answer]) -> Vec<(&str, &str)> {
+    let reports: Vec<(&str, &Report)> = answers
+        .iter()
+        .filter_map(|Answer { server, report }| Some((server.name.as_str(), report.as_ref().ok()?)))
+        .collect();
+    let misses = |report: &Report, name: &str| report.links.iter().any(|link| !link.up && link.name == name);
+    let mut pairs = Vec::new();
+    for (place, &(one, its)) in reports.iter().enumerate() {
+        let later = reports[place + 1..].iter();
+        let apart = later.filter(|&&(other, theirs)| misses(its, other) || misses(theirs, one));
+        pairs.extend(apart.map(|&(other, _)| (one, other)));
+    }
+    pairs
 }
 
 /// What the operating system says when no process has the address.
@@ -227,14 +245,36 @@ Hands    down
 
     #[test]
     fn servers_that_are_down_are_named_in_one_line() {
-        assert_eq!(down(&[up("A", 1)], &[]), "");
+        assert_eq!(trouble(&[up("A", 1)], &[]), "");
         let one = "B at h:1002 is down (connection refused); see their logs";
-        assert_eq!(down(&[up("A", 1), dead("B", 2)], &[]), one);
+        assert_eq!(trouble(&[up("A", 1), dead("B", 2)], &[]), one);
         let all = "A at h:1001 is down (connection refused), B at h:1002 is down (connection refused); \
                    start them with herd up";
-        assert_eq!(down(&[dead("A", 1), dead("B", 2)], &[]), all);
+        assert_eq!(trouble(&[dead("A", 1), dead("B", 2)], &[]), all);
         let unwilling = Answer { report: Err("refused here: \"why\"".to_owned()), ..dead("A", 1) };
-        assert_eq!(down(&[unwilling], &[]), "A at h:1001 is down (refused here: \"why\"); see their logs");
+        assert_eq!(trouble(&[unwilling], &[]), "A at h:1001 is down (refused here: \"why\"); see their logs");
+    }
+
+    /// All were up, none knew of the others, and the exit code was 0.
+    #[test]
+    fn servers_that_are_up_and_have_no_link_are_named_once_a_pair() {
+        let linked = |name: &str, links: &[(&str, bool)]| {
+            let links = links.iter().map(|&(name, up)| LinkReport {
+                name: name.to_owned(),
+                up,
+                ..LinkReport::default()
+            });
+            let report = Report { name: name.to_owned(), links: links.collect(), ..Report::default() };
+            Answer { server: server(name, 1), report: Ok(report) }
+        };
+        let a = || linked("A", &[("B", false), ("C", true), ("D", false), ("P", false)]);
+        let b = linked("B", &[("A", false)]);
+        let c = linked("C", &[("A", true)]);
+        assert_eq!(trouble(&[a(), b, c], &[]), "A has no link to B; see their logs");
+        // B was started with a file that does not name A, and D is down.
+        let answers = [linked("B", &[]), a(), dead("D", 4)];
+        let expected = "D at h:1004 is down (connection refused), B has no link to A; see their logs";
+        assert_eq!(trouble(&answers, &[]), expected);
     }
 
     #[test]
@@ -266,7 +306,7 @@ Wilkes   silent     speaks trail
 Welsh    not asked  speaks trail
 ";
         assert_eq!(table(&answers, &sightings), expected);
-        assert_eq!(down(&answers, &sightings), "Wilkes at h:9 does not answer; see their logs");
+        assert_eq!(trouble(&answers, &sightings), "Wilkes at h:9 does not answer; see their logs");
         let said: serde_json::Value = serde_json::from_str(&json(&[], &sightings[..1])).expect("JSON");
         let hands = json!({"name": "Hands", "up": true, "clients": "h:9", "speaks": "trail"});
         assert_eq!(said, json!({"servers": [hands]}));
