@@ -111,7 +111,8 @@ EXAMPLES:
     herd status --json
     herd status > /dev/null && echo all up and linked
 
-The exit code is 1 if any server is down, or has no link to a neighbour that is up.")]
+A server refuses where HERD_SECRET or --peer-tls is not as it has them, and is silent while it is too busy to answer, or
+stuck. The exit code is 1 if any server is not up, or has no link to a neighbour that is.")]
     Status(Status),
     /// Validate a topology and draw who talks to whom
     #[structopt(after_help = "\

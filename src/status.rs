@@ -8,6 +8,7 @@ use crate::terminal;
 use crate::topology::File;
 use herd_actors::door::{self, Credentials, NoLink};
 use herd_actors::net::Seams;
+use herd_core::handshake::Refusal;
 use herd_core::limits::Limits;
 use herd_core::status::Report;
 use herd_core::topology::Server;
@@ -27,7 +28,27 @@ pub struct Answer {
     /// Who was asked.
     pub server: Server,
     /// What it said.
-    pub report: Result<Report, String>,
+    pub report: Result<Report, Absence>,
+}
+
+/// Why a server did not say how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absence {
+    /// What that makes of it.
+    pub state: State,
+    /// The reason, in words.
+    pub why: String,
+}
+
+/// How a server is that did not say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nobody is there, or whoever was broke off.
+    Down,
+    /// It is there, and would not say, or is not the one that was to be asked.
+    Refuses,
+    /// Somebody is there and does not answer in time: a server that is busy, or stuck.
+    Silent,
 }
 
 /// Asks all servers and prints what they say; a failure when any is down, or has no link to a neighbour that is up.
@@ -50,6 +71,17 @@ struct Sighting {
     answers: Option<bool>,
 }
 
+impl Sighting {
+    /// The word for how it is.
+    fn state(&self) -> &'static str {
+        match self.answers {
+            Some(true) => "answers",
+            Some(false) => "silent",
+            None => "not asked",
+        }
+    }
+}
+
 fn sightings(strangers: Vec<Server>, answers: &[Answer]) -> Vec<Sighting> {
     let sight = |server: Server| {
         let reports = answers.iter().filter_map(|answer| answer.report.as_ref().ok());
@@ -68,7 +100,7 @@ pub async fn ask_all(servers: &[Server], credentials: &Credentials, limit: Durat
         .collect();
     let mut answers = Vec::new();
     for (server, answer) in asked {
-        let report = answer.await.unwrap_or_else(|error| Err(error.to_string()));
+        let report = answer.await.unwrap_or_else(|error| Err(Absence::new(State::Down, error.to_string())));
         answers.push(Answer { server: server.clone(), report });
     }
     answers
@@ -76,14 +108,14 @@ pub async fn ask_all(servers: &[Server], credentials: &Credentials, limit: Durat
 
 /// Asks a server, and asks again as long as there is time if it hangs up: where many call, a caller may have to leave
 /// before it was heard.
-async fn ask(server: Server, credentials: Credentials, limit: Duration) -> Result<Report, String> {
+async fn ask(server: Server, credentials: Credentials, limit: Duration) -> Result<Report, Absence> {
     let (seams, limits) = (Seams::real(), Limits::default());
-    let mut last = format!("no answer within {} ms", limit.as_millis());
+    let mut last = Absence::new(State::Silent, format!("no answer within {} ms", limit.as_millis()));
     let asking = async {
         loop {
             match door::ask_status(&seams, &server.peers, &server.name, &credentials, &limits).await {
-                Err(error) if is_hung_up(&error) => last = why(&error),
-                answer => return answer.map_err(|error| why(&error)),
+                Err(error) if is_hung_up(&error) => last = Absence::from(&error),
+                answer => return answer.map_err(|error| Absence::from(&error)),
             }
             tokio::time::sleep(ASK_PAUSE).await;
         }
@@ -98,38 +130,89 @@ fn is_hung_up(error: &NoLink) -> bool {
     matches!(error, NoLink::Broken(error) if ends.contains(&error.kind()))
 }
 
-fn why(error: &NoLink) -> String {
-    match error {
-        NoLink::Unreachable(error) => reason(error),
-        NoLink::Broken(error) => format!("it broke off: {}", reason(error)),
-        NoLink::Refused(refusal) => refusal.to_string(),
+impl Absence {
+    /// A state and the reason for it.
+    pub fn new(state: State, why: impl Into<String>) -> Absence {
+        Absence { state, why: why.into() }
     }
+
+    /// Says it of one server or of several.
+    fn said(&self, are_many: bool) -> String {
+        let verb = match (self.state, are_many) {
+            (State::Refuses, false) => "refuses",
+            (State::Refuses, true) => "refuse",
+            (State::Down, false) => "is down",
+            (State::Down, true) => "are down",
+            (State::Silent, false) => "is silent",
+            (State::Silent, true) => "are silent",
+        };
+        format!("{verb} ({})", self.why)
+    }
+}
+
+impl From<&NoLink> for Absence {
+    fn from(error: &NoLink) -> Absence {
+        match error {
+            NoLink::Unreachable(error) | NoLink::Broken(error) if error.kind() == ErrorKind::TimedOut => {
+                Absence::new(State::Silent, "no answer in time")
+            }
+            NoLink::Unreachable(error) => Absence::new(State::Down, reason(error)),
+            // What TLS does not like on either side, and no words of the operating system.
+            NoLink::Broken(error) if error.get_ref().is_some() => Absence::new(State::Refuses, reason(error)),
+            NoLink::Broken(error) => Absence::new(State::Down, format!("it broke off: {}", reason(error))),
+            NoLink::Refused(refusal) => Absence::new(State::Refuses, seen_from_here(refusal)),
+        }
+    }
+}
+
+/// Says a refusal as it concerns whoever asks. The words of the handshake are for the logs of two servers, and this is none.
+fn seen_from_here(refusal: &Refusal) -> String {
+    let secret = |begin: &str| !refusal.is_theirs && refusal.reason.starts_with(begin);
+    if secret("a secret was given") {
+        "HERD_SECRET is not set here: set it as it is there".to_owned()
+    } else if secret("the secret is missing") {
+        "HERD_SECRET is set here and not there: unset it, or set it there".to_owned()
+    } else if secret("the secret is wrong") {
+        "HERD_SECRET is another here: set it as it is there".to_owned()
+    } else {
+        refusal.to_string()
+    }
+}
+
+impl State {
+    /// The word for it in a table.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Down => "down",
+            State::Refuses => "refuses",
+            State::Silent => "silent",
+        }
+    }
+}
+
+/// The word for how a server is.
+fn state(report: &Result<Report, Absence>) -> &'static str {
+    report.as_ref().map_or_else(|absence| absence.state.word(), |_| "up")
 }
 
 fn table(answers: &[Answer], strangers: &[Sighting]) -> String {
     let mut table = Table::new(&["SERVER", "STATE", "LINKS UP", "CLIENTS", "SECONDS UP", "VERSION"]);
     for Answer { server, report } in answers {
-        let mut row = vec![server.name.clone()];
-        match report {
-            Ok(report) => row.extend([
-                "up".to_owned(),
+        let mut row = vec![server.name.clone(), state(report).to_owned()];
+        if let Ok(report) = report {
+            row.extend([
                 links_up(report),
                 report.clients_known.to_string(),
                 report.uptime_s.to_string(),
                 report.version.escape_debug().to_string(),
-            ]),
-            Err(_) => row.push("down".to_owned()),
+            ]);
         }
         table.row(row);
     }
-    for Sighting { server, answers } in strangers {
-        let state = match answers {
-            Some(true) => "answers",
-            Some(false) => "silent",
-            None => "not asked",
-        };
-        let speaks = server.speaks.map(|dialect| format!("speaks {dialect}")).unwrap_or_default();
-        table.row(vec![server.name.clone(), state.to_owned(), speaks]);
+    for sighting in strangers {
+        let Server { name, speaks, .. } = &sighting.server;
+        let speaks = speaks.map(|dialect| format!("speaks {dialect}")).unwrap_or_default();
+        table.row(vec![name.clone(), sighting.state().to_owned(), speaks]);
     }
     table.print()
 }
@@ -139,24 +222,43 @@ pub fn links_up(report: &Report) -> String {
     format!("{} of {}", report.links_up(), report.links.len())
 }
 
-/// Says which servers are down and why, and which of the others have no link; nothing when all is well.
+/// Says which servers did not say how they are and why, and which of the others have no link; nothing when all is well.
 fn trouble(answers: &[Answer], strangers: &[Sighting]) -> String {
-    let why = |Answer { server, report }: &Answer| {
-        let error = report.as_ref().err()?;
-        Some(format!("{} at {} is down ({error})", server.name, server.peers))
-    };
     let silent = |Sighting { server, answers }: &Sighting| {
         (*answers == Some(false)).then(|| format!("{} at {} does not answer", server.name, server.clients))
     };
     let unlinked = unlinked(answers).into_iter().map(|(one, other)| format!("{one} has no link to {other}"));
-    let trouble: Vec<String> =
-        answers.iter().filter_map(why).chain(unlinked).chain(strangers.iter().filter_map(silent)).collect();
-    let nobody_is_there = |answer: &Answer| answer.report.as_ref().is_err_and(|error| error == REFUSED);
-    match trouble.join(", ") {
-        none if none.is_empty() => none,
-        all if answers.iter().all(nobody_is_there) => format!("{all}; start them with herd up"),
-        some => format!("{some}; see their logs"),
+    let beside: Vec<String> = unlinked.chain(strangers.iter().filter_map(silent)).collect();
+    let absent: Vec<&Absence> = answers.iter().filter_map(|answer| answer.report.as_ref().err()).collect();
+    let nobody_is_there =
+        |answer: &Answer| answer.report.as_ref().is_err_and(|absence| absence.why == NOBODY);
+    let advice = if answers.iter().all(nobody_is_there) {
+        "; start them with herd up"
+    } else if beside.is_empty() && absent.iter().all(|absence| absence.state == State::Refuses) {
+        // Why says itself what to do, or nothing is wrong.
+        ""
+    } else {
+        "; see their logs"
+    };
+    let trouble: Vec<String> = absences(answers).into_iter().chain(beside).collect();
+    if trouble.is_empty() { String::new() } else { trouble.join("; ") + advice }
+}
+
+/// Names the servers that did not say how they are, those with the same reason together.
+fn absences(answers: &[Answer]) -> Vec<String> {
+    let mut groups: Vec<(&Absence, Vec<String>)> = Vec::new();
+    for Answer { server, report } in answers {
+        let Err(absence) = report else { continue };
+        let place = format!("{} at {}", server.name, server.peers);
+        match groups.iter_mut().find(|(other, _)| *other == absence) {
+            Some((_, names)) => names.push(place),
+            None => groups.push((absence, vec![place])),
+        }
     }
+    let said = |(absence, names): (&Absence, Vec<String>)| {
+        format!("{} {}", names.join(", "), absence.said(names.len() > 1))
+    };
+    groups.into_iter().map(said).collect()
 }
 
 /// The pairs of servers that are up and of which one says that its link to the other is not, each pair once. A link to a
@@ -177,23 +279,25 @@ fn unlinked(answers: &[Answer]) -> Vec<(&str, &str)> {
 }
 
 /// What the operating system says when no process has the address.
-const REFUSED: &str = "connection refused";
+const NOBODY: &str = "connection refused";
 
 fn json(answers: &[Answer], strangers: &[Sighting]) -> String {
     let server = |Answer { server, report }: &Answer| {
         let Server { name, clients, peers, .. } = server;
+        let state = state(report);
         match report {
             Ok(report) => {
-                json!({"name": name, "up": true, "clients": clients, "peers": peers, "report": report})
+                json!({"name": name, "up": true, "state": state, "clients": clients, "peers": peers, "report": report})
             }
-            Err(error) => {
-                json!({"name": name, "up": false, "clients": clients, "peers": peers, "error": error})
+            Err(Absence { why, .. }) => {
+                json!({"name": name, "up": false, "state": state, "clients": clients, "peers": peers, "error": why})
             }
         }
     };
-    let stranger = |Sighting { server, answers }: &Sighting| {
-        let Server { name, clients, speaks, .. } = server;
-        json!({"name": name, "up": answers, "clients": clients, "speaks": speaks})
+    let stranger = |sighting: &Sighting| {
+        let Server { name, clients, speaks, .. } = &sighting.server;
+        let (up, state) = (sighting.answers, sighting.state());
+        json!({"name": name, "up": up, "state": state, "clients": clients, "speaks": speaks})
     };
     let servers: Vec<_> = answers.iter().map(server).chain(strangers.iter().map(stranger)).collect();
     format!("{}\n", json!({"servers": servers}))
@@ -203,7 +307,9 @@ fn json(answers: &[Answer], strangers: &[Sighting]) -> String {
 mod tests {
     use super::*;
     use herd_core::dialect::Dialect;
+    use herd_core::handshake::{Acceptor, Dialler, Hello, Purpose, Secret};
     use herd_core::status::LinkReport;
+    use std::io;
 
     fn server(name: &str, port: u16) -> Server {
         let (clients, peers) = (format!("h:{port}"), format!("h:{}", port + 1000));
@@ -230,7 +336,11 @@ mod tests {
     }
 
     fn dead(name: &str, port: u16) -> Answer {
-        Answer { server: server(name, port), report: Err("connection refused".to_owned()) }
+        absent(name, port, State::Down, "connection refused")
+    }
+
+    fn absent(name: &str, port: u16, state: State, why: &str) -> Answer {
+        Answer { server: server(name, port), report: Err(Absence::new(state, why)) }
     }
 
     #[test]
@@ -248,11 +358,63 @@ Hands    down
         assert_eq!(trouble(&[up("A", 1)], &[]), "");
         let one = "B at h:1002 is down (connection refused); see their logs";
         assert_eq!(trouble(&[up("A", 1), dead("B", 2)], &[]), one);
-        let all = "A at h:1001 is down (connection refused), B at h:1002 is down (connection refused); \
-                   start them with herd up";
+        let all = "A at h:1001, B at h:1002 are down (connection refused); start them with herd up";
         assert_eq!(trouble(&[dead("A", 1), dead("B", 2)], &[]), all);
-        let unwilling = Answer { report: Err("refused here: \"why\"".to_owned()), ..dead("A", 1) };
-        assert_eq!(trouble(&[unwilling], &[]), "A at h:1001 is down (refused here: \"why\"); see their logs");
+    }
+
+    /// All were called down that would not talk to a stranger, each with the same words, and those that were stuck.
+    #[test]
+    fn a_server_that_refuses_or_is_silent_is_not_called_down_and_each_reason_is_said_once() {
+        let refuses = |name, port| absent(name, port, State::Refuses, "HERD_SECRET is not set here: set it");
+        let answers = [refuses("A", 1), refuses("B", 2)];
+        let expected = "A at h:1001, B at h:1002 refuse (HERD_SECRET is not set here: set it)";
+        assert_eq!(trouble(&answers, &[]), expected);
+        let answers = [refuses("A", 1), absent("B", 2, State::Silent, "no answer in time"), refuses("C", 3)];
+        let expected = "A at h:1001, C at h:1003 refuse (HERD_SECRET is not set here: set it); \
+                        B at h:1002 is silent (no answer in time); see their logs";
+        assert_eq!(trouble(&answers, &[]), expected);
+        let expected = "\
+SERVER  STATE    LINKS UP  CLIENTS  SECONDS UP  VERSION
+A       refuses
+B       silent
+C       refuses
+";
+        assert_eq!(table(&answers, &[]), expected);
+    }
+
+    /// What an asker with one secret is told who asks a server with another.
+    fn refusal(here: &str, there: &str) -> Absence {
+        let secret = |text: &str| Secret::new(text.as_bytes());
+        let hello = Hello { purpose: Purpose::Status, from: "-".to_owned(), to: "A".to_owned() };
+        let (dialler, line) = Dialler::new(&hello, secret(here), 1);
+        let (_, answer) = Acceptor::greeted(line.trim_end(), secret(there), 2).expect("a challenge");
+        Absence::from(&NoLink::Refused(
+            dialler.challenged(answer.trim_end()).map(drop).expect_err("a refusal"),
+        ))
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_secret_is_said_as_the_asker_sees_it() {
+        for (here, there, why) in [
+            ("", "b", "HERD_SECRET is not set here: set it as it is there"),
+            ("a", "", "HERD_SECRET is set here and not there: unset it, or set it there"),
+            ("a", "b", "HERD_SECRET is another here: set it as it is there"),
+        ] {
+            assert_eq!(refusal(here, there), Absence::new(State::Refuses, why));
+        }
+        let full = NoLink::Refused(Refusal { is_theirs: true, ..Refusal::new("we are full") });
+        assert_eq!(Absence::from(&full), Absence::new(State::Refuses, "refused there: \"we are full\""));
+    }
+
+    #[test]
+    fn what_went_wrong_on_the_way_tells_how_a_server_is() {
+        let state = |failure: NoLink| Absence::from(&failure).state;
+        let words = |kind: ErrorKind| io::Error::from(kind);
+        assert_eq!(state(NoLink::Unreachable(words(ErrorKind::ConnectionRefused))), State::Down);
+        assert_eq!(state(NoLink::Unreachable(words(ErrorKind::TimedOut))), State::Silent);
+        assert_eq!(state(NoLink::Broken(words(ErrorKind::UnexpectedEof))), State::Down);
+        assert_eq!(state(NoLink::Broken(words(ErrorKind::TimedOut))), State::Silent);
+        assert_eq!(state(NoLink::Broken(io::Error::other("no TLS is spoken there"))), State::Refuses);
     }
 
     /// All were up, none knew of the others, and the exit code was 0.
@@ -273,7 +435,7 @@ Hands    down
         assert_eq!(trouble(&[a(), b, c], &[]), "A has no link to B; see their logs");
         // B was started with a file that does not name A, and D is down.
         let answers = [linked("B", &[]), a(), dead("D", 4)];
-        let expected = "D at h:1004 is down (connection refused), B has no link to A; see their logs";
+        let expected = "D at h:1004 is down (connection refused); B has no link to A; see their logs";
         assert_eq!(trouble(&answers, &[]), expected);
     }
 
@@ -285,8 +447,9 @@ Hands    down
         let report = json!({"name": "A", "version": "0.1.0", "pid": 7, "clients_known": 12, "records_expired": 5,
             "records_late": 3, "uptime_s": 3600, "panics": 2, "links": links});
         let expected = json!({"servers": [
-            {"name": "A", "up": true, "clients": "h:1", "peers": "h:1001", "report": report},
-            {"name": "B", "up": false, "clients": "h:2", "peers": "h:1002", "error": "connection refused"},
+            {"name": "A", "up": true, "state": "up", "clients": "h:1", "peers": "h:1001", "report": report},
+            {"name": "B", "up": false, "state": "down", "clients": "h:2", "peers": "h:1002",
+                "error": "connection refused"},
         ]});
         assert_eq!(said, expected);
     }
@@ -308,7 +471,8 @@ Welsh    not asked  speaks trail
         assert_eq!(table(&answers, &sightings), expected);
         assert_eq!(trouble(&answers, &sightings), "Wilkes at h:9 does not answer; see their logs");
         let said: serde_json::Value = serde_json::from_str(&json(&[], &sightings[..1])).expect("JSON");
-        let hands = json!({"name": "Hands", "up": true, "clients": "h:9", "speaks": "trail"});
+        let hands =
+            json!({"name": "Hands", "up": true, "state": "answers", "clients": "h:9", "speaks": "trail"});
         assert_eq!(said, json!({"servers": [hands]}));
     }
 }

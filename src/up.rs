@@ -6,7 +6,7 @@ use crate::launcher::{Ending, Launcher, Recipe, Running, Turn};
 use crate::options::Up;
 use crate::serve::ours;
 use crate::signals::Signals;
-use crate::status::{Answer, ask_all, links_up};
+use crate::status::{Absence, Answer, State, ask_all, links_up};
 use crate::table::Table;
 use crate::terminal;
 use crate::topology::File;
@@ -171,7 +171,7 @@ impl Herd {
                 .iter()
                 .map(|neighbour| neighbour.name.as_str())
                 .collect();
-            let links = report.as_ref().map_or_else(|_| "down".to_owned(), links_up);
+            let links = report.as_ref().map_or_else(|absence| absence.state.word().to_owned(), links_up);
             table.row(vec![server.name.clone(), server.clients.clone(), neighbours.join(", "), links]);
         }
         table.print() + &invitation(answers)
@@ -183,7 +183,7 @@ fn recognise(answer: &mut Answer, running: &Running) {
     let Ok(report) = &answer.report else { return };
     match running.borrow_mut().get_mut(&answer.server.name) {
         Some(process) if process.number == report.pid => process.has_answered = true,
-        _ => answer.report = Err("another process answers at its address".to_owned()),
+        _ => answer.report = Err(Absence::new(State::Down, "another process answers at its address")),
     }
 }
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn silent(herd: &Herd, name: &str) -> Answer {
-        Answer { report: Err("connection refused".to_owned()), ..answer(herd, name, &[]) }
+        Answer { report: Err(Absence::new(State::Down, "connection refused")), ..answer(herd, name, &[]) }
     }
 
     fn running(names: &[&str]) -> Running {

@@ -184,6 +184,29 @@ fn status_tells_that_all_are_up_and_linked() {
     assert_eq!(rows.len(), 2);
 }
 
+#[test]
+fn status_tells_servers_that_refuse_and_those_that_are_silent_from_those_that_are_down() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let herd = up(&scratch);
+    herd.announcement();
+    let states = |output: &str| {
+        let cell = |line: &str| line.split_whitespace().nth(1).map(str::to_owned);
+        output.lines().skip(1).filter_map(cell).collect::<Vec<_>>()
+    };
+    let stranger = scratch.herd(&["status"]).env_remove("HERD_SECRET").output().expect("the program runs");
+    assert_eq!(states(&out(&stranger)), ["refuses", "refuses"]);
+    let said = err(&stranger);
+    assert!(said.ends_with(" refuse (HERD_SECRET is not set here: set it as it is there)\n"), "{said}");
+    assert_eq!((said.matches("HERD_SECRET").count(), said.lines().count()), (1, 1), "{said}");
+    assert_eq!(stranger.status.code(), Some(1));
+    signal(pids(&scratch)["B"], "STOP");
+    let stuck = scratch.run(&["status"]);
+    assert_eq!(states(&out(&stuck)), ["up", "silent"], "{}", err(&stuck));
+    assert!(err(&stuck).contains(" is silent ("), "{}", err(&stuck));
+    assert_eq!(stuck.status.code(), Some(1));
+}
+
 /// The signals that stop the program. Whoever runs the tests may have the hangup ignored, and then so has the program.
 fn stopping() -> Vec<&'static str> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
