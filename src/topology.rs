@@ -255,13 +255,17 @@ mod tests {
     }
 
     #[test]
-    fn the_herds_of_the_other_prototypes_are_theirs_and_share_no_port() {
+    fn the_herds_of_the_other_prototypes_are_theirs_and_share_no_port_and_no_data() {
         let files: [&[u8]; 3] = [
             include_bytes!("../topology.json"),
             include_bytes!("../topologies/hill.json"),
             include_bytes!("../topologies/alford.json"),
         ];
-        let herds = files.map(|bytes| parse(bytes).expect("a valid topology").0);
+        let herds = files.map(|bytes| parse(bytes).expect("a valid topology"));
+        // Servers of two herds have the same name: started in one directory they would share data, and tell them on.
+        let places = herds.iter().map(|(_, settings)| (settings.data_dir(), settings.log_dir()));
+        assert_eq!(places.collect::<std::collections::BTreeSet<_>>().len(), 3);
+        let herds = herds.map(|(topology, _)| topology);
         assert_eq!(
             herds[1].links(),
             [
