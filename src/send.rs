@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_server_that_hangs_up_early_is_named() {
-        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
+        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned(), is_stranger: false };
         let early = Failure::Undone("A at h:1 hung up before it was told all; see its log".to_owned());
         assert_eq!(conclude(&target, heard(&[]), None), Err(early));
         assert_eq!(conclude(&target, heard(&[]), Some(Ok(said_all(&[])))), Ok(()));
@@ -314,7 +314,7 @@ mod tests {
     /// A server that was full, or stopped, hung up after some of the answers, and all seemed well.
     #[test]
     fn answers_that_are_missing_or_cut_are_missed() {
-        let target = Target { name: None, address: "h:1".to_owned() };
+        let target = Target { name: None, address: "h:1".to_owned(), is_stranger: false };
         let said = || Some(Ok(said_all(&["WHATSAT k 1 1\nx\nWHATSAT k 1 1"])));
         let pieces = ["AT A +1 k +1-2 3\n{\"a\":\n", "[]}\n", "\n? {\nA", "T A +1 k +1-2 3\n", "{}", "\n\n"];
         assert_eq!(conclude(&target, heard(&pieces), said()), Ok(()));
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_server_is_not_blamed_for_input_that_cannot_be_read() {
-        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
+        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned(), is_stranger: false };
         let said = Some(Err(Unsaid::Input(ErrorKind::IsADirectory.into())));
         let failure = conclude(&target, heard(&[]), said).expect_err("a failure");
         assert_eq!(failure.to_string(), "cannot read standard input: is a directory");
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_server_is_not_blamed_for_those_who_read_what_it_says() {
-        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned() };
+        let target = Target { name: Some("A".to_owned()), address: "h:1".to_owned(), is_stranger: false };
         assert_eq!(conclude(&target, End::Reader(ErrorKind::BrokenPipe.into()), None), Ok(()));
         let full = conclude(&target, End::Reader(ErrorKind::StorageFull.into()), None);
         let expected = "cannot write to standard output: no storage space";

@@ -17,6 +17,8 @@ pub struct Target {
     pub name: Option<String>,
     /// Its address for clients, `host:port`.
     pub address: String,
+    /// True if it is known to be of another make, which is not this program.
+    pub is_stranger: bool,
 }
 
 impl Target {
@@ -26,9 +28,11 @@ impl Target {
         let named = |name: &str| file()?.server(name).map(Self::from);
         match server {
             // A name may have a colon in it, too.
-            Some(server) if server.contains(':') => {
-                Ok(named(server).unwrap_or_else(|_| Self { name: None, address: server.to_owned() }))
-            }
+            Some(server) if server.contains(':') => Ok(named(server).unwrap_or_else(|_| Self {
+                name: None,
+                address: server.to_owned(),
+                is_stranger: false,
+            })),
             Some(name) => named(name),
             // A topology without a server is refused when it is read.
             None => file()?
@@ -48,6 +52,7 @@ impl Target {
             Err(_) => format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
         };
         let advice = match &self.name {
+            Some(_) if self.is_stranger => "it is of another make, start its own program".to_owned(),
             Some(name) => format!("start it with herd serve {name}"),
             None => "start a server there, or name another".to_owned(),
         };
@@ -56,8 +61,8 @@ impl Target {
 }
 
 impl From<&Server> for Target {
-    fn from(Server { name, clients, .. }: &Server) -> Self {
-        Self { name: Some(name.clone()), address: clients.clone() }
+    fn from(Server { name, clients, speaks, .. }: &Server) -> Self {
+        Self { name: Some(name.clone()), address: clients.clone(), is_stranger: speaks.is_some() }
     }
 }
 

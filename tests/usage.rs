@@ -361,6 +361,22 @@ fn sending_to_a_server_that_is_down_says_how_to_start_it() {
     assert!(err(&addressed).starts_with(&format!("herd: cannot reach {}: connection refused", clients[0])));
 }
 
+/// The advice was `herd serve P`, which refuses.
+#[test]
+fn sending_to_a_server_of_another_make_that_is_down_does_not_say_to_serve_it() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["P"]);
+    scratch.write(
+        "topology.json",
+        &format!(r#"{{"servers": {{"P": {{"clients": "{}", "speaks": "trail"}}}}}}"#, clients[0]),
+    );
+    for command in [&["send", "P", "x"][..], &["bench", "P"]] {
+        let why = "connection refused; it is of another make, start its own program";
+        let expected = format!("herd: cannot reach P at {}: {why}\n", clients[0]);
+        assert_eq!(err(&scratch.run(command)), expected, "{command:?}");
+    }
+}
+
 #[test]
 fn a_server_with_a_colon_in_its_name_is_not_taken_for_an_address() {
     let scratch = Scratch::new();
