@@ -65,7 +65,13 @@ fn chosen(file: &File, names: &[String]) -> Result<Vec<Server>, Failure> {
     }
     let is_wanted = |server: &Server| names.is_empty() || names.contains(&server.name);
     let wanted = |server: &&Server| server.speaks.is_none() && is_wanted(server);
-    Ok(file.topology.servers().iter().filter(wanted).cloned().collect())
+    let servers: Vec<Server> = file.topology.servers().iter().filter(wanted).cloned().collect();
+    if servers.is_empty() {
+        let path = file.path.display();
+        let why = format!("all servers in {path} are of another make: start their own programs");
+        return Err(Failure::Usage(why));
+    }
+    Ok(servers)
 }
 
 fn recipe(path: &Path, flags: Vec<std::ffi::OsString>) -> Result<Recipe, Failure> {

@@ -377,6 +377,16 @@ fn sending_to_a_server_of_another_make_that_is_down_does_not_say_to_serve_it() {
     }
 }
 
+/// It waited for ever, and said that no server answered yet.
+#[test]
+fn a_herd_in_which_there_is_nothing_to_start_is_refused() {
+    let scratch = Scratch::new();
+    scratch.write("topology.json", r#"{"servers": {"P": {"clients": "127.0.0.1:1", "speaks": "trail"}}}"#);
+    let output = scratch.run(&["up"]);
+    let expected = "herd: all servers in topology.json are of another make: start their own programs\n";
+    assert_eq!((err(&output).as_str(), output.status.code()), (expected, Some(2)));
+}
+
 #[test]
 fn a_server_with_a_colon_in_its_name_is_not_taken_for_an_address() {
     let scratch = Scratch::new();
