@@ -2,7 +2,7 @@
 
 use super::cannot;
 use crate::failure::Failure;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,7 @@ impl Output {
             only_over_a_file(place)?;
             not_over(inputs, place)?;
         }
+        can_be_made(&output.beside).map_err(|error| cannot("write", &output.path, &error))?;
         Ok(output)
     }
 
@@ -60,6 +61,17 @@ fn only_over_a_file(place: &Path) -> Result<(), Failure> {
             Err(Failure::Undone(format!("cannot write {place}: it is no regular file; name another with -o")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Tries to make a file, or to write to the one that is left from an import that was cut short, and leaves all as it was.
+fn can_be_made(beside: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).open(beside) {
+        Ok(_) => fs::remove_file(beside),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            OpenOptions::new().append(true).open(beside).map(drop)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -187,6 +199,21 @@ mod tests {
             assert_eq!(refused(path, &inputs), expected(input));
         }
         assert_eq!(Output::of(&table, &inputs).unwrap_err().exit_code(), 2);
+    }
+
+    /// All files were read first, which takes minutes.
+    #[test]
+    fn a_place_that_cannot_be_written_is_refused_before_anything_is_read() {
+        let scratch = Scratch::new("nowhere");
+        let path = scratch.0.join("nowhere/index");
+        assert_eq!(
+            refused(&path, &[]),
+            format!("cannot write {}: no such file or directory", path.display())
+        );
+        scratch.file("x.part");
+        assert!(Output::of(&scratch.0.join("x"), &[]).is_ok());
+        assert!(Output::of(&scratch.0.join("y"), &[]).is_ok());
+        assert_eq!(scratch.names(), ["x.part"]);
     }
 
     #[test]
