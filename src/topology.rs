@@ -67,6 +67,10 @@ impl File {
 
 /// Reads the bytes of a topology file. The refusal begins with the place in the file.
 fn parse(bytes: &[u8]) -> Result<(Topology, Flags), String> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    if is_utf_16(bytes) {
+        return Err(" the file is not UTF-8 but UTF-16; save it as UTF-8".to_owned());
+    }
     if bytes.trim_ascii().is_empty() {
         return Err(format!(" the file is empty; write at least {EXAMPLE}"));
     }
@@ -75,6 +79,17 @@ fn parse(bytes: &[u8]) -> Result<(Topology, Flags), String> {
     let topology = Topology::new(servers(&entries), &links(&entries))
         .map_err(|problem| format!(" {}: {problem}", place(&entries, &problem)))?;
     Ok((topology, settings))
+}
+
+/// What some editors write before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Whether this looks like UTF-16, with a mark of its own or without: then one of its first two bytes is 0, which is none
+/// in JSON.
+fn is_utf_16(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xff\xfe")
+        || bytes.starts_with(b"\xfe\xff")
+        || bytes.iter().take(2).any(|&byte| byte == 0)
 }
 
 /// The smallest topology, for those who have none.
@@ -330,6 +345,19 @@ mod tests {
             assert_eq!(refused(text), format!(" the file is empty; write at least {EXAMPLE}"));
         }
         assert!(parse(EXAMPLE.as_bytes()).is_ok());
+    }
+
+    /// `expected value` was all that somebody heard whose editor had put a mark there that it does not show.
+    #[test]
+    fn a_byte_order_mark_is_left_out_and_utf_16_is_named() {
+        assert!(parse(format!("\u{feff}{EXAMPLE}").as_bytes()).is_ok());
+        let little: Vec<u8> = EXAMPLE.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = EXAMPLE.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let marked = |mark: &[u8], text: &[u8]| [mark, text].concat();
+        for bytes in [marked(b"\xff\xfe", &little), marked(b"\xfe\xff", &big), little, big] {
+            let expected = " the file is not UTF-8 but UTF-16; save it as UTF-8";
+            assert_eq!(parse(&bytes).expect_err("a refusal"), expected);
+        }
     }
 
     #[test]
