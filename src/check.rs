@@ -1,19 +1,16 @@
 //! `herd check`: validates a topology and draws who talks to whom.
 
 use crate::failure::Failure;
+use crate::flags::Flags;
 use crate::terminal;
 use crate::topology::File;
 use herd_core::topology::Topology;
 
 /// Prints the drawing of a file that was read, which is nearly all there is to validate.
 pub fn run(file: &File) -> Result<(), Failure> {
-    let path = file.path.display();
-    // The limits and places are part of the file, so impossible ones are refused here too.
-    file.settings
-        .limits()
-        .and_then(|_| file.settings.places.settings())
-        .map_err(|failure| Failure::Undone(format!("{path}: settings: {failure}")))?;
-    terminal::show(&format!("{path}: {}", picture(&file.topology)))
+    // The settings are part of the file, so impossible ones are refused here too.
+    file.check(&Flags::default())?;
+    terminal::show(&format!("{}: {}", file.path.display(), picture(&file.topology)))
 }
 
 fn picture(topology: &Topology) -> String {

@@ -26,6 +26,7 @@ mod up;
 mod variables;
 
 use failure::Failure;
+use flags::Flags;
 use options::{Command, Early, Options};
 use std::panic::resume_unwind;
 use topology::File;
@@ -56,8 +57,8 @@ async fn run(options: Options) -> Result<(), Failure> {
     let file = || topology::read(&path);
     warn_of_variables(&command);
     match command {
-        Command::Up(up) => up::run(warned(file()?), up).await,
-        Command::Serve(serve) => serve::run(file()?, serve).await,
+        Command::Up(up) => up::run(warned(checked(file()?, &up.flags)?), up).await,
+        Command::Serve(serve) => serve::run(checked(file()?, &serve.flags)?, serve).await,
         Command::Send(send) => send::run(file, send).await,
         Command::Bench(bench) => bench::run(file, bench).await,
         Command::Status(status) => status::run(&file()?, &status).await,
@@ -78,6 +79,11 @@ fn warn_of_variables(command: &Command) {
     if let Some(warning) = is_warned_of.then(|| variables::warning(names)).flatten() {
         terminal::complain(&format!("warning: {warning}"));
     }
+}
+
+/// Blames a file for the settings that cannot be, before a flag or a variable is.
+fn checked(file: File, flags: &Flags) -> Result<File, Failure> {
+    file.check(flags).map(|()| file)
 }
 
 /// Warns of what is wrong with a file but no error.

@@ -14,7 +14,6 @@ use herd_core::status::Report;
 use herd_core::topology::Server;
 use serde_json::json;
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a server may take to say how it is. A busy one answers late; one that is stuck never does.
@@ -55,8 +54,8 @@ pub enum State {
 pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
     let (ours, strangers): (Vec<_>, Vec<_>) =
         file.topology.servers().iter().cloned().partition(|server| server.speaks.is_none());
-    let peer_tls = status.peer_tls.as_ref().or(file.settings.peer_tls.as_ref());
-    let credentials = credentials::of_asker(&ours, peer_tls.map(PathBuf::as_path))?;
+    let peer_tls = file.peer_tls(status.peer_tls.as_deref())?;
+    let credentials = credentials::of_asker(&ours, peer_tls)?;
     let answers = ask_all(&ours, &credentials, ASK_LIMIT).await;
     let strangers = sightings(strangers, &answers);
     terminal::show(&if status.json { json(&answers, &strangers) } else { table(&answers, &strangers) })?;

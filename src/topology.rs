@@ -55,6 +55,33 @@ impl File {
         })
     }
 
+    /// Refuses settings that cannot be, where they are those of this file and neither flag nor variable is given instead.
+    /// What is wrong with those is said where they are used.
+    pub fn check(&self, flags: &Flags) -> Result<(), Failure> {
+        self.peer_tls(flags.peer_tls.as_deref())?;
+        let wrong = |flags: &Flags| flags.limits().and_then(|_| flags.places.settings()).err();
+        let alone = wrong(&self.settings).filter(|alone| {
+            // What is wrong without the file as well, such as a key in the environment, is not its fault.
+            wrong(&flags.clone().or(self.settings.clone())).as_ref() == Some(alone)
+                && wrong(&Flags::default()).as_ref() != Some(alone)
+        });
+        alone.map_or(Ok(()), |failure| Err(self.blamed(&failure)))
+    }
+
+    /// The directory with the certificates that links need, as it is given, or else as the file has it.
+    pub fn peer_tls<'a>(&'a self, given: Option<&'a Path>) -> Result<Option<&'a Path>, Failure> {
+        match (given, self.settings.peer_tls.as_deref()) {
+            (None, Some(dir)) if dir.as_os_str().is_empty() => {
+                Err(self.blamed(&"peer_tls is set to nothing; name a directory"))
+            }
+            (given, settings) => Ok(given.or(settings)),
+        }
+    }
+
+    fn blamed(&self, what: &impl fmt::Display) -> Failure {
+        Failure::Undone(format!("{}: settings: {what}", self.path.display()))
+    }
+
     /// Says which servers cannot reach each other, if any.
     pub fn warning(&self) -> Option<String> {
         let islands: Vec<String> = self.topology.islands().iter().map(|island| island.join(", ")).collect();

@@ -207,6 +207,40 @@ fn check_refuses_with_file_and_place_and_exit_code_1() {
     }
 }
 
+/// `line_max is 0` was all that was said, and for a setting `--peer-tls` was blamed.
+#[test]
+fn a_setting_that_cannot_be_is_blamed_on_the_file_if_it_comes_from_there() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let plain = scratch.read("topology.json");
+    let with = |settings: &str| {
+        scratch.write("topology.json", &plain.replacen('{', &format!("{{\"settings\": {settings}, "), 1));
+    };
+    let said = |command: &[&str]| {
+        let output = scratch.run(command);
+        (err(&output), output.status.code())
+    };
+    let blamed = |what: &str| (format!("herd: topology.json: settings: {what}\n"), Some(1));
+    for (settings, what) in [
+        (r#"{"line_max": 0}"#, "line_max is 0, which lets nothing through; write at least 1"),
+        (r#"{"peer_tls": ""}"#, "peer_tls is set to nothing; name a directory"),
+    ] {
+        with(settings);
+        for command in [&["up"][..], &["serve", "A"], &["check"]] {
+            assert_eq!(said(command), blamed(what), "{command:?}");
+        }
+    }
+    assert_eq!(said(&["status"]), blamed("peer_tls is set to nothing; name a directory"));
+    with(r#"{"line_max": 0, "peer_tls": ""}"#);
+    let (given, code) = said(&["serve", "A", "--line-max=5", "--peer-tls="]);
+    assert!(given.starts_with("herd: --peer-tls (HERD_PEER_TLS) is set to nothing"), "{given}");
+    assert_eq!(code, Some(2));
+    scratch.write("topology.json", &plain);
+    assert_eq!(said(&["up", "--line-max=0"]).1, Some(2));
+    let key = scratch.herd(&["up"]).env("GOOGLE_PLACES_API_KEY", "").output().expect("the program runs");
+    assert!(err(&key).starts_with("herd: GOOGLE_PLACES_API_KEY is set to nothing"), "{}", err(&key));
+}
+
 #[test]
 fn a_topology_that_cannot_be_read_is_refused_with_its_name() {
     let expected = "herd: cannot read the topology topology.json: no such file or directory; \
