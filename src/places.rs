@@ -313,6 +313,19 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_of_a_file_are_named_where_places_are_described() {
+        let described = include_str!("../places/README.md");
+        let unknown = serde_json::from_str::<Flags>(r#"{"": 0}"#).unwrap_err().to_string();
+        let names: Vec<&str> = unknown.split('`').skip(3).step_by(2).collect();
+        assert_eq!(names.len(), 11, "{unknown}");
+        for name in names {
+            assert!(described.contains(&format!("`{name}`")), "{name}");
+        }
+        let example = described.lines().find(|line| line.starts_with("    { ")).unwrap();
+        assert_eq!(serde_json::from_str::<Flags>(example).unwrap().per_day, Some(5000));
+    }
+
+    #[test]
     fn flags_come_back_from_the_command_line_that_gives_them() {
         let flags = Flags {
             chain: written("google,offline"),
