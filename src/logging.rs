@@ -6,7 +6,7 @@ use crate::failure::{Failure, reason};
 use crate::terminal;
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
-use log::Record;
+use log::{LevelFilter, Record};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,27 @@ pub fn start(dir: &Path, name: &str, also_stderr: bool) -> Result<(), Failure> {
         .try_init()
         .map_err(|error| Failure::Undone(format!("cannot log: {error}")))
 }
+
+/// Warns of a `RUST_LOG` of which nothing may come: a word that is no level is taken for the beginning of a module's name.
+pub fn warning() -> Option<String> {
+    strange(&filters(std::env::var("RUST_LOG").ok())).map(|word| {
+        format!(
+            "RUST_LOG has {word:?}, which is no level and no module of this program; write info, or debug"
+        )
+    })
+}
+
+/// The first word alone that is neither a level nor begins as the modules of this program do, or the other way round.
+fn strange(filters: &str) -> Option<&str> {
+    // Behind a slash is what must be in the text of an event.
+    let (words, _) = filters.split_once('/').unwrap_or((filters, ""));
+    let is_ours = |word: &str| word.starts_with(MODULES) || MODULES.starts_with(word);
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    words.split(',').map(str::trim).find(|word| !word.contains('=') && !is_level(word) && !is_ours(word))
+}
+
+/// How the names of all modules begin that log.
+const MODULES: &str = "herd";
 
 /// Says one line on standard error, in the name of the program, behind what is logged there.
 pub fn complain(line: &str) {
@@ -152,6 +173,24 @@ mod tests {
             let refused = check(choice).expect_err("refused").to_string();
             assert!(refused.starts_with(&format!("RUST_LOG={choice:?} does not")), "{refused}");
         }
+    }
+
+    /// `RUST_LOG=loud` logged nothing at all.
+    #[test]
+    fn a_word_that_is_no_level_and_no_module_of_ours_is_found() {
+        for choice in [
+            "info",
+            "OFF",
+            "warn,herd::wire=trace",
+            "herd_actors::peer",
+            "info/places",
+            "h",
+            "debug, rustls=warn,",
+        ] {
+            assert_eq!(strange(choice), None, "{choice}");
+        }
+        assert_eq!(strange("loud"), Some("loud"));
+        assert_eq!(strange("info,verbose/text"), Some("verbose"));
     }
 
     #[test]

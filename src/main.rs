@@ -76,7 +76,9 @@ fn warn_of_variables(command: &Command) {
         Command::Check(_) | Command::Places(_) => false,
     };
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    if let Some(warning) = is_warned_of.then(|| variables::warning(names)).flatten() {
+    let logs = matches!(command, Command::Serve(_) | Command::Up(_));
+    let warnings = [variables::warning(names), logs.then(logging::warning).flatten()];
+    for warning in warnings.into_iter().flatten().filter(|_| is_warned_of) {
         terminal::complain(&format!("warning: {warning}"));
     }
 }

@@ -241,6 +241,25 @@ fn a_setting_that_cannot_be_is_blamed_on_the_file_if_it_comes_from_there() {
     assert!(err(&key).starts_with("herd: GOOGLE_PLACES_API_KEY is set to nothing"), "{}", err(&key));
 }
 
+/// A word that is no level was taken for a module, and nothing was logged at all.
+#[test]
+fn what_rust_log_cannot_mean_is_warned_of_once() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let said = |command: &[&str]| {
+        let output = scratch.herd(command).env("RUST_LOG", "loud").output().expect("the program runs");
+        err(&output).lines().filter(|line| line.contains("RUST_LOG")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = "herd: warning: RUST_LOG has \"loud\", which is no level and no module of this program; write info, or \
+                    debug";
+    for command in [&["up", "B"][..], &["serve", "B"]] {
+        assert_eq!(said(command), [expected], "{command:?}");
+    }
+    for command in [&["status"][..], &["serve", "B", "--until-stdin-ends"]] {
+        assert_eq!(said(command), Vec::<String>::new(), "{command:?}");
+    }
+}
+
 #[test]
 fn a_topology_that_cannot_be_read_is_refused_with_its_name() {
     let expected = "herd: cannot read the topology topology.json: no such file or directory; \
