@@ -390,7 +390,7 @@ fn a_second_signal_does_not_wait_for_a_server_that_is_stuck() {
     herd.signal("TERM");
     until("B ends", || (!is_alive(servers["B"])).then_some(()));
     assert!(is_alive(servers["A"]));
-    herd.signal("TERM");
+    herd.signal("INT");
     assert_eq!(herd.end().code(), Some(1));
     assert!(!is_alive(servers["A"]));
 }
