@@ -47,24 +47,27 @@ pub struct Options {
     pub command: Command,
 }
 
+/// What help says of itself where its short form leaves something out.
+const HELP: &str = "Print help: -h what is wanted most, --help the limits and the rest too";
+
 const DEFAULT_TOPOLOGY: &str = "topology.json";
 
 // The commands. (Documentation here would replace what the help says of the whole program.)
 #[derive(Debug, StructOpt)]
 pub enum Command {
     /// Start the servers of the topology, each in a process of its own, and watch them
-    #[structopt(after_help = "\
+    #[structopt(help_message = HELP, after_help = "\
 EXAMPLES:
     herd up                                  every server of topology.json
     herd up Goloman Hands                    these two only
     herd up --topology topologies/hill.json  another herd
 
 A server that dies is named and started again, ever later while it keeps dying, and the others go on; one that could not
-even start is named only. Ctrl-C, SIGTERM or a terminal that closes stops all of them; a second signal does so at once. No
-server outlives the launcher, not even when it is killed.")]
+even start is named only. Ctrl-C, SIGTERM or a terminal that closes stops all of them; a second signal does so at once.
+No server outlives the launcher, not even when it is killed.")]
     Up(Up),
     /// Run one server in the foreground
-    #[structopt(after_help = "\
+    #[structopt(help_message = HELP, after_help = "\
 EXAMPLES:
     herd serve Goloman
     herd serve Newcomer --topology mine.json     join a running herd: name its neighbours in mine.json;
@@ -401,9 +404,23 @@ mod tests {
     }
 
     #[test]
-    fn short_help_leaves_the_limits_out() {
-        assert!(help(&["serve", "--help"]).contains("--line-max <BYTES>"));
-        assert!(!help(&["serve", "-h"]).contains("--line-max"));
+    fn short_help_leaves_the_limits_out_and_says_where_they_are() {
+        for command in ["serve", "up"] {
+            assert!(help(&[command, "--help"]).contains("--line-max <BYTES>"));
+            let short = help(&[command, "-h"]);
+            assert!(!short.contains("--line-max") && short.contains("--help the limits"), "{short}");
+        }
+    }
+
+    /// A line was as long as clap has them, and its last word stood on a line alone.
+    #[test]
+    fn what_is_written_behind_the_flags_is_shown_as_it_is_written() {
+        let commands = ["up", "serve", "send", "bench", "status", "check"];
+        for app in Options::clap().p.subcommands.iter().filter(|app| commands.contains(&app.get_name())) {
+            let written = app.p.meta.more_help.expect("examples");
+            let shown = help(&[app.get_name(), "--help"]);
+            assert!(shown.contains(written), "{shown}");
+        }
     }
 
     #[test]
