@@ -92,7 +92,8 @@ const NEVER_UP: &str = "it never got up";
 /// Why a server is not started again of which the operating system cannot say whether it ended.
 const UNSEEN: &str = "it may run still";
 
-/// A server that lives so long has got up, even if nobody asked it.
+/// A server that lives so long has got up, even if nobody asked it. Before that it may wait for as long as one may take to
+/// stop, if that has its data.
 const UP_AFTER: Duration = Duration::from_secs(3);
 
 /// A server that lives so long dies of something new.
@@ -140,7 +141,8 @@ impl Launcher {
     /// Sees to it that a server that died is started again; after which delay, or why it is not.
     pub fn revive(&mut self, ending: &Ending) -> Result<Duration, &'static str> {
         let past = self.pasts.get_mut(&ending.name).ok_or(NEVER_UP)?;
-        let delay = past.delay(*ending.status.as_ref().map_err(|_| UNSEEN)?)?;
+        let up_after = UP_AFTER.saturating_add(self.stop_limit);
+        let delay = past.delay(*ending.status.as_ref().map_err(|_| UNSEEN)?, up_after)?;
         self.return_after(delay, &ending.name);
         Ok(delay)
     }
@@ -215,9 +217,9 @@ impl Launcher {
 
 impl Past {
     /// How long to wait before another start, or why there is none.
-    fn delay(&mut self, status: ExitStatus) -> Result<Duration, &'static str> {
+    fn delay(&mut self, status: ExitStatus, up_after: Duration) -> Result<Duration, &'static str> {
         let lived = self.began.elapsed();
-        self.got_up |= lived >= UP_AFTER || status.signal().is_some();
+        self.got_up |= lived >= up_after || status.signal().is_some();
         if status.success() {
             return Err(TOLD);
         }
@@ -338,7 +340,8 @@ mod tests {
         for &life_s in lives_s {
             past.began = Instant::now();
             tokio::time::advance(Duration::from_secs(life_s)).await;
-            delays.push(past.delay(ExitStatus::from_raw(wait_status)).map(|delay| delay.as_millis()));
+            let delay = past.delay(ExitStatus::from_raw(wait_status), UP_AFTER + Duration::from_secs(6));
+            delays.push(delay.map(|delay| delay.as_millis()));
         }
         delays
     }
@@ -352,7 +355,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_never_got_up_or_was_told_to_stop_is_not_started_again() {
-        assert_eq!(delays(&[0, 1], 1 << 8).await, [Err(NEVER_UP), Err(NEVER_UP)]);
+        // For 6 s one may wait for data that another process has.
+        assert_eq!(delays(&[0, 1, 7], 1 << 8).await, [Err(NEVER_UP); 3]);
         assert_eq!(delays(&[10], 0).await, [Err(TOLD)]);
         assert_eq!(delays(&[10, 0], 1 << 8).await, [Ok(100), Ok(200)]);
     }
