@@ -214,6 +214,7 @@ fn a_snapshot_that_was_cut_or_removed_is_missed_in_the_log() {
     let log_of_next = |herd: &mut Herd| {
         let before = herd.log("Goloman").len();
         herd.start("Goloman");
+        harness::eventually("the server has read its log", || herd.report("Goloman"));
         let _ = herd.end("Goloman", "TERM");
         herd.log("Goloman")[before..].to_owned()
     };
