@@ -161,7 +161,7 @@ flags! {
     dialect_settle_ms: u64 = 300, "MS", "HERD_DIALECT_SETTLE_MS", "How long another make is left to tell its own kind";
     dialect_crossing_ms: u64 = 500, "MS", "HERD_DIALECT_CROSSING_MS", "How long messages of two makes may cross";
     dialect_corrections_max: u32 = 8, "N", "HERD_DIALECT_CORRECTIONS_MAX", "How often one older thing from another make is answered";
-    stop_ms: u64 = 5_000, "MS", "HERD_STOP_MS", "How long a stopping server lets clients finish";
+    stop_ms: u64 = 5_000, "MS", "HERD_STOP_MS", "How long a stopping server lets clients and neighbours finish";
 }
 
 /// How long a record lives, in milliseconds; `None` is for ever.

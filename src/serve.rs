@@ -30,7 +30,19 @@ use tokio::time::{Instant, sleep};
 pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     let Serve { name, until_stdin_ends, flags } = serve;
     let flags = flags.or(file.settings.clone());
-    let settings = settings(&file, &name, &flags).await?;
+    let mut signals = Signals::new()?;
+    let mut told_to_stop = Box::pin(async {
+        tokio::select! {
+            signal = signals.next() => signal,
+            () = end_of_stdin(), if until_stdin_ends => "end of the launcher",
+        }
+    });
+    let settings = tokio::select! {
+        biased; // What is wrong is said first.
+        settings = settings(&file, &name, &flags) => settings?,
+        // Another process still has the data; nothing was begun.
+        _ = &mut told_to_stop => return Ok(()),
+    };
     let places = flags.places.settings()?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
     log::info!("server {name} {}", manner(&file, &settings, &flags));
@@ -43,15 +55,8 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     if let Some(files) = descriptors::raise_limit() {
         check_files(files, &settings.limits)?;
     }
-    let mut signals = Signals::new()?;
     let near = PlacesActor::new(places).start().recipient();
     let seams = Seams { panics: panics::count(), abort: Arc::new(logging::abort), ..Seams::real() };
-    let mut told_to_stop = Box::pin(async {
-        tokio::select! {
-            signal = signals.next() => signal,
-            () = end_of_stdin(), if until_stdin_ends => "end of the launcher",
-        }
-    });
     let node = tokio::select! {
         node = Node::start(settings, near, seams) => {
             node.map_err(|error| cannot_start(&name, &flags, &error))?

@@ -40,10 +40,10 @@ pub async fn run(file: File, up: Up) -> Result<(), Failure> {
         servers: chosen(&file, &names)?,
         credentials: credentials::of_asker(file.topology.servers(), settings.peer_tls.as_deref())?,
         topology: file.topology,
+        stop_limit: Duration::from_millis(limits.stop_ms).saturating_add(STOP_MARGIN),
     };
-    let stop_limit = Duration::from_millis(limits.stop_ms).saturating_add(STOP_MARGIN);
     let mut signals = Signals::new()?;
-    let mut launcher = Launcher::new(recipe(&file.path, flags.arguments())?, stop_limit);
+    let mut launcher = Launcher::new(recipe(&file.path, flags.arguments())?, herd.stop_limit);
     for server in &herd.servers {
         launcher.start(&server.name)?;
     }
@@ -56,6 +56,8 @@ struct Herd {
     servers: Vec<Server>,
     topology: Topology,
     credentials: Credentials,
+    /// How long a server may take to stop, and the next one to wait for it.
+    stop_limit: Duration,
 }
 
 /// Picks the servers to start, in the order of the file.
@@ -146,12 +148,17 @@ impl Herd {
     /// Asks until every server that runs is linked with all its neighbours that run, or time is up.
     async fn ready(&self, running: Running) -> Vec<Answer> {
         let deadline = Instant::now() + READY_LIMIT;
+        let runs = |server: &Server| running.borrow().contains_key(&server.name);
         loop {
             let mut answers = ask_all(&self.servers, &self.credentials, ASK_LIMIT).await;
             for answer in &mut answers {
                 recognise(answer, &running);
             }
-            if self.is_linked(&answers, &running) || Instant::now() >= deadline {
+            // One that does not answer may wait for its data, as long as another that has them may take to stop.
+            let waits = answers.iter().any(|answer| answer.report.is_err() && runs(&answer.server));
+            let patience = if waits { self.stop_limit } else { Duration::ZERO };
+            let over = Instant::now().checked_duration_since(deadline);
+            if self.is_linked(&answers, &running) || over.is_some_and(|over| over >= patience) {
                 return answers;
             }
             tokio::time::sleep(ASK_EVERY).await;
@@ -226,7 +233,8 @@ mod tests {
         let servers: Vec<Server> = [("A", 1), ("B", 2), ("C", 3)].map(server).to_vec();
         let links = [("A", "B"), ("B", "C")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         let topology = Topology::new(servers.clone(), &links).expect("a valid topology");
-        Herd { servers, topology, credentials: Credentials::default() }
+        let credentials = Credentials::default();
+        Herd { servers, topology, credentials, stop_limit: Duration::ZERO }
     }
 
     fn answer(herd: &Herd, name: &str, links: &[(&str, bool)]) -> Answer {

@@ -83,7 +83,12 @@ fn make(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|directory| !directory.exists()).collect();
     fs::create_dir_all(path)?;
     let above = missing.into_iter().filter_map(Path::parent);
-    above.map(|above| if above == Path::new("") { Path::new(".") } else { above }).try_for_each(sync_names_in)
+    let mut above = above.map(|above| if above == Path::new("") { Path::new(".") } else { above });
+    above.try_for_each(|above| match sync_names_in(above) {
+        // One may be such as can be written to and not read.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    })
 }
 
 /// Makes the names in a directory last.

@@ -2,9 +2,10 @@
 //!
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers and
 //! dialects, [`Recall`] and [`Hear`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node, which says
-//! [`LinkDown`] for a peer that panicked. It says [`Flood`] to a peer or a dialect when there is more than that took. Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what
-//! it executes together, and in [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails,
-//! ends the whole server, which must not go on answering.
+//! [`LinkDown`] for a peer that panicked. It says [`Flood`] to a peer or a dialect when there is more than that took.
+//! Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what it executes together, and in
+//! [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails, ends the whole server, which must
+//! not go on answering.
 
 mod alarm;
 pub mod keeper;

@@ -29,6 +29,8 @@ pub struct Keeper {
     waiting: VecDeque<(Mark, Vec<Answer>)>,
     /// True from the decision for a snapshot to its end.
     is_copying: bool,
+    /// When it began to keep.
+    began: Instant,
     /// When there was nothing dead on the disk last, or a snapshot was begun. What was there at the start may be of any age.
     clean: Option<Instant>,
     abort: Abort,
@@ -43,6 +45,10 @@ const COPY_SIZE: usize = 64 * 1024;
 
 /// What is dead is not cleaned from the disk more often than this, however short a lifetime is.
 const CLEAN_MIN: Duration = Duration::from_secs(60);
+
+/// What was dead at the start stays for so long: whoever sees that the lifetime is in the wrong unit, or that the clock was not
+/// set yet, can still stop the server.
+const CLEAN_FIRST: Duration = Duration::from_secs(60 * 60);
 
 /// A snapshot on its way.
 struct Copying {
@@ -65,6 +71,7 @@ impl Keeper {
             is_due: false,
             waiting: VecDeque::new(),
             is_copying: false,
+            began: Instant::now(),
             clean: None,
             abort,
         }
@@ -83,13 +90,17 @@ impl Keeper {
         if waits { Kept::After(last) } else { Kept::Now }
     }
 
-    /// Whether something dead may have been on the disk for a lifetime, where so many records and bytes are alive.
-    fn is_unclean(&mut self, records: u64, bytes: u64, lifetime_ms: u64) -> bool {
+    /// Notes it if nothing dead is on the disk, where so many records and bytes are alive.
+    fn note_clean(&mut self, records: u64, bytes: u64) {
         if !self.journal.has_dead(records, bytes) {
             self.clean = Some(Instant::now());
         }
+    }
+
+    /// Whether something dead may have been on the disk for a lifetime.
+    fn is_unclean(&self, lifetime_ms: u64) -> bool {
         let lifetime = Duration::from_millis(lifetime_ms).max(CLEAN_MIN);
-        self.clean.is_none_or(|clean| clean.elapsed() >= lifetime)
+        self.clean.map_or(self.began.elapsed() >= CLEAN_FIRST, |clean| clean.elapsed() >= lifetime)
     }
 
     /// Notes that everything up to an append is synced; whoever waited for that goes on.
@@ -203,8 +214,10 @@ impl StoreActor {
         let (clients, bytes) = (store.len() as u64, store.bytes());
         let recent = if lifetime_ms.is_none() { store.recent() as u64 } else { 0 };
         let Some(keeper) = self.keeper.as_mut().filter(|keeper| !keeper.is_copying) else { return };
-        let is_unclean =
-            lifetime_ms.is_some_and(|lifetime_ms| keeper.is_unclean(clients, bytes, lifetime_ms));
+        let is_unclean = lifetime_ms.is_some_and(|lifetime_ms| {
+            keeper.note_clean(clients, bytes);
+            keeper.is_unclean(lifetime_ms)
+        });
         let due = keeper.journal.due(clients, bytes, recent);
         let Some(scope) = due.or(is_unclean.then_some(Scope::All)) else { return };
         keeper.is_copying = true;

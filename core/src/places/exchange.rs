@@ -67,8 +67,10 @@ impl Failure {
             400 | 404 | 414 => (Status::InvalidRequest, Blame::Question),
             401 | 403 => (Status::RequestDenied, Blame::Refusal(reply.retry_after)),
             429 => (Status::OverQueryLimit, Blame::Refusal(reply.retry_after)),
-            // Whoever says how long it will be away is not asked before (RFC 9110, section 15.6.4).
-            503 if reply.retry_after.is_some() => (Status::UnknownError, Blame::Refusal(reply.retry_after)),
+            // Whoever says that it will be away for long is not asked before (RFC 9110, section 15.6.4).
+            503 if reply.retry_after.is_some_and(|away| away >= AWAY_MIN) => {
+                (Status::UnknownError, Blame::Refusal(reply.retry_after))
+            }
             _ => (Status::UnknownError, Blame::Provider),
         };
         let message = match said {
@@ -87,6 +89,9 @@ impl Failure {
         }
     }
 }
+
+/// What is over sooner is a failure among others, after which an answer may come.
+const AWAY_MIN: Duration = Duration::from_secs(30);
 
 /// Returns the beginning of what somebody else said, on one line.
 pub(super) fn shortened(said: &str) -> String {
@@ -121,8 +126,9 @@ mod tests {
         assert_eq!((http(302).status, http(302).blame), (Status::UnknownError, Blame::Provider));
         assert_eq!(http(500).message, "http status 500: some words");
         let asked_for = Some(Duration::from_secs(120));
-        let away = Failure::http(&Reply { code: 503, retry_after: asked_for, body: b"" }, None);
-        assert_eq!((http(503).blame, away.blame), (Blame::Provider, Blame::Refusal(asked_for)));
+        let away = |retry_after| Failure::http(&Reply { code: 503, retry_after, body: b"" }, None).blame;
+        assert_eq!(away(asked_for), Blame::Refusal(asked_for));
+        assert_eq!([away(None), away(Some(Duration::from_secs(1)))], [Blame::Provider; 2]);
     }
 
     #[test]
