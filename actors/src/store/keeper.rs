@@ -329,6 +329,7 @@ mod tests {
     use super::*;
     use crate::journal::{Keep, UNFINISHED};
     use crate::messages::{Count, Dump, Execute, Find, Flush, Hear, LinkUp};
+    use crate::net::Clock;
     use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
     use herd_core::batch::{Batch, Pause};
@@ -356,15 +357,19 @@ mod tests {
     }
 
     async fn bench_with(durability: Durability, limits: &Limits) -> Bench {
-        let disk = MemoryDisk::default();
+        bench_on(MemoryDisk::default(), durability, limits, running()).await
+    }
+
+    async fn bench_on(disk: MemoryDisk, durability: Durability, limits: &Limits, clock: Clock) -> Bench {
         let mut replica = Replica::new("Goloman", limits);
+        replica.set_clock(clock());
         let keep = Keep { disk: Arc::new(disk.clone()), durability };
         let (journal, _) =
             Journal::open(keep, LOG_BYTES_MIN, |line| assert_eq!(replica.restore(line), 0)).await.unwrap();
         let has_ended: Arc<AtomicBool> = Arc::default();
         let ended = Arc::clone(&has_ended);
         let abort: Abort = Arc::new(move |_| ended.store(true, Ordering::Relaxed));
-        let store = StoreActor::new(replica, Some(journal), running(), counting(), abort).start();
+        let store = StoreActor::new(replica, Some(journal), clock, counting(), abort).start();
         Bench { store, disk, has_ended }
     }
 
@@ -379,9 +384,11 @@ mod tests {
             }
         }
 
-        /// How many lines of a file tell of a client.
-        fn lines_in(&self, name: &str) -> usize {
-            self.disk.content(name).windows(6).filter(|bytes| bytes == b" kiwi ").count()
+        /// How many lines on the disk tell of a client.
+        fn lines(&self) -> usize {
+            let lines_in =
+                |name: &String| self.disk.content(name).windows(6).filter(|bytes| bytes == b" kiwi ").count();
+            self.disk.list().iter().map(lines_in).sum()
         }
 
         /// The record lines that a server would find on the disk.
@@ -669,11 +676,26 @@ mod tests {
         for time in [1, 2] {
             assert!(bench.check_in("kiwi", time).await.is_some());
         }
-        let lines = |bench: &Bench| bench.disk.list().iter().map(|name| bench.lines_in(name)).sum::<usize>();
-        assert_eq!(lines(&bench), 2);
+        assert_eq!(bench.lines(), 2);
         tokio::time::sleep(hour + Duration::from_secs(60)).await;
-        assert_eq!(lines(&bench), 1, "the latest is alive, and what was said before is dead");
+        assert_eq!(bench.lines(), 1, "the latest is alive, and what was said before is dead");
         tokio::time::sleep(hour * 2).await;
-        assert_eq!(lines(&bench), 0);
+        assert_eq!(bench.lines(), 0);
+    }
+
+    /// With seconds given for milliseconds, or a clock that was ahead, all that a server knew was gone when it had started.
+    #[actix::test]
+    async fn what_was_dead_at_the_start_stays_on_the_disk_for_an_hour() {
+        tokio::time::pause();
+        let disk = bench(Durability::Write).await;
+        assert!(disk.check_in("kiwi", 1).await.is_some());
+        let limits = Limits { record_ttl_ms: Some(10_000), ..Limits::default() };
+        let (day, now) = (86_400_000_000_000, running());
+        let tomorrow: Clock = Arc::new(move || now() + day);
+        let bench = bench_on(disk.disk, Durability::Write, &limits, tomorrow).await;
+        tokio::time::sleep(CLEAN_FIRST - Duration::from_secs(60)).await;
+        assert_eq!((bench.store.send(Count).await.unwrap().clients, bench.lines()), (0, 1));
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!(bench.lines(), 0);
     }
 }
