@@ -693,9 +693,9 @@ mod tests {
         let (day, now) = (86_400_000_000_000, running());
         let tomorrow: Clock = Arc::new(move || now() + day);
         let bench = bench_on(disk.disk, Durability::Write, &limits, tomorrow).await;
-        tokio::time::sleep(CLEAN_FIRST - Duration::from_secs(60)).await;
+        tokio::time::sleep(CLEAN_FIRST / 10 * 9).await;
         assert_eq!((bench.store.send(Count).await.unwrap().clients, bench.lines()), (0, 1));
-        tokio::time::sleep(Duration::from_secs(120)).await;
+        tokio::time::sleep(CLEAN_FIRST / 5).await;
         assert_eq!(bench.lines(), 0);
     }
 }
