@@ -23,6 +23,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -167,18 +168,19 @@ async fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Fa
             .collect(),
         open: flags.open,
         credentials: credentials::of_server(name, flags.peer_tls.as_deref())?,
-        keep: keep(name, flags, &limits).await?,
+        keep: keep(server, flags, &limits).await?,
         limits,
     })
 }
 
 /// Takes the directory in which a server keeps what it knows, unless it keeps everything in memory alone.
-async fn keep(name: &str, flags: &Flags, limits: &Limits) -> Result<Option<Keep>, Failure> {
+async fn keep(server: &Server, flags: &Flags, limits: &Limits) -> Result<Option<Keep>, Failure> {
     if flags.memory_only {
         return Ok(None);
     }
+    let name = &server.name;
     let path = data(name, flags);
-    let disk = take(name, &path, limits).await.map_err(|error| {
+    let disk = take(server, &path, limits).await.map_err(|error| {
         let (path, why) = (path.display(), reason(&error));
         let advice = match error.kind() {
             io::ErrorKind::ResourceBusy => "see that the server does not run twice",
@@ -190,24 +192,29 @@ async fn keep(name: &str, flags: &Flags, limits: &Limits) -> Result<Option<Keep>
 }
 
 /// Takes a directory. If another process has it, that may be this server, which was told to stop and will: for so long it is
-/// waited for.
-async fn take(name: &str, path: &Path, limits: &Limits) -> io::Result<Directory> {
-    let patience = Duration::from_millis(limits.stop_ms).saturating_add(TAKE_MARGIN);
+/// waited for. One that still takes clients was told nothing, unless that was just now.
+async fn take(server: &Server, path: &Path, limits: &Limits) -> io::Result<Directory> {
     let (began, mut has_said) = (Instant::now(), false);
     loop {
-        match Directory::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && began.elapsed() < patience => {
-                if !std::mem::replace(&mut has_said, true) {
-                    let path = path.display();
-                    let wait =
-                        format!("{name} waits up to {patience:?} for another process that uses {path}");
-                    terminal::complain(&wait);
-                }
-                sleep(TAKE_PAUSE).await;
-            }
+        let busy = match Directory::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => error,
             taken => return taken,
+        };
+        let stops_in = if is_served(&server.clients).await { 0 } else { limits.stop_ms };
+        if began.elapsed() >= Duration::from_millis(stops_in).saturating_add(TAKE_MARGIN) {
+            return Err(busy);
         }
+        if !std::mem::replace(&mut has_said, true) {
+            let (name, path) = (&server.name, path.display());
+            terminal::complain(&format!("{name} waits for another process that uses {path}"));
+        }
+        sleep(TAKE_PAUSE).await;
     }
+}
+
+/// Whether a process takes clients at an address.
+async fn is_served(address: &str) -> bool {
+    TcpListener::bind(address).await.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// How much longer than a server may take to stop its directory is waited for.

@@ -278,7 +278,7 @@ fn a_long_log_gives_way_to_a_snapshot() {
 
 #[test]
 fn two_servers_do_not_share_their_data() {
-    let herd = server(&["--stop-ms=1"]);
+    let herd = server(&[]);
     let output = herd.run("Goloman");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
