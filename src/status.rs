@@ -8,7 +8,7 @@ use crate::terminal;
 use crate::topology::File;
 use herd_actors::door::{self, Credentials, NoLink};
 use herd_actors::net::Seams;
-use herd_core::handshake::Refusal;
+use herd_core::handshake::{Mismatch, Refusal};
 use herd_core::limits::Limits;
 use herd_core::status::Report;
 use herd_core::topology::Server;
@@ -166,16 +166,13 @@ impl From<&NoLink> for Absence {
 
 /// Says a refusal as it concerns whoever asks. The words of the handshake are for the logs of two servers, and this is none.
 fn seen_from_here(refusal: &Refusal) -> String {
-    let secret = |begin: &str| !refusal.is_theirs && refusal.reason.starts_with(begin);
-    if secret("a secret was given") {
-        "HERD_SECRET is not set here: set it as it is there".to_owned()
-    } else if secret("the secret is missing") {
-        "HERD_SECRET is set here and not there: unset it, or set it there".to_owned()
-    } else if secret("the secret is wrong") {
-        "HERD_SECRET is another here: set it as it is there".to_owned()
-    } else {
-        refusal.to_string()
-    }
+    let said = match refusal.mismatch {
+        Some(Mismatch::MissingHere) => "HERD_SECRET is not set here: set it as it is there",
+        Some(Mismatch::MissingThere) => "HERD_SECRET is set here and not there: unset it, or set it there",
+        Some(Mismatch::Other) => "HERD_SECRET is another here: set it as it is there",
+        None => return refusal.to_string(),
+    };
+    said.to_owned()
 }
 
 impl State {

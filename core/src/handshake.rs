@@ -97,12 +97,25 @@ pub struct Refusal {
     pub reason: String,
     /// True if the other side said so, and need not be told.
     pub is_theirs: bool,
+    /// How the secrets of both sides differ, where this side refused because of that.
+    pub mismatch: Option<Mismatch>,
+}
+
+/// How the secrets of both sides differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// This side has none.
+    MissingHere,
+    /// The other side has none.
+    MissingThere,
+    /// Both have one, and not the same.
+    Other,
 }
 
 impl Refusal {
     /// A refusal by this side.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_theirs: false }
+        Self { reason: reason.into(), is_theirs: false, mismatch: None }
     }
 
     /// The line that tells the other side.
@@ -223,7 +236,7 @@ fn vocabulary(nonce: &str) -> Vocabulary {
 /// The words of a line, or what the other side has against this connection.
 fn words(line: &str) -> Result<Vec<&str>, Refusal> {
     match line.strip_prefix("REFUSED ") {
-        Some(reason) => Err(Refusal { reason: reason.to_owned(), is_theirs: true }),
+        Some(reason) => Err(Refusal { is_theirs: true, ..Refusal::new(reason) }),
         None => Ok(line.split_ascii_whitespace().collect()),
     }
 }
@@ -245,19 +258,27 @@ fn prove(secret: Option<&Secret>, role: &str, said: &str) -> String {
 
 /// Compares in constant time, by the hmac crate's own comparison.
 fn check(secret: Option<&Secret>, role: &str, said: &str, proof: &str) -> Result<(), Refusal> {
-    let refused = |reason: &str| Err(Refusal::new(reason));
-    match (secret, proof) {
-        (None, "-") => Ok(()),
-        (None, _) => {
-            refused("a secret was given, and this server has none: set HERD_SECRET on both or on neither")
-        }
-        (Some(_), "-") => refused("the secret is missing: set HERD_SECRET"),
+    let mismatch = match (secret, proof) {
+        (None, "-") => return Ok(()),
+        (None, _) => Mismatch::MissingHere,
+        (Some(_), "-") => Mismatch::MissingThere,
         (Some(secret), proof) => {
             let checked =
                 mac(secret, role, said).zip(unhex(proof)).map(|(mac, proof)| mac.verify_slice(&proof));
-            if checked == Some(Ok(())) { Ok(()) } else { refused("the secret is wrong: HERD_SECRET differs") }
+            if checked == Some(Ok(())) {
+                return Ok(());
+            }
+            Mismatch::Other
         }
-    }
+    };
+    let reason = match mismatch {
+        Mismatch::MissingHere => {
+            "a secret was given, and this server has none: set HERD_SECRET on both or on neither"
+        }
+        Mismatch::MissingThere => "the secret is missing: set HERD_SECRET",
+        Mismatch::Other => "the secret is wrong: HERD_SECRET differs",
+    };
+    Err(Refusal { mismatch: Some(mismatch), ..Refusal::new(reason) })
 }
 
 fn hex(bytes: &[u8]) -> String {
