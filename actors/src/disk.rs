@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A directory that belongs to one server.
+///
+/// A sync that fails leaves a file of the name [`UNSYNCED`] behind, for the next life of the server: what the disk did not
+/// get then, the operating system may show as long as it remembers it, and takes for written.
 pub trait Disk: Send + Sync {
     /// The names of the files in it.
     fn names(&self) -> io::Result<Vec<String>>;
@@ -45,7 +48,8 @@ pub trait Appendable {
     /// Hands bytes to the operating system: they survive the end of the process from then on.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what was appended so far last: it survives a loss of power from then on.
+    /// Makes what was appended so far last: it survives a loss of power from then on. What was there before it was
+    /// opened may be missing, where [`UNSYNCED`] is there.
     fn sync(&self) -> Step<'static, ()>;
 
     /// The same for a file that is whole: what it may have behind that is cut first.
@@ -76,6 +80,10 @@ impl Directory {
         })?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
+
+    fn log(&self, file: File, length: u64) -> Log {
+        Log::new(file, length, self.path.join(UNSYNCED))
+    }
 }
 
 /// Makes a directory, with those above it, if it is not there, and their names last.
@@ -96,6 +104,10 @@ fn sync_names_in(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// The file that says that a sync has failed. It is of use only as long as the operating system remembers what the disk did
+/// not get, and so nobody makes sure that it lasts.
+pub const UNSYNCED: &str = "unsynced";
+
 /// The file that says whose the directory is. It is empty, and stays when nobody holds it.
 const LOCK: &str = "lock";
 
@@ -110,14 +122,14 @@ impl Disk for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
-        Ok(Box::new(Log::new(File::create(self.path.join(name))?, 0)))
+        Ok(Box::new(self.log(File::create(self.path.join(name))?, 0)))
     }
 
     fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>> {
         let mut file = OpenOptions::new().write(true).open(self.path.join(name))?;
         file.set_len(length)?;
         file.seek(SeekFrom::Start(length))?;
-        Ok(Box::new(Log::new(file, length)))
+        Ok(Box::new(self.log(file, length)))
     }
 
     fn spare(&self, from: &str, to: &str, length_max: u64) -> Step<'static, ()> {
@@ -133,7 +145,7 @@ impl Disk for Directory {
         let spare = self.path.join(spare);
         let file = OpenOptions::new().write(true).open(&spare)?;
         let old = file.metadata()?.len();
-        let mut log = Log { old, room: old, ..Log::new(file, 0) };
+        let mut log = Log { old, room: old, ..self.log(file, 0) };
         log.fill(0)?;
         fs::rename(spare, self.path.join(name))?;
         Ok(Box::new(log))
@@ -166,6 +178,8 @@ struct Log {
     old: u64,
     /// For how many bytes the disk was asked for room.
     room: u64,
+    /// The name of what says that a sync has failed.
+    unsynced: PathBuf,
 }
 
 /// So much of a file is filled ahead of what is appended, from one multiple of this to the next.
@@ -193,8 +207,8 @@ const ROOM_MIN: u64 = 64 * 1024;
 const ROOM_MAX: u64 = 16 * 1024 * 1024;
 
 impl Log {
-    fn new(file: File, length: u64) -> Self {
-        Self { file: Arc::new(file), length, filled: length, old: 0, room: length }
+    fn new(file: File, length: u64, unsynced: PathBuf) -> Self {
+        Self { file: Arc::new(file), length, filled: length, old: 0, room: length, unsynced }
     }
 
     /// Fills the file behind its next end: as far as a multiple of what it is filled with, as pages are that large only if
@@ -248,8 +262,12 @@ impl Appendable for Log {
     }
 
     fn sync(&self) -> Step<'static, ()> {
-        let file = Arc::clone(&self.file);
-        elsewhere(move || file.sync_data())
+        let (file, unsynced) = (Arc::clone(&self.file), self.unsynced.clone());
+        elsewhere(move || {
+            file.sync_data().inspect_err(|_| {
+                let _ = File::create(unsynced); // A disk that fails may well fail here, too.
+            })
+        })
     }
 
     fn finish(&self) -> Step<'static, ()> {
@@ -385,7 +403,9 @@ mod tests {
     #[test]
     fn room_is_asked_for_when_it_is_used_up_and_as_much_again_as_there_is() {
         let scratch = Scratch::new();
-        let mut log = Log::new(File::create(scratch.path().join("log")).unwrap(), 0);
+        let mut log = Directory::open(scratch.path())
+            .unwrap()
+            .log(File::create(scratch.path().join("log")).unwrap(), 0);
         let mut rooms = Vec::new();
         for length in [1, ROOM_MIN, ROOM_MIN + 2, 3 * ROOM_MIN, ROOM_MAX * 3, ROOM_MAX * 4, ROOM_MAX * 4 + 1]
         {
@@ -412,6 +432,17 @@ mod tests {
         assert_eq!(content(&disk, "old"), "new");
         disk.remove(vec!["old".to_owned()]).await.unwrap();
         assert_eq!(disk.names().unwrap(), ["lock"]);
+    }
+
+    #[actix::test]
+    async fn a_sync_that_fails_is_noted_for_the_next_life_of_the_server() {
+        let scratch = Scratch::new();
+        let disk = Directory::open(scratch.path()).unwrap();
+        let log = disk.log(File::open("/dev/null").unwrap(), 0);
+        assert!(log.sync().await.is_err(), "it knows no such thing");
+        let mut names = disk.names().unwrap();
+        names.sort();
+        assert_eq!(names, [LOCK, UNSYNCED]);
     }
 
     #[actix::test]

@@ -16,9 +16,10 @@
 //! kept and the snapshot has its number, and only what is not in it: of a million clients who all report now and then, a
 //! few in a hundred. Otherwise the snapshot has everything, and the number of the new log.
 //!
-//! Nothing here is tried again when it fails. A disk that has failed once cannot be trusted with what it said before.
+//! Nothing here is tried again when it fails. A disk that has failed once cannot be trusted with what it said before: after
+//! a sync that failed the next life of the server writes its logs anew before it does anything else.
 
-use crate::disk::{Appendable, Disk};
+use crate::disk::{Appendable, Disk, UNSYNCED};
 use crate::net::Step;
 use herd_core::faults::{self, Fault};
 use herd_core::journal::{END, Recovery, Summary, entries_length, print_entries};
@@ -150,11 +151,18 @@ impl Journal {
         if faults::is_on(Fault::ReadsLastLogOnly) {
             logs.drain(..logs.len().saturating_sub(1));
         }
+        let is_doubted = names.iter().any(|name| name == UNSYNCED) && !faults::is_on(Fault::TrustsFailedDisk);
+        if is_doubted {
+            warn!("a sync failed in the last life of this server: its logs are written anew");
+        }
         let mut kept_length = 0;
         let mut last = Summary::default();
         for &number in &logs {
             kept_length += last.length;
             last = read(&*disk, &log(number), &mut each).await?;
+            if is_doubted {
+                write_anew(&*disk, &log(number), last.length).await?;
+            }
             let is_last = logs.last() == Some(&number);
             whole.add(if is_last { last } else { last.of_old() });
             if !is_last && !faults::is_on(Fault::SyncsLastLogOnly) {
@@ -169,7 +177,8 @@ impl Journal {
         }
         log.sync().await?;
         disk.sync_names().await?;
-        disk.remove(older(&names, if is_cut { 0 } else { first }).collect()).await?;
+        let doubt = is_doubted.then(|| UNSYNCED.to_owned());
+        disk.remove(older(&names, if is_cut { 0 } else { first }).chain(doubt).collect()).await?;
         let journal = Self {
             disk,
             log,
@@ -412,6 +421,23 @@ async fn read(disk: &dyn Disk, name: &str, mut each: impl FnMut(&[u8])) -> io::R
     }
 }
 
+/// Writes a file anew, and makes it last, as far as it means something: the disk may not have what is read of it.
+async fn write_anew(disk: &dyn Disk, name: &str, length: u64) -> io::Result<()> {
+    let mut old = disk.read(name)?.take(length);
+    let mut new = disk.create(UNFINISHED)?;
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        let read = old.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        new.append(&buffer[..read])?;
+        yield_now().await;
+    }
+    new.finish().await?;
+    disk.rename(UNFINISHED, name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -509,6 +535,29 @@ mod tests {
             let (mut journal, lines, _) = bench.open().await;
             assert_eq!(lines.len(), round * 2);
             journal.append(&entries(b"first\nsecond\n")).unwrap();
+        }
+    }
+
+    /// What a disk failed to take Linux shows nevertheless, and takes for written. A server that was started again
+    /// acknowledged it once more, and it was lost with the power.
+    #[actix::test]
+    async fn after_a_sync_that_failed_all_logs_are_written_anew() {
+        let bench = Bench::new();
+        let (mut journal, ..) = bench.open().await;
+        journal.append(&entries(b"first\n")).unwrap();
+        snapshot_of(&mut journal, Scope::NotRecent, b"rest\n", 4).await;
+        journal.append(&entries(b"second\n")).unwrap();
+        drop(journal);
+        let path = |name: &str| bench.scratch.path().join(name);
+        let old = ["log-0", "log-1"].map(|name| (name, std::fs::File::open(path(name)).unwrap()));
+        std::fs::write(path(UNSYNCED), "").unwrap();
+        let (journal, lines, summary) = bench.open().await;
+        drop(journal);
+        assert_eq!((&lines[..], summary.damaged), (&["rest", "first", "second"].map(String::from)[..], 0));
+        assert_eq!(bench.names(), ["lock", "log-0", "log-1", "snapshot-0"]);
+        for (name, mut old) in old {
+            std::fs::write(path(name), "").unwrap();
+            assert_ne!(old.read_to_end(&mut Vec::new()).unwrap(), 0, "{name} is another file now");
         }
     }
 

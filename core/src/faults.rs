@@ -81,6 +81,8 @@ pub enum Fault {
     StaysRecent,
     /// A server stops without making sure that the disk has everything.
     SkipsFlush,
+    /// What the operating system shows of a disk that has failed counts as written.
+    TrustsFailedDisk,
     /// A server whose disk has failed goes on.
     OutlivesItsDisk,
     /// A neighbour that could not be reached is not dialled again.

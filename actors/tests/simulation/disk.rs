@@ -7,16 +7,18 @@
 //! before if the file is written over another; of names that were
 //! made, changed or removed, the first few, or any of them. A sync takes its time. A disk that is to fail does so once,
 //! and notes whoever goes on using it, and whoever writes at all when its life is over: destructors run even where a
-//! process was killed.
+//! process was killed. What a sync that failed was to make last the disk never gets, and later syncs of the file say
+//! nothing of it, as on Linux.
 
 use crate::dice::Dice;
 use crate::invariants::Invariant;
 use crate::records::Record;
 use crate::trace::Trace;
-use herd_actors::disk::{Appendable, Disk};
+use herd_actors::disk::{Appendable, Disk, UNSYNCED};
 use herd_actors::net::Step;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Cursor, Read};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +59,8 @@ struct File {
     bytes: Vec<u8>,
     /// What the disk has.
     lasting: Vec<u8>,
+    /// Where it has what the operating system takes for written since a sync failed, and the disk has not.
+    lost: Range<usize>,
     /// What it was that is written over: a spare file, or nothing.
     old: Vec<u8>,
     /// True if it was damaged before.
@@ -252,6 +256,14 @@ impl Platter {
         Ok(())
     }
 
+    /// Makes an empty file.
+    fn make(&mut self, name: &str) -> usize {
+        self.files.push(File::default());
+        let file = self.files.len() - 1;
+        self.note(Naming::Made(name.to_owned(), file));
+        file
+    }
+
     fn note(&mut self, naming: Naming) {
         self.trace.happened(&format!("{}: {naming:?}", self.server));
         naming.apply(&mut self.names);
@@ -291,8 +303,9 @@ impl Platter {
 
     /// Loses what the operating system has of a file and the disk has not, or some of it.
     fn tear(&mut self, at: usize) {
-        let File { bytes, lasting, old, is_worn } = &mut self.files[at];
-        let synced = bytes.iter().zip(&*lasting).take_while(|(byte, lasting)| byte == lasting).count();
+        let File { bytes, lasting, lost, old, is_worn } = &mut self.files[at];
+        *lost = 0..0;
+        let synced = synced_length(bytes, lasting);
         let unsynced = bytes.len() - synced;
         let probe = match self.dice.below(if unsynced > 0 { 10 } else { 5 }) {
             0..2 if old.len() > synced => {
@@ -352,6 +365,11 @@ impl Platter {
         self.trace.hit("a bit flipped");
         Some(costs)
     }
+}
+
+/// How much of what the operating system has of a file the disk has, too.
+fn synced_length(bytes: &[u8], lasting: &[u8]) -> usize {
+    bytes.iter().zip(lasting).take_while(|(byte, lasting)| byte == lasting).count()
 }
 
 impl File {
@@ -429,9 +447,7 @@ impl Disk for Attached {
         let mut platter = self.drive.platter();
         platter.admit(self.life, "made a file")?;
         platter.falter(Trouble::Create)?;
-        platter.files.push(File::default());
-        let file = platter.files.len() - 1;
-        platter.note(Naming::Made(name.to_owned(), file));
+        let file = platter.make(name);
         Ok(self.open(file))
     }
 
@@ -478,6 +494,10 @@ impl Disk for Attached {
             return Err(io::ErrorKind::NotFound.into());
         }
         platter.note(Naming::Moved(from.to_owned(), to.to_owned()));
+        if to.starts_with("log-") {
+            platter.trace.hit("a log was written anew");
+            return Ok(());
+        }
         platter.trace.hit("a snapshot was written");
         let number = to.strip_prefix("snapshot-").and_then(|number| number.parse::<u64>().ok());
         if number.is_some_and(|number| platter.names.contains_key(&format!("log-{}", number + 1))) {
@@ -553,12 +573,19 @@ impl Appendable for Log {
     fn sync(&self) -> Step<'static, ()> {
         let (file, length) = (self.file, self.drive.platter().files[self.file].bytes.len());
         self.drive.later(self.life, "synced a file", move |platter| {
-            platter.falter(Trouble::Sync)?;
-            let File { bytes, lasting, .. } = &mut platter.files[file];
+            let faltered = platter.falter(Trouble::Sync);
+            let File { bytes, lasting, lost, .. } = &mut platter.files[file];
             let length = length.min(bytes.len()); // It may have been begun anew meanwhile.
+            if faltered.is_err() {
+                *lost = synced_length(bytes, lasting)..length;
+                platter.make(UNSYNCED);
+                return faltered;
+            }
             if lasting.len() < length || !bytes.starts_with(lasting) {
                 lasting.clear();
                 lasting.extend_from_slice(&bytes[..length]);
+                let lost = lost.start.min(length)..lost.end.min(length);
+                lasting[lost].fill(0);
             }
             platter.trace.happened(&format!("{}: file {file} synced to {length}", platter.server));
             Ok(())

@@ -224,11 +224,11 @@ impl Story {
     /// Lets a disk fail, or get full.
     fn break_disk(&mut self, server: usize, until: u64) {
         let drive = &self.herd.drives[server];
-        match self.dice.below(8) {
+        match self.dice.below(10) {
             0..3 => drive.fail(Trouble::Append),
-            3 => drive.fail(Trouble::Sync),
-            4 => drive.fail(Trouble::SyncNames),
-            5 => drive.fail(Trouble::Create),
+            3..6 => drive.fail(Trouble::Sync),
+            6 => drive.fail(Trouble::SyncNames),
+            7 => drive.fail(Trouble::Create),
             _ => drive.fill(self.dice.index(500)),
         }
         self.undo.push((until, Undo::Disk(server)));
@@ -598,7 +598,7 @@ const RARE: [&str; 1] = ["a handshake was refused"];
 
 /// What must happen at least once in a run: a fault that is never drawn, or an answer that is never given, is not
 /// tested.
-const PROBES: [&str; 75] = [
+const PROBES: [&str; 76] = [
     "a bit flipped",
     "a client broke off",
     "a client changed the order",
@@ -624,6 +624,7 @@ const PROBES: [&str; 75] = [
     "a link was grafted",
     "a link was pruned",
     "a log was kept with a snapshot",
+    "a log was written anew",
     "a log was written over another",
     "a neighbour was stuck",
     "a record expired",
@@ -687,7 +688,7 @@ fn the_same_seed_tells_the_same_story() {
 
 /// What somebody could write, and the simulation would notice: each is a rule that is broken on purpose, some together
 /// with what would hide them.
-const BUGS: [&[Fault]; 38] = [
+const BUGS: [&[Fault]; 39] = [
     &[Fault::NoFlood],
     &[Fault::ForgetsSeen],
     &[Fault::LastComeStays],
@@ -723,6 +724,7 @@ const BUGS: [&[Fault]; 38] = [
     &[Fault::StaysRecent],
     &[Fault::SkipsFlush],
     &[Fault::OutlivesItsDisk],
+    &[Fault::TrustsFailedDisk],
     &[Fault::BearsSilence],
     &[Fault::BearsStalling],
     &[Fault::NoRegularDigests],
