@@ -3,10 +3,12 @@
 use crate::failure::Failure;
 use crate::secrets;
 use herd_actors::door::Credentials;
-use herd_actors::tls::{Tls, Unusable};
+use herd_actors::tls::{Tls, Unusable, Validity};
 use herd_core::handshake::ASKER;
 use herd_core::topology::Server;
+use rustls::pki_types::UnixTime;
 use std::path::Path;
+use tokio::time::sleep;
 
 /// What a server of this name shows.
 pub fn of_server(name: &str, peer_tls: Option<&Path>) -> Result<Credentials, Failure> {
@@ -19,6 +21,30 @@ pub fn of_server(name: &str, peer_tls: Option<&Path>) -> Result<Credentials, Fai
 pub fn of_asker(servers: &[Server], peer_tls: Option<&Path>) -> Result<Credentials, Failure> {
     let tls = directory(peer_tls)?.map(|dir| of_any(dir, servers)).transpose();
     Ok(Credentials { secret: secrets::of_the_herd()?, tls: tls.map_err(unusable)? })
+}
+
+/// Reminds somebody to renew the certificate of a server in time: links that are up outlive it, so that its end may be noticed
+/// much later.
+pub async fn remind(name: String, validity: Validity) {
+    loop {
+        if let Some(warning) = renewal(&name, validity, UnixTime::now().as_secs()) {
+            log::warn!("{warning}");
+        }
+        sleep(validity.reminder()).await;
+    }
+}
+
+/// What is to be said of a certificate that is to be renewed.
+fn renewal(name: &str, validity: Validity, now_s: u64) -> Option<String> {
+    let ends = match validity.days_left(now_s) {
+        _ if !validity.ends_soon(now_s) => return None,
+        _ if validity.left(now_s).is_zero() => "has run out".to_owned(),
+        0 => "runs out within a day".to_owned(),
+        days => format!("runs out in {days} days"),
+    };
+    Some(format!(
+        "the certificate of {name} {ends}, and no link comes up after that: renew it and start {name} anew"
+    ))
 }
 
 /// Takes the first certificate of an asker that can be used. Where none can, the first says why.
@@ -52,8 +78,44 @@ fn unusable(file: Unusable) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
     use std::fs;
+    use std::path::PathBuf;
+
+    /// A directory with what an authority has issued.
+    struct Papers {
+        dir: PathBuf,
+        authority: CertifiedIssuer<'static, KeyPair>,
+    }
+
+    impl Papers {
+        fn new(test: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("herd-credentials-{test}-{}", std::process::id()));
+            fs::create_dir_all(&dir).unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+            fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
+            Self { dir, authority }
+        }
+
+        /// Issues a certificate that is good until the beginning of a year; told is when that is, in POSIX seconds.
+        fn issue(&self, name: &str, until: i32) -> u64 {
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.not_after = date_time_ymd(until, 1, 1);
+            let (end, key) = (params.not_after, KeyPair::generate().unwrap());
+            let certificate = params.signed_by(&key, &self.authority).unwrap();
+            fs::write(self.dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
+            fs::write(self.dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+            end.unix_timestamp().try_into().unwrap()
+        }
+    }
+
+    impl Drop for Papers {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.dir); // What is left behind lies in the directory for such things.
+        }
+    }
 
     fn server(name: &str) -> Server {
         Server { name: name.to_owned(), clients: "h:1".to_owned(), peers: "h:2".to_owned(), speaks: None }
@@ -62,28 +124,29 @@ mod tests {
     /// When the certificate of the first server had expired, no server was started, though all others were well.
     #[test]
     fn an_asker_shows_the_next_certificate_where_the_first_cannot_be_used() {
-        let dir = std::env::temp_dir().join(format!("herd-credentials-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
-        let issue = |name: &str, until: i32| {
-            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-            params.not_after = rcgen::date_time_ymd(until, 3, 2);
-            let key = KeyPair::generate().unwrap();
-            fs::write(dir.join(format!("{name}.pem")), params.signed_by(&key, &authority).unwrap().pem())
-                .unwrap();
-            fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-        };
+        let papers = Papers::new("next");
         let servers = ["a", "b", "c"].map(server);
-        issue("a", 2018);
-        let refused = |servers: &[Server]| of_any(&dir, servers).unwrap_err().to_string();
+        papers.issue("a", 2018);
+        let refused = |servers: &[Server]| of_any(&papers.dir, servers).unwrap_err().to_string();
         assert!(refused(&servers).contains("a.pem is no certificate under"), "{}", refused(&servers));
-        issue("c", 2999);
-        assert!(of_any(&dir, &servers).is_ok());
+        papers.issue("c", 2999);
+        assert!(of_any(&papers.dir, &servers).is_ok());
         assert!(refused(&servers[1..2]).contains("status.pem cannot be read"));
-        // What is left behind lies in the directory for such things.
-        let _ = fs::remove_dir_all(&dir);
+    }
+
+    #[test]
+    fn it_is_said_in_time_that_a_certificate_runs_out() {
+        let papers = Papers::new("renewal");
+        let end = papers.issue("a", 2097);
+        let validity = Tls::of_server(&papers.dir, "a").unwrap().validity();
+        let said = |hours_left: u64| renewal("a", validity, end - 60 * 60 * hours_left).unwrap_or_default();
+        assert_eq!(said(30 * 24), "");
+        assert!(
+            said(30 * 24 - 1).starts_with("the certificate of a runs out in 29 days"),
+            "{}",
+            said(30 * 24 - 1)
+        );
+        assert!(said(23).starts_with("the certificate of a runs out within a day"), "{}", said(23));
+        assert!(said(0).starts_with("the certificate of a has run out"), "{}", said(0));
     }
 }

@@ -50,6 +50,9 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     if let Some(warning) = short_life(&settings.limits) {
         log::warn!("{warning}");
     }
+    if let Some(tls) = &settings.credentials.tls {
+        actix_rt::spawn(credentials::remind(name.clone(), tls.validity()));
+    }
     if let Some(warning) = file.warning() {
         log::warn!("{warning}");
     }

@@ -326,6 +326,7 @@ mod tests {
             records_late: 3,
             uptime_s: 3600,
             panics: 2,
+            certificate_days: Some(80),
             links,
         };
         Answer { server: server(name, port), report: Ok(report) }
@@ -441,7 +442,8 @@ C       refuses
             serde_json::from_str(&json(&[up("A", 1), dead("B", 2)], &[])).expect("JSON");
         let links = json!([{"name": "Hands", "up": true}, {"name": "Wilkes", "up": false}]);
         let report = json!({"name": "A", "version": "0.1.0", "pid": 7, "clients_known": 12, "records_expired": 5,
-            "records_late": 3, "uptime_s": 3600, "panics": 2, "links": links});
+            "records_late": 3, "uptime_s": 3600, "panics": 2, "certificate_days": 80,
+            "links": links});
         let expected = json!({"servers": [
             {"name": "A", "up": true, "state": "up", "clients": "h:1", "peers": "h:1001", "report": report},
             {"name": "B", "up": false, "state": "down", "clients": "h:2", "peers": "h:1002",

@@ -20,6 +20,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// The first byte of a connection that begins a TLS handshake (RFC 8446, 5.1). No line of ours begins with it.
@@ -34,6 +35,64 @@ const UNSENT_MAX: usize = 16 * 1024;
 pub struct Tls {
     connector: TlsConnector,
     acceptor: TlsAcceptor,
+    validity: Validity,
+}
+
+/// From when until when others take the certificates that somebody shows, in POSIX seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    from_s: u64,
+    until_s: u64,
+}
+
+/// How long before its end certificates are to be renewed at the latest, in seconds; those of a shorter life when a third of
+/// that is left, as Let's Encrypt recommends.
+const RENEWAL_S: u64 = 30 * DAY_S;
+
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// Nobody looks further ahead, in seconds.
+const HORIZON_S: u64 = 100 * 365 * DAY_S;
+
+impl Validity {
+    /// What is good now is good until it is not, and so is found by halving what is in doubt.
+    fn around(now_s: u64, is_good: impl Fn(u64) -> bool) -> Self {
+        let mut validity = Self { from_s: now_s, until_s: now_s };
+        let (mut before, mut after) = (0, now_s.saturating_add(HORIZON_S));
+        while validity.from_s - before > 1 {
+            let middle = before.midpoint(validity.from_s);
+            if is_good(middle) { validity.from_s = middle } else { before = middle }
+        }
+        while after - validity.until_s > 1 {
+            let middle = after.midpoint(validity.until_s);
+            if is_good(middle) { validity.until_s = middle } else { after = middle }
+        }
+        validity
+    }
+
+    fn length_s(&self) -> u64 {
+        self.until_s - self.from_s
+    }
+
+    /// How long it lasts from a time on.
+    pub fn left(&self, now_s: u64) -> Duration {
+        Duration::from_secs(self.until_s.saturating_sub(now_s))
+    }
+
+    /// The same in whole days.
+    pub fn days_left(&self, now_s: u64) -> u64 {
+        self.left(now_s).as_secs() / DAY_S
+    }
+
+    /// Whether it is time to renew what is shown.
+    pub fn ends_soon(&self, now_s: u64) -> bool {
+        self.left(now_s).as_secs() < RENEWAL_S.min(self.length_s() / 3)
+    }
+
+    /// How often to remind somebody of that: each day, or more often where it does not last for many.
+    pub fn reminder(&self) -> Duration {
+        Duration::from_secs(DAY_S.min(self.length_s() / 10))
+    }
 }
 
 impl fmt::Debug for Tls {
@@ -86,6 +145,11 @@ impl Tls {
     /// Reads what somebody shows who only asks servers how they are: any certificate that they trust, under any name.
     pub fn of_caller(dir: &Path, name: &str) -> Result<Self, Unusable> {
         Papers::read(dir, name)?.into_tls()
+    }
+
+    /// From when until when others take what is shown.
+    pub fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// Makes sure that the other side is the server of this name, and hides what is said from all others.
@@ -171,9 +235,13 @@ impl Papers {
         let guard =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).build();
         let guard = guard.map_err(|error| of_ca(&error))?;
-        check_caller(&*guard, &chain).map_err(|error| {
+        let now = UnixTime::now();
+        check_caller(&*guard, &chain, now).map_err(|error| {
             Unusable::new(&chain_path, format!("is no certificate under {}: {error}", ca.display()))
         })?;
+        let validity = Validity::around(now.as_secs(), |s| {
+            check_caller(&*guard, &chain, UnixTime::since_unix_epoch(Duration::from_secs(s))).is_ok()
+        });
         let dialling = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let dialling = dialling.with_protocol_versions(&[&TLS13]).map_err(|error| of_ca(&error))?;
         let dialling = dialling.with_root_certificates(roots);
@@ -186,14 +254,18 @@ impl Papers {
         let accepting = accepting.with_client_cert_verifier(guard);
         let mut accepting = accepting.with_single_cert(chain, key).map_err(of_key)?;
         accepting.send_tls13_tickets = 0;
-        Ok(Tls { connector: Arc::new(dialling).into(), acceptor: Arc::new(accepting).into() })
+        Ok(Tls { connector: Arc::new(dialling).into(), acceptor: Arc::new(accepting).into(), validity })
     }
 }
 
-/// Checks what an acceptor will check.
-fn check_caller(guard: &dyn ClientCertVerifier, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
+/// Checks what an acceptor will check at some time.
+fn check_caller(
+    guard: &dyn ClientCertVerifier,
+    chain: &[CertificateDer<'static>],
+    at: UnixTime,
+) -> Result<(), Error> {
     let (own, between) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
-    guard.verify_client_cert(own, between, UnixTime::now()).map(|_| ())
+    guard.verify_client_cert(own, between, at).map(|_| ())
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Unusable> {
@@ -222,23 +294,51 @@ mod tests {
     use super::*;
     use crate::testing::Scratch;
     use crate::waiting::write_out;
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-    use std::time::Duration;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
     use tokio::io::AsyncReadExt;
 
     /// What a server of this name shows, where there is an authority for it alone.
     fn tls_of(name: &str) -> Tls {
+        tls_between(name, 2000, 2999)
+    }
+
+    /// The same, good from the beginning of one year to that of another.
+    fn tls_between(name: &str, from: i32, until: i32) -> Tls {
         let scratch = Scratch::new();
         let write = |file: &str, text: String| fs::write(scratch.path().join(file), text).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         write("ca.pem", issuer.pem());
         write(&format!("{name}.pem"), params.signed_by(&key, &issuer).unwrap().pem());
         write(&format!("{name}.key"), key.serialize_pem());
         Tls::of_server(scratch.path(), name).unwrap()
+    }
+
+    #[test]
+    fn it_is_known_when_a_certificate_will_not_be_taken_any_more() {
+        let validity = tls_between("Goloman", 2000, 2097).validity();
+        let (start_of_2000, start_of_2097) = (946_684_800, 4_007_836_800);
+        assert_eq!(validity, Validity { from_s: start_of_2000, until_s: start_of_2097 });
+    }
+
+    #[test]
+    fn certificates_are_to_be_renewed_a_month_before_their_end_and_short_lived_ones_in_their_last_third() {
+        let year = Validity { from_s: 0, until_s: 365 * DAY_S };
+        let days = |validity: &Validity, day: u64| {
+            (validity.ends_soon(day * DAY_S), validity.days_left(day * DAY_S))
+        };
+        assert_eq!(
+            [334, 335, 336, 364, 366].map(|day| days(&year, day)),
+            [(false, 31), (false, 30), (true, 29), (true, 1), (true, 0)]
+        );
+        let week = Validity { from_s: 0, until_s: 6 * DAY_S };
+        assert_eq!([3, 4, 5].map(|day| days(&week, day)), [(false, 3), (false, 2), (true, 1)]);
+        assert_eq!([year, week].map(|validity| validity.reminder().as_secs()), [DAY_S, 6 * DAY_S / 10]);
     }
 
     #[actix::test]

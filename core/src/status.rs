@@ -31,6 +31,9 @@ pub struct Report {
     /// How many panics there were: each ended a connection or a question, and is a mistake of the program.
     #[serde(default)]
     pub panics: u64,
+    /// How many whole days are left until others do not take its certificate any more; none where there is no TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_days: Option<u64>,
     /// Its links by name, and then those to neighbours of another make, in the order of the topology.
     #[serde(default)]
     pub links: Vec<LinkReport>,

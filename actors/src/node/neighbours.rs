@@ -16,6 +16,7 @@ use herd_core::handshake::{Hello, Purpose, Refusal, check_newcomer};
 use herd_core::limits::Limits;
 use herd_core::status::{LinkReport, Report};
 use log::{debug, warn};
+use rustls::pki_types::UnixTime;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -243,6 +244,7 @@ impl Neighbours {
         };
         let mut links: Vec<LinkReport> = names.into_iter().map(link).collect();
         links.extend(self.strangers.report().await);
+        let tls = self.settings.credentials.tls.as_ref();
         Report {
             name: self.settings.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -252,6 +254,7 @@ impl Neighbours {
             records_late: census.counts.late,
             uptime_s: self.began.elapsed().as_secs(),
             panics: self.seams.panics.load(Ordering::Relaxed),
+            certificate_days: tls.map(|tls| tls.validity().days_left(UnixTime::now().as_secs())),
             links,
         }
     }
