@@ -19,8 +19,8 @@ pub fn of_server(name: &str, peer_tls: Option<&Path>) -> Result<Credentials, Fai
 /// What `herd status` and `herd up` show, which are no servers: a certificate of their own if the directory holds one that
 /// can be used, or the first such of the servers.
 pub fn of_asker(servers: &[Server], peer_tls: Option<&Path>) -> Result<Credentials, Failure> {
-    let tls = directory(peer_tls)?.map(|dir| of_any(dir, servers)).transpose();
-    Ok(Credentials { secret: secrets::of_the_herd()?, tls: tls.map_err(unusable)? })
+    let names = std::iter::once(ASKER).chain(servers.iter().map(|server| server.name.as_str()));
+    Ok(of_first(peer_tls, names)?.0)
 }
 
 /// Reminds somebody to renew the certificate of a server in time: links that are up outlive it, so that its end may be noticed
@@ -47,17 +47,38 @@ fn renewal(name: &str, validity: Validity, now_s: u64) -> Option<String> {
     ))
 }
 
-/// Takes the first certificate of an asker that can be used. Where none can, the first says why.
-fn of_any(dir: &Path, servers: &[Server]) -> Result<Tls, Unusable> {
-    let names = std::iter::once(ASKER).chain(servers.iter().map(|server| server.name.as_str()));
+/// What `herd list` shows, which is told what only servers are told: the certificate of the first of these that the directory
+/// has a usable one for. Told, too, is the name that it may go by.
+pub fn of_member(servers: &[&Server], peer_tls: Option<&Path>) -> Result<(Credentials, String), Failure> {
+    let (credentials, name) = of_first(peer_tls, servers.iter().map(|server| server.name.as_str()))?;
+    Ok((credentials, name.unwrap_or(NOBODY).to_owned()))
+}
+
+/// The name of whoever need not have one.
+const NOBODY: &str = "-";
+
+/// The secret, and where TLS is wanted the first certificate that can be used, with its name.
+fn of_first<'a>(
+    peer_tls: Option<&Path>,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(Credentials, Option<&'a str>), Failure> {
+    let first = directory(peer_tls)?.map(|dir| of_any(dir, names)).transpose().map_err(unusable)?;
+    let (tls, name) = first.unzip();
+    Ok((Credentials { secret: secrets::of_the_herd()?, tls }, name))
+}
+
+/// Takes the first of some certificates that can be used. Where none can, the first that is there says why.
+fn of_any<'a>(dir: &Path, names: impl Iterator<Item = &'a str>) -> Result<(Tls, &'a str), Unusable> {
+    let names: Vec<&str> = names.collect();
     let mut why = None;
-    for name in names.filter(|name| dir.join(format!("{name}.pem")).exists()) {
+    for &name in names.iter().filter(|name| dir.join(format!("{name}.pem")).exists()) {
         match Tls::of_caller(dir, name) {
-            Ok(tls) => return Ok(tls),
+            Ok(tls) => return Ok((tls, name)),
             Err(unusable) => why = why.or(Some(unusable)),
         }
     }
-    why.map_or_else(|| Tls::of_caller(dir, ASKER), Err)
+    let first = names.first().copied().unwrap_or(ASKER);
+    why.map_or_else(|| Ok((Tls::of_caller(dir, first)?, first)), Err)
 }
 
 /// The directory; one without a name is refused, because it looks like TLS and is none.
@@ -127,10 +148,11 @@ mod tests {
         let papers = Papers::new("next");
         let servers = ["a", "b", "c"].map(server);
         papers.issue("a", 2018);
-        let refused = |servers: &[Server]| of_any(&papers.dir, servers).unwrap_err().to_string();
+        let asked = |servers: &[Server]| of_asker(servers, Some(&papers.dir));
+        let refused = |servers: &[Server]| asked(servers).unwrap_err().to_string();
         assert!(refused(&servers).contains("a.pem is no certificate under"), "{}", refused(&servers));
         papers.issue("c", 2999);
-        assert!(of_any(&papers.dir, &servers).is_ok());
+        assert!(asked(&servers).is_ok());
         assert!(refused(&servers[1..2]).contains("status.pem cannot be read"));
     }
 

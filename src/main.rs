@@ -8,6 +8,7 @@ mod credentials;
 mod failure;
 mod flags;
 mod launcher;
+mod list;
 mod logging;
 mod object;
 mod options;
@@ -62,6 +63,7 @@ async fn run(options: Options) -> Result<(), Failure> {
         Command::Send(send) => send::run(file, send).await,
         Command::Bench(bench) => bench::run(file, bench).await,
         Command::Status(status) => status::run(&file()?, &status).await,
+        Command::List(list) => list::run(&file()?, &list).await,
         Command::Check(check) => check::run(&warned(topology::read(check.file.as_ref().unwrap_or(&path))?)),
         Command::Places(places::Command::Import(import)) => places::import::run(import),
     }
@@ -72,7 +74,7 @@ async fn run(options: Options) -> Result<(), Failure> {
 fn warn_of_variables(command: &Command) {
     let is_warned_of = match command {
         Command::Serve(serve) => !serve.until_stdin_ends,
-        Command::Up(_) | Command::Send(_) | Command::Bench(_) | Command::Status(_) => true,
+        Command::Up(_) | Command::Send(_) | Command::Bench(_) | Command::Status(_) | Command::List(_) => true,
         Command::Check(_) | Command::Places(_) => false,
     };
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());

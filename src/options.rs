@@ -24,6 +24,7 @@ use structopt::clap::{AppSettings, Error, ErrorKind};
 EXAMPLES:
     herd up                          start every server of topology.json; Ctrl-C stops them
     herd status                      ask every server how it is
+    herd list                        list all clients, and where each was last seen
     herd send Goloman 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997'
     herd send Welsh 'WHATSAT kiwi.cs.ucla.edu 10 5'
     herd serve Goloman               run one server in the foreground
@@ -117,6 +118,16 @@ EXAMPLES:
 A server refuses where HERD_SECRET or --peer-tls is not as it has them, and is silent while it is too busy to answer, or
 stuck. The exit code is 1 if any server is not up, or has no link to a neighbour that is.")]
     Status(Status),
+    /// List all clients, and where each was last seen
+    #[structopt(after_help = "\
+EXAMPLES:
+    herd list                        ask the servers of topology.json, one after the other until one answers
+    herd list Hands | grep kiwi      what one server knows
+    herd list --geojson > herd.json  a map: open it in QGIS, geojson.io or any other program that draws GeoJSON
+
+Lines are those that a server answers, in no order. Whoever has the HERD_SECRET of the herd, and where --peer-tls is used the
+certificate of one of its servers, may list. The exit code is 1 if no server answered, or one broke off.")]
+    List(List),
     /// Validate a topology and draw who talks to whom
     #[structopt(after_help = "\
 EXAMPLES:
@@ -195,6 +206,20 @@ pub struct Status {
     /// Print JSON for programs
     #[structopt(long)]
     pub json: bool,
+    /// Ask over TLS, with the certificates in this directory
+    #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(from_os_str))]
+    pub peer_tls: Option<PathBuf>,
+}
+
+/// What `herd list` is asked.
+#[derive(Debug, StructOpt)]
+pub struct List {
+    /// The server to ask, by its name in the topology [default: the first that answers]
+    #[structopt(value_name = "NAME", parse(try_from_os_str = text))]
+    pub name: Option<String>,
+    /// Print GeoJSON: a map
+    #[structopt(long)]
+    pub geojson: bool,
     /// Ask over TLS, with the certificates in this directory
     #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(from_os_str))]
     pub peer_tls: Option<PathBuf>,

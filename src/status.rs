@@ -17,7 +17,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 /// How long a server may take to say how it is. A busy one answers late; one that is stuck never does.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
+pub const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long to wait before a server that hung up is asked again.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
@@ -109,7 +109,7 @@ pub async fn ask_all(servers: &[Server], credentials: &Credentials, limit: Durat
 /// before it was heard.
 async fn ask(server: Server, credentials: Credentials, limit: Duration) -> Result<Report, Absence> {
     let (seams, limits) = (Seams::real(), Limits::default());
-    let mut last = Absence::new(State::Silent, format!("no answer within {} ms", limit.as_millis()));
+    let mut last = Absence::late(limit);
     let asking = async {
         loop {
             match door::ask_status(&seams, &server.peers, &server.name, &credentials, &limits).await {
@@ -133,6 +133,11 @@ impl Absence {
     /// A state and the reason for it.
     pub fn new(state: State, why: impl Into<String>) -> Absence {
         Absence { state, why: why.into() }
+    }
+
+    /// No answer in time.
+    pub fn late(limit: Duration) -> Absence {
+        Absence::new(State::Silent, format!("no answer within {} ms", limit.as_millis()))
     }
 
     /// Says it of one server or of several.
@@ -225,26 +230,26 @@ fn trouble(answers: &[Answer], strangers: &[Sighting]) -> String {
     };
     let unlinked = unlinked(answers).into_iter().map(|(one, other)| format!("{one} has no link to {other}"));
     let beside: Vec<String> = unlinked.chain(strangers.iter().filter_map(silent)).collect();
-    let absent: Vec<&Absence> = answers.iter().filter_map(|answer| answer.report.as_ref().err()).collect();
+    let absent = answers.iter().filter_map(|answer| Some((&answer.server, answer.report.as_ref().err()?)));
+    let absent: Vec<(&Server, &Absence)> = absent.collect();
     let nobody_is_there =
         |answer: &Answer| answer.report.as_ref().is_err_and(|absence| absence.why == NOBODY);
     let advice = if answers.iter().all(nobody_is_there) {
         "; start them with herd up"
-    } else if beside.is_empty() && absent.iter().all(|absence| absence.state == State::Refuses) {
+    } else if beside.is_empty() && absent.iter().all(|(_, absence)| absence.state == State::Refuses) {
         // Why says itself what to do, or nothing is wrong.
         ""
     } else {
         "; see their logs"
     };
-    let trouble: Vec<String> = absences(answers).into_iter().chain(beside).collect();
+    let trouble: Vec<String> = absences(absent.into_iter()).into_iter().chain(beside).collect();
     if trouble.is_empty() { String::new() } else { trouble.join("; ") + advice }
 }
 
 /// Names the servers that did not say how they are, those with the same reason together.
-fn absences(answers: &[Answer]) -> Vec<String> {
+pub fn absences<'a>(absent: impl Iterator<Item = (&'a Server, &'a Absence)>) -> Vec<String> {
     let mut groups: Vec<(&Absence, Vec<String>)> = Vec::new();
-    for Answer { server, report } in answers {
-        let Err(absence) = report else { continue };
+    for (server, absence) in absent {
         let place = format!("{} at {}", server.name, server.peers);
         match groups.iter_mut().find(|(other, _)| *other == absence) {
             Some((_, names)) => names.push(place),

@@ -207,6 +207,42 @@ fn status_tells_servers_that_refuse_and_those_that_are_silent_from_those_that_ar
     assert_eq!(stuck.status.code(), Some(1));
 }
 
+#[test]
+fn list_tells_all_clients_as_lines_or_as_a_map_from_the_first_server_that_answers() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let mut herd = up(&scratch);
+    herd.announcement();
+    let command = |client: &str| format!("IAMAT {client} +34.068930-118.445127 1520023934.918963997");
+    let told = ["kiwi", "END"].map(|client| out(&scratch.run(&["send", "A", &command(client)])));
+    let listed = |words: &[&str]| {
+        let mut lines: Vec<String> =
+            out(&scratch.run(words)).split_inclusive('\n').map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let mut expected = told.to_vec();
+    expected.sort();
+    until("B knows both", || (listed(&["list", "B"]) == expected).then_some(()));
+    let map: serde_json::Value =
+        serde_json::from_slice(&scratch.run(&["list", "--geojson"]).stdout).expect("JSON");
+    assert_eq!(map["features"][1]["geometry"]["coordinates"], serde_json::json!([-118.445_127, 34.068_93]));
+    let stranger = scratch.herd(&["list"]).env_remove("HERD_SECRET").output().expect("the program runs");
+    assert_eq!((stranger.status.code(), out(&stranger)), (Some(1), String::new()));
+    assert!(err(&stranger).contains("HERD_SECRET is not set here"), "{}", err(&stranger));
+    let alone = scratch.herd(&["list", "nobody"]).output().expect("the program runs");
+    assert_eq!(alone.status.code(), Some(2), "{}", err(&alone));
+    let first = pids(&scratch)["A"];
+    signal(first, "STOP");
+    assert_eq!(listed(&["list"]), expected, "A is stuck, and B answers");
+    signal(first, "CONT");
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+    let nobody = scratch.run(&["list"]);
+    assert!(err(&nobody).contains(" are down (connection refused)"), "{}", err(&nobody));
+    assert_eq!(nobody.status.code(), Some(1));
+}
+
 /// The signals that stop the program. Whoever runs the tests may have the hangup ignored, and then so has the program.
 fn stopping() -> Vec<&'static str> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -256,8 +256,22 @@ fn status_is_asked_with_a_certificate_of_its_own_or_that_of_a_server() {
     for file in ["ca.pem", "status.pem", "status.key"] {
         fs::copy(authority.dir.join(file), only_for_asking.join(file)).expect("a copy");
     }
-    herd.server_mut("Goloman").peer_tls = Some(only_for_asking);
+    assert!(herd.ask("Goloman", &["list"]).status.success());
+    herd.server_mut("Goloman").peer_tls = Some(only_for_asking.clone());
     assert!(herd.report("Goloman").is_some());
+    // It may ask how servers are, and not where clients are, whatever it is called.
+    for name in ["status", "Goloman"] {
+        for ending in ["pem", "key"] {
+            let file = |name: &str| only_for_asking.join(format!("{name}.{ending}"));
+            if name != "status" {
+                fs::copy(file("status"), file(name)).expect("a copy");
+            }
+        }
+        let refused = herd.ask("Goloman", &["list"]);
+        assert_eq!((refused.status.code(), refused.stdout), (Some(1), Vec::new()), "{name}");
+    }
+    let said = herd.log("Goloman");
+    assert!(said.contains("the certificate is not that of Goloman"), "{said}");
     herd.server_mut("Goloman").peer_tls = None;
     assert!(herd.report("Goloman").is_none());
 }

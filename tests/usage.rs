@@ -14,13 +14,14 @@ use std::process::{Command, Stdio};
 #[test]
 fn help_goes_to_standard_output_and_succeeds() {
     let scratch = Scratch::new();
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 8] = [
         &["--help"],
         &["up", "--help"],
         &["serve", "-h"],
         &["send", "-h"],
         &["bench", "-h"],
         &["status", "-h"],
+        &["list", "-h"],
         &["check", "-h"],
     ];
     for command in commands {

@@ -5,7 +5,7 @@
 
 use crate::net::{Dice, Network, Seams, Socket};
 use crate::tls::{self, Guest, Tls};
-use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, Purpose, Refusal, Secret};
+use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, Purpose, Refusal, Secret, check_newcomer};
 use herd_core::limits::Limits;
 use herd_core::link::Vocabulary;
 use herd_core::status::Report;
@@ -130,12 +130,13 @@ pub async fn greet(
     }
 }
 
-/// Whether a caller shows the certificate of the server that it says it is. One that only asks is no server.
+/// Whether a caller shows the certificate of the server that it says it is. One that only asks how a server is need be none.
 fn check_guest(guest: Option<&Guest>, hello: &Hello) -> Result<(), Refusal> {
     match guest {
-        Some(guest) if hello.purpose == Purpose::Link && !guest.is(&hello.from) => {
+        Some(guest) if hello.purpose != Purpose::Status && !guest.is(&hello.from) => {
             Err(Refusal::new(format!("the certificate is not that of {}", hello.from)))
         }
+        Some(_) if hello.purpose == Purpose::List => check_newcomer(&hello.from),
         _ => Ok(()),
     }
 }

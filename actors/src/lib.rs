@@ -23,6 +23,7 @@ pub mod door;
 mod doorstep;
 pub mod journal;
 pub mod listener;
+pub mod listing;
 pub mod messages;
 pub mod net;
 pub mod node;

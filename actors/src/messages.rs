@@ -16,6 +16,7 @@
 //! | [`Look`] | node | dialect | whether the neighbour answers: [`Standing`] |
 //! | [`Join`] | node, once somebody has shaken hands at the door | peer | nothing |
 //! | [`Count`] | node | store | a [`Census`] |
+//! | [`Browse`] | node, for whoever asks for all clients | store | a [`Page`] of record lines |
 //! | [`Dump`] | node | store | every record line |
 //! | [`Flush`] | node | store | nothing, once all is on disk |
 //! | [`Stop`] | node | listener, session, peer, dialect | nothing |
@@ -32,6 +33,7 @@ use herd_core::dialect::gate::Overheard;
 use herd_core::link::{Frame, Vocabulary};
 use herd_core::places::Query;
 use herd_core::replica::{Counts, Load};
+use herd_core::store::Slot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -176,6 +178,23 @@ pub struct Census {
     pub counts: Counts,
     /// How much it holds of what has a limit.
     pub load: Load,
+}
+
+/// What is known, from a place in the store on? One page after the other, so that others have their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Message)]
+#[rtype(result = "Page")]
+pub struct Browse {
+    /// The place, at first 0.
+    pub from: Slot,
+}
+
+/// The answer to [`Browse`].
+#[derive(Clone, Debug, Default, PartialEq, MessageResponse)]
+pub struct Page {
+    /// Record lines, each with its end.
+    pub lines: Vec<u8>,
+    /// Where to go on, unless this was the last page.
+    pub next: Option<Slot>,
 }
 
 /// Make everything last that was applied so far.

@@ -1,7 +1,7 @@
 //! The store: it owns what this server knows of all clients, the seen UUIDs, and what links are to be told.
 //!
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers and
-//! dialects, [`Recall`] and [`Hear`] from the gate, and [`Count`], [`Dump`] and [`Flush`] from the node, which says
+//! dialects, [`Recall`] and [`Hear`] from the gate, and [`Count`], [`Browse`], [`Dump`] and [`Flush`] from the node, which says
 //! [`LinkDown`] for a peer that panicked. It says [`Flood`] to a peer or a dialect when there is more than that took.
 //! Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what it executes together, and in
 //! [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails, ends the whole server, which must
@@ -14,7 +14,7 @@ mod turn;
 use crate::complaints;
 use crate::journal::Journal;
 use crate::messages::{
-    Census, Count, Dump, Execute, Find, Flood, Flush, Hear, LinkDown, LinkUp, Recall, Take,
+    Browse, Census, Count, Dump, Execute, Find, Flood, Flush, Hear, LinkDown, LinkUp, Page, Recall, Take,
 };
 use crate::net::{Abort, Clock, Dice, fresh, ms_since, roll};
 use crate::panics::OnPanic;
@@ -22,6 +22,7 @@ use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, Res
 use alarm::Alarm;
 use herd_core::faults::{self, Fault};
 use herd_core::replica::{Finding, Replica};
+use herd_core::store::Scope;
 use keeper::Keeper;
 use log::{debug, warn};
 use std::collections::{BTreeMap, HashMap};
@@ -31,6 +32,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use turn::{Enlisted, Turn, TurnsEnd};
 use uuid::Uuid;
+
+/// How many bytes of record lines a page has, about: clients wait for as long as it takes to print them.
+const PAGE_SIZE: usize = 32 * 1024;
 
 /// Owns the memory of one server.
 pub struct StoreActor {
@@ -300,6 +304,16 @@ impl Handler<Count> for StoreActor {
             counts: self.replica.counts(),
             load: self.replica.load(),
         })
+    }
+}
+
+impl Handler<Browse> for StoreActor {
+    type Result = Page;
+
+    fn handle(&mut self, Browse { from }: Browse, _: &mut Self::Context) -> Self::Result {
+        let mut lines = Vec::new();
+        let next = self.replica.store().print_from(from, Scope::All, PAGE_SIZE, &mut lines);
+        Page { lines, next }
     }
 }
 

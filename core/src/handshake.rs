@@ -1,7 +1,7 @@
 //! How two servers make sure of each other before a link begins.
 //!
 //! ```text
-//! dialler   HERD 1 <link|status> <from> <to> <nonce>
+//! dialler   HERD 1 <link|status|list> <from> <to> <nonce>
 //! acceptor  HERD 1 <nonce> <proof>
 //! dialler   PROOF <proof>
 //! acceptor  WELCOME
@@ -68,6 +68,8 @@ pub enum Purpose {
     Link,
     /// To ask a server how it is.
     Status,
+    /// To ask a server for all clients.
+    List,
 }
 
 impl Purpose {
@@ -75,6 +77,7 @@ impl Purpose {
         match self {
             Self::Link => "link",
             Self::Status => "status",
+            Self::List => "list",
         }
     }
 }
@@ -223,8 +226,9 @@ fn parse_hello(line: &str) -> Result<(Hello, Vocabulary), Refusal> {
         }
         _ => return Err(Refusal::new("this address is for servers of the herd")),
     };
-    let purpose = [Purpose::Link, Purpose::Status].into_iter().find(|known| known.word() == purpose);
-    let purpose = purpose.ok_or_else(|| Refusal::new("a connection is for link or status"))?;
+    let purpose =
+        [Purpose::Link, Purpose::Status, Purpose::List].into_iter().find(|known| known.word() == purpose);
+    let purpose = purpose.ok_or_else(|| Refusal::new("a connection is for link, status or list"))?;
     Ok((Hello { purpose, from: from.to_owned(), to: to.to_owned() }, vocabulary(nonce)))
 }
 

@@ -20,6 +20,7 @@ pub mod lifetime;
 pub mod limits;
 pub mod line;
 pub mod link;
+pub mod listing;
 pub mod location;
 pub mod missing;
 pub mod pace;

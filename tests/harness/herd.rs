@@ -259,17 +259,20 @@ impl Herd {
 
     /// What a server says of itself in `herd status --json`, or nothing while it is down.
     pub fn report(&self, name: &str) -> Option<Value> {
+        let output = self.ask(name, &["status", "--json"]);
+        report_in(&serde_json::from_slice(&output.stdout).ok()?, name)
+    }
+
+    /// What the program does that asks a server something, with the secret and the certificates of that.
+    pub fn ask(&self, name: &str, words: &[&str]) -> Output {
         let mut command = Command::new(PROGRAM);
-        command.args(["status", "--json", "--topology"]).arg(self.write_topology(
-            "status",
-            "",
-            &[name.to_owned()],
-        ));
+        let topology = self.write_topology("asking", "", &[name.to_owned()]);
+        command.args(words).arg("--topology").arg(topology);
         self.furnish(&mut command, name);
         let output = command.stdin(Stdio::null()).output().expect("the program starts");
-        self.canaries.expect_none_in("the status", &output.stdout);
-        self.canaries.expect_none_in("what status complains of", &output.stderr);
-        report_in(&serde_json::from_slice(&output.stdout).ok()?, name)
+        self.canaries.expect_none_in("what it says", &output.stdout);
+        self.canaries.expect_none_in("what it complains of", &output.stderr);
+        output
     }
 
     /// All that a server has logged, in its file and on standard error.

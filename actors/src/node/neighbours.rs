@@ -6,6 +6,7 @@ use crate::attendance::{Attendance, Seat};
 use crate::complaints::Complaints;
 use crate::door::{Shaken, greet, tell_status};
 use crate::doorstep::Doorstep;
+use crate::listing;
 use crate::messages::{Count, Join, LinkDown, Stop};
 use crate::net::{Seams, Socket};
 use crate::panics::{OnPanic, Panicked};
@@ -15,7 +16,7 @@ use actix::{Actor, Addr};
 use herd_core::handshake::{Hello, Purpose, Refusal, check_newcomer};
 use herd_core::limits::Limits;
 use herd_core::status::{LinkReport, Report};
-use log::{debug, warn};
+use log::{debug, info, warn};
 use rustls::pki_types::UnixTime;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -163,6 +164,9 @@ impl Neighbours {
                 self.unlinked.make(format_args!("caller {from} has no link{claimed}: {failure}"));
             }
             Ok((Hello { purpose: Purpose::Status, .. }, shaken)) => self.tell_status(shaken, from).await,
+            Ok((Hello { purpose: Purpose::List, from: who, .. }, shaken)) => {
+                self.tell_all(shaken, from, &who).await;
+            }
             Ok((Hello { purpose: Purpose::Link, from: name, .. }, shaken)) => {
                 self.join(&name, shaken, newcomers);
             }
@@ -231,6 +235,14 @@ impl Neighbours {
         let report = self.report().await;
         if let Err(error) = tell_status(shaken, &report, &self.settings.limits).await {
             debug!("caller {from} did not take the report: {error}");
+        }
+    }
+
+    /// Tells a caller all clients, and the log that it did.
+    async fn tell_all(&self, shaken: Shaken, from: SocketAddr, who: &str) {
+        match listing::tell(shaken, &self.store.clone().recipient(), &self.settings.limits).await {
+            Ok(()) => info!("caller {from} as {who:?} was told all clients"),
+            Err(error) => info!("caller {from} as {who:?} did not take all clients: {error}"),
         }
     }
 
