@@ -220,7 +220,7 @@ impl Talk {
             let read = match vigil.watch(read).await {
                 Watched::Event(read) => read?,
                 Watched::Stop => break,
-                Watched::Silence => return self.hang_up(End::Silent).await,
+                Watched::Silence => return self.conclude(End::Silent).await,
             };
             if read == self.read_size {
                 self.read_size = (self.read_size * 2).min(self.read_max);
@@ -231,10 +231,7 @@ impl Talk {
                 vigil.hourglass.turn(self.idle);
             }
             if read == 0 {
-                if let Some(batch) = self.session.finish() {
-                    self.answer(batch, received).await?;
-                }
-                return self.hang_up(End::Eof).await;
+                return self.conclude(End::Eof).await;
             }
         }
         self.hang_up(End::Stopped).await
@@ -322,6 +319,16 @@ impl Talk {
         write_out(&mut self.socket, output, stall).await.map_err(|_| End::Stalled)??;
         output.clear();
         Ok(())
+    }
+
+    /// Answers what has no end of a line, as nothing more is waited for, and hangs up. There are clients that end a line
+    /// with nothing but the wait for its answer.
+    async fn conclude(&mut self, end: End) -> Result<End, End> {
+        if let Some(batch) = self.session.finish() {
+            let received = (self.desk.clock)();
+            self.answer(batch, received).await?;
+        }
+        self.hang_up(end).await
     }
 
     /// Tells the client that no more will come.
@@ -666,11 +673,13 @@ mod tests {
     }
 
     #[actix::test]
-    async fn a_client_that_says_nothing_is_disconnected_when_its_time_is_up_and_not_before() {
+    async fn a_client_that_ends_no_line_is_answered_and_disconnected_when_its_time_is_up_and_not_before() {
         tokio::time::pause();
         let (mut bench, began) = (bench(), Instant::now());
         bench.client.write_all(b"no end of the line").await.unwrap();
-        assert_eq!(bench.client.read(&mut [0]).await.unwrap(), 0);
+        let mut answer = Vec::new();
+        bench.client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"? no end of the line\n");
         let (limit, took) = (Duration::from_millis(Limits::default().first_line_ms), began.elapsed());
         assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?}");
     }
