@@ -134,7 +134,8 @@ impl Launcher {
         let began = Instant::now();
         let new = || Past { began, got_up: false, backoff: Backoff::new(&Limits::default()) };
         self.pasts.entry(name.to_owned()).or_insert_with(new).began = began;
-        self.children.spawn_local(tend(name.to_owned(), child, self.order.subscribe(), self.stop_limit));
+        let tending = tend(name.to_owned(), child, self.order.subscribe(), self.stop_limit);
+        self.children.spawn_local(ending_of(name.to_owned(), tending));
         Ok(())
     }
 
@@ -164,13 +165,12 @@ impl Launcher {
 
     /// Waits until a server ends or one is to be started again; for ever if there is none of either.
     pub async fn next(&mut self) -> Turn {
-        // A task that panicked is no ending of a server; its child was killed as it was dropped.
         tokio::select! {
-            Some(Ok(ending)) = self.children.join_next() => {
+            Some(ending) = next_of(&mut self.children) => {
                 self.bury(&ending.name);
                 Turn::Ended(ending)
             }
-            Some(Ok(name)) = self.returning.join_next() => Turn::Returns(name),
+            Some(name) = next_of(&mut self.returning) => Turn::Returns(name),
             else => std::future::pending().await,
         }
     }
@@ -187,13 +187,9 @@ impl Launcher {
 
     /// Waits for the next server to end; `None` when none is left. Nothing is lost when it is cancelled.
     pub async fn next_ending(&mut self) -> Option<Ending> {
-        loop {
-            // A task that panicked is no ending of a server; its child was killed as it was dropped.
-            if let Ok(ending) = self.children.join_next().await? {
-                self.bury(&ending.name);
-                return Some(ending);
-            }
-        }
+        let ending = next_of(&mut self.children).await?;
+        self.bury(&ending.name);
+        Some(ending)
     }
 
     /// Takes a server from those that run, and remembers of it whether it had got up.
@@ -250,6 +246,26 @@ impl Recipe {
             .kill_on_drop(true);
         command
     }
+}
+
+/// Waits for what the next of these tasks tells, and passes over those that panicked; `None` when none is left. Nothing is
+/// lost when it is cancelled.
+async fn next_of<T: 'static>(tasks: &mut JoinSet<T>) -> Option<T> {
+    loop {
+        if let Ok(told) = tasks.join_next().await? {
+            return Some(told);
+        }
+    }
+}
+
+/// Tells how a server ended over which another task watches. Where that panics, the child is killed as it is dropped, which
+/// is an ending as well: a server that is never said to have ended would be waited for until a signal.
+async fn ending_of(name: String, tending: impl Future<Output = Ending> + 'static) -> Ending {
+    tokio::task::spawn_local(tending).await.unwrap_or_else(|panicked| Ending {
+        name,
+        status: Err(io::Error::other(panicked)),
+        killed: false,
+    })
 }
 
 /// Watches over one child until it has ended, and ends it when that is the order.
@@ -330,6 +346,39 @@ mod tests {
         assert_eq!(ending(3 << 8), "Hands ended with exit status 3");
         assert_eq!(ending(9), "Hands ended with signal 9 (SIGKILL)");
         assert_eq!(ending(64), "Hands ended with signal 64");
+    }
+
+    /// A launcher that has nothing but what a test puts there.
+    fn launcher() -> Launcher {
+        Launcher::new(Recipe { program: PathBuf::new(), arguments: Vec::new() }, Duration::ZERO)
+    }
+
+    /// A task that panicked made the launcher deaf: it heard of nothing after that but signals.
+    #[actix::test]
+    async fn what_happens_after_a_task_has_panicked_is_heard() {
+        let mut launcher = launcher();
+        launcher.children.spawn_local(async { panic!("as the test wants") });
+        launcher.returning.spawn_local(async { panic!("as the test wants") });
+        tokio::task::yield_now().await;
+        launcher.returning.spawn_local(async { "Hands".to_owned() });
+        assert!(matches!(launcher.next().await, Turn::Returns(name) if name == "Hands"));
+        launcher.children.spawn_local(async {
+            let status = Ok(ExitStatus::from_raw(0));
+            Ending { name: "Wilkes".to_owned(), status, killed: false }
+        });
+        assert!(matches!(launcher.next().await, Turn::Ended(ending) if ending.name == "Wilkes"));
+        assert!(launcher.next_ending().await.is_none());
+    }
+
+    #[actix::test]
+    async fn a_server_over_which_nobody_watches_any_more_has_ended() {
+        let mut launcher = launcher();
+        let process = Process { number: 7, has_answered: true };
+        launcher.running.borrow_mut().insert("Hands".to_owned(), process);
+        launcher.children.spawn_local(ending_of("Hands".to_owned(), async { panic!("as the test wants") }));
+        let Turn::Ended(ending) = launcher.next().await else { panic!("it has ended") };
+        assert!(ending.to_string().starts_with("Hands cannot be watched: "), "{ending}");
+        assert!(launcher.is_alone());
     }
 
     /// The delays, in milliseconds, of a server that lives for so many seconds and then ends.
