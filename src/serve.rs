@@ -20,10 +20,11 @@ use herd_core::limits::Limits;
 use herd_core::record::FUTURE_MAX_S;
 use herd_core::topology::{Server, Topology};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpSocket, lookup_host};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -215,9 +216,21 @@ async fn take(server: &Server, path: &Path, limits: &Limits) -> io::Result<Direc
     }
 }
 
-/// Whether a process takes clients at an address.
+/// Whether a process takes clients at an address, or at any that its host has.
 async fn is_served(address: &str) -> bool {
-    TcpListener::bind(address).await.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    let Ok(mut addresses) = lookup_host(address).await else { return false };
+    addresses.any(|address| claim(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse))
+}
+
+/// Takes an address for a moment, and does not listen there: the system would let clients in, who are then cut off. To connect
+/// instead would be one more session for a server that is there, and one more in line at a server that hangs.
+///
+/// With `SO_REUSEADDR` old connections are not in the way and whoever listens is. On Linux others are not that have the
+/// address in the same way and do not listen, so that several may wait at once, and a server that starts meanwhile gets it.
+fn claim(address: SocketAddr) -> io::Result<()> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)
 }
 
 /// How much longer than a server may take to stop its directory is waited for.
@@ -264,4 +277,36 @@ async fn end_of_stdin() {
     });
     // The sender is only ever dropped, which is what is waited for.
     let _ = end.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn an_address_is_served_as_long_as_somebody_listens_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(is_served(&address.to_string()).await);
+        let caller = TcpStream::connect(address).await.unwrap();
+        let (session, _) = listener.accept().await.unwrap();
+        drop(listener);
+        assert!(!is_served(&address.to_string()).await, "a connection is left");
+        drop(session);
+        drop(caller);
+        assert!(!is_served(&address.to_string()).await, "what was a connection is left");
+    }
+
+    /// Two that waited for the same data took each other for a server that runs, and gave up.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn who_only_looks_serves_nobody_and_is_in_nobodys_way() {
+        let looks = TcpSocket::new_v4().unwrap();
+        looks.set_reuseaddr(true).unwrap();
+        looks.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = looks.local_addr().unwrap().to_string();
+        assert!(!is_served(&address).await);
+        assert!(TcpListener::bind(&address).await.is_ok());
+    }
 }
