@@ -13,11 +13,20 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::OnceLock;
 use structopt::StructOpt;
+
+/// What the help says of a limit, with its default. Clap wants it to last, so it is made once and kept.
+macro_rules! with_default {
+    ($help:literal, $name:ident) => {{
+        static HELP: OnceLock<String> = OnceLock::new();
+        HELP.get_or_init(|| format!("{} [default: {}]", $help, Limits::default().$name)).as_str()
+    }};
+}
 
 /// Declares the flags of a server: those written out below, and one line for each of the limits.
 macro_rules! flags {
-    ($($name:ident: $kind:ty = $default:literal, $unit:literal, $variable:literal, $help:literal;)*) => {
+    ($($name:ident: $kind:ty, $unit:literal, $variable:literal, $help:literal;)*) => {
         /// What a server is started with, from a command line and its environment, or from the settings of a file.
         #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize, StructOpt)]
         #[serde(default, deny_unknown_fields)]
@@ -54,7 +63,7 @@ macro_rules! flags {
                 #[doc = $help]
                 #[structopt(
                     long, value_name = $unit, env = $variable, hide_env_values = true, hidden_short_help = true,
-                    help = concat!($help, " [default: ", $default, "]")
+                    help = with_default!($help, $name)
                 )]
                 pub $name: Option<$kind>,
             )*
@@ -109,59 +118,56 @@ macro_rules! flags {
                 arguments
             }
         }
-
-        #[cfg(test)]
-        pub const LIMITS: &[(&str, fn(&Limits) -> bool)] = &[$((stringify!($name), |limits| limits.$name == $default)),*];
     };
 }
 
 flags! {
-    line_max: usize = 65_536, "BYTES", "HERD_LINE_MAX", "Longest line of a client";
-    workers: usize = 1, "N", "HERD_WORKERS", "Threads that talk to clients";
-    sessions_max: usize = 10_000, "N", "HERD_SESSIONS_MAX", "Clients connected at once";
-    sessions_per_address_max: usize = 10_000, "N", "HERD_SESSIONS_PER_ADDRESS_MAX", "Clients connected at once from one address";
-    new_clients_per_s: u64 = 1_000_000, "N", "HERD_NEW_CLIENTS_PER_S", "Clients told for the first time in a second from one address";
-    first_line_ms: u64 = 300_000, "MS", "HERD_FIRST_LINE_MS", "How long a client may take for its first line";
-    idle_ms: u64 = 86_400_000, "MS", "HERD_IDLE_MS", "How long a client may take for each later line";
-    in_flight_bytes: usize = 16_384, "BYTES", "HERD_IN_FLIGHT_BYTES", "Commands of one client worked on at once";
-    write_stall_ms: u64 = 10_000, "MS", "HERD_WRITE_STALL_MS", "How long a client may leave answers unread";
-    search_ms: u64 = 500, "MS", "HERD_SEARCH_MS", "How long the herd is searched for an unknown client";
-    searches_max: usize = 1024, "N", "HERD_SEARCHES_MAX", "Searches under way at once";
-    searches_per_s: u64 = 10_000, "N", "HERD_SEARCHES_PER_S", "Searches begun in a second";
-    records_max: usize = 10_000_000, "N", "HERD_RECORDS_MAX", "Clients known at once";
-    records_bytes: u64 = 4_294_967_296, "BYTES", "HERD_RECORDS_BYTES", "Records of all clients together";
-    log_bytes_min: u64 = 268_435_456, "BYTES", "HERD_LOG_BYTES_MIN", "Log on disk before a snapshot replaces it";
-    seen_max: usize = 65_536, "N", "HERD_SEEN_MAX", "Updates remembered as seen, twice over";
-    seen_ms: u64 = 60_000, "MS", "HERD_SEEN_MS", "How long an update is remembered as seen, at least";
-    ring_bytes: usize = 8_388_608, "BYTES", "HERD_RING_BYTES", "Recent updates kept for links";
-    announce_ms: u64 = 50, "MS", "HERD_ANNOUNCE_MS", "Delay before neighbours hear what others send them";
-    pull_ms: u64 = 100, "MS", "HERD_PULL_MS", "How long an update that a neighbour has may fail to come";
-    recall_ms: u64 = 2_000, "MS", "HERD_RECALL_MS", "How long updates are kept that neighbours may ask for";
-    missing_max: usize = 16_384, "N", "HERD_MISSING_MAX", "Updates waited for that neighbours have";
-    sources_max: usize = 1_024, "N", "HERD_SOURCES_MAX", "Servers whose updates go along trees of their own";
-    outbox_bytes: usize = 1_048_576, "BYTES", "HERD_OUTBOX_BYTES", "Questions and answers waiting for one link";
-    chunk_bytes: usize = 65_536, "BYTES", "HERD_CHUNK_BYTES", "The most that a link writes at once";
-    frame_bytes: usize = 16_777_216, "BYTES", "HERD_FRAME_BYTES", "The largest frame taken from a neighbour";
-    connect_ms: u64 = 2_000, "MS", "HERD_CONNECT_MS", "How long dialling a neighbour may take";
-    handshake_ms: u64 = 2_000, "MS", "HERD_HANDSHAKE_MS", "How long a handshake may take";
-    neighbours_max: usize = 256, "N", "HERD_NEIGHBOURS_MAX", "Neighbours, those that joined included";
-    handshakes_max: usize = 64, "N", "HERD_HANDSHAKES_MAX", "Handshakes of callers under way at once";
-    heartbeat_ms: u64 = 1_000, "MS", "HERD_HEARTBEAT_MS", "How often an idle link shows that it lives";
-    silent_ms: u64 = 5_000, "MS", "HERD_SILENT_MS", "How long a neighbour may be silent";
-    digest_ms: u64 = 30_000, "MS", "HERD_DIGEST_MS", "How often neighbours compare all they know";
-    redial_min_ms: u64 = 100, "MS", "HERD_REDIAL_MIN_MS", "First delay before a lost link is dialled again";
-    redial_max_ms: u64 = 5_000, "MS", "HERD_REDIAL_MAX_MS", "Longest delay before a lost link is dialled again";
-    dialect_silence_ms: u64 = 50, "MS", "HERD_DIALECT_SILENCE_MS", "Silence that ends a message of another make";
-    dialect_message_ms: u64 = 2_000, "MS", "HERD_DIALECT_MESSAGE_MS", "How long a message of another make may take";
-    dialect_linger_ms: u64 = 200, "MS", "HERD_DIALECT_LINGER_MS", "How long another make may take to close a connection";
-    dialect_connections_max: usize = 8, "N", "HERD_DIALECT_CONNECTIONS_MAX", "Connections to a server of another make";
-    dialect_look_ms: u64 = 2_000, "MS", "HERD_DIALECT_LOOK_MS", "How often to look whether a server of another make is there";
-    dialect_letters_max: usize = 1_024, "N", "HERD_DIALECT_LETTERS_MAX", "Updates that wait for a server of another make";
-    dialect_beliefs_max: usize = 16_384, "N", "HERD_DIALECT_BELIEFS_MAX", "Clients that another make is known to know";
-    dialect_settle_ms: u64 = 300, "MS", "HERD_DIALECT_SETTLE_MS", "How long another make is left to tell its own kind";
-    dialect_crossing_ms: u64 = 500, "MS", "HERD_DIALECT_CROSSING_MS", "How long messages of two makes may cross";
-    dialect_corrections_max: u32 = 8, "N", "HERD_DIALECT_CORRECTIONS_MAX", "How often one older thing from another make is answered";
-    stop_ms: u64 = 5_000, "MS", "HERD_STOP_MS", "How long a stopping server lets clients and neighbours finish";
+    line_max: usize, "BYTES", "HERD_LINE_MAX", "Longest line of a client";
+    workers: usize, "N", "HERD_WORKERS", "Threads that talk to clients";
+    sessions_max: usize, "N", "HERD_SESSIONS_MAX", "Clients connected at once";
+    sessions_per_address_max: usize, "N", "HERD_SESSIONS_PER_ADDRESS_MAX", "Clients connected at once from one address";
+    new_clients_per_s: u64, "N", "HERD_NEW_CLIENTS_PER_S", "Clients told for the first time in a second from one address";
+    first_line_ms: u64, "MS", "HERD_FIRST_LINE_MS", "How long a client may take for its first line";
+    idle_ms: u64, "MS", "HERD_IDLE_MS", "How long a client may take for each later line";
+    in_flight_bytes: usize, "BYTES", "HERD_IN_FLIGHT_BYTES", "Commands of one client worked on at once";
+    write_stall_ms: u64, "MS", "HERD_WRITE_STALL_MS", "How long a client may leave answers unread";
+    search_ms: u64, "MS", "HERD_SEARCH_MS", "How long the herd is searched for an unknown client";
+    searches_max: usize, "N", "HERD_SEARCHES_MAX", "Searches under way at once";
+    searches_per_s: u64, "N", "HERD_SEARCHES_PER_S", "Searches begun in a second";
+    records_max: usize, "N", "HERD_RECORDS_MAX", "Clients known at once";
+    records_bytes: u64, "BYTES", "HERD_RECORDS_BYTES", "Records of all clients together";
+    log_bytes_min: u64, "BYTES", "HERD_LOG_BYTES_MIN", "Log on disk before a snapshot replaces it";
+    seen_max: usize, "N", "HERD_SEEN_MAX", "Updates remembered as seen, twice over";
+    seen_ms: u64, "MS", "HERD_SEEN_MS", "How long an update is remembered as seen, at least";
+    ring_bytes: usize, "BYTES", "HERD_RING_BYTES", "Recent updates kept for links";
+    announce_ms: u64, "MS", "HERD_ANNOUNCE_MS", "Delay before neighbours hear what others send them";
+    pull_ms: u64, "MS", "HERD_PULL_MS", "How long an update that a neighbour has may fail to come";
+    recall_ms: u64, "MS", "HERD_RECALL_MS", "How long updates are kept that neighbours may ask for";
+    missing_max: usize, "N", "HERD_MISSING_MAX", "Updates waited for that neighbours have";
+    sources_max: usize, "N", "HERD_SOURCES_MAX", "Servers whose updates go along trees of their own";
+    outbox_bytes: usize, "BYTES", "HERD_OUTBOX_BYTES", "Questions and answers waiting for one link";
+    chunk_bytes: usize, "BYTES", "HERD_CHUNK_BYTES", "The most that a link writes at once";
+    frame_bytes: usize, "BYTES", "HERD_FRAME_BYTES", "The largest frame taken from a neighbour";
+    connect_ms: u64, "MS", "HERD_CONNECT_MS", "How long dialling a neighbour may take";
+    handshake_ms: u64, "MS", "HERD_HANDSHAKE_MS", "How long a handshake may take";
+    neighbours_max: usize, "N", "HERD_NEIGHBOURS_MAX", "Neighbours, those that joined included";
+    handshakes_max: usize, "N", "HERD_HANDSHAKES_MAX", "Handshakes of callers under way at once";
+    heartbeat_ms: u64, "MS", "HERD_HEARTBEAT_MS", "How often an idle link shows that it lives";
+    silent_ms: u64, "MS", "HERD_SILENT_MS", "How long a neighbour may be silent";
+    digest_ms: u64, "MS", "HERD_DIGEST_MS", "How often neighbours compare all they know";
+    redial_min_ms: u64, "MS", "HERD_REDIAL_MIN_MS", "First delay before a lost link is dialled again";
+    redial_max_ms: u64, "MS", "HERD_REDIAL_MAX_MS", "Longest delay before a lost link is dialled again";
+    dialect_silence_ms: u64, "MS", "HERD_DIALECT_SILENCE_MS", "Silence that ends a message of another make";
+    dialect_message_ms: u64, "MS", "HERD_DIALECT_MESSAGE_MS", "How long a message of another make may take";
+    dialect_linger_ms: u64, "MS", "HERD_DIALECT_LINGER_MS", "How long another make may take to close a connection";
+    dialect_connections_max: usize, "N", "HERD_DIALECT_CONNECTIONS_MAX", "Connections to a server of another make";
+    dialect_look_ms: u64, "MS", "HERD_DIALECT_LOOK_MS", "How often to look whether a server of another make is there";
+    dialect_letters_max: usize, "N", "HERD_DIALECT_LETTERS_MAX", "Updates that wait for a server of another make";
+    dialect_beliefs_max: usize, "N", "HERD_DIALECT_BELIEFS_MAX", "Clients that another make is known to know";
+    dialect_settle_ms: u64, "MS", "HERD_DIALECT_SETTLE_MS", "How long another make is left to tell its own kind";
+    dialect_crossing_ms: u64, "MS", "HERD_DIALECT_CROSSING_MS", "How long messages of two makes may cross";
+    dialect_corrections_max: u32, "N", "HERD_DIALECT_CORRECTIONS_MAX", "How often one older thing from another make is answered";
+    stop_ms: u64, "MS", "HERD_STOP_MS", "How long a stopping server lets clients and neighbours finish";
 }
 
 /// How long a record lives, in milliseconds; `None` is for ever.
