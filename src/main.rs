@@ -4,6 +4,7 @@ mod arguments;
 mod bench;
 mod catalogue;
 mod check;
+mod command_line;
 mod credentials;
 mod failure;
 mod flags;
@@ -26,16 +27,17 @@ mod topology;
 mod up;
 mod variables;
 
+use command_line::Early;
 use failure::Failure;
 use flags::Flags;
-use options::{Command, Early, Options};
+use options::{Command, Options};
 use std::panic::resume_unwind;
 use topology::File;
 
 fn main() {
     // An error says that a provider is installed already, which is all that is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let outcome = match options::read(std::env::args_os()) {
+    let outcome = match command_line::read(std::env::args_os()) {
         Ok(options) => {
             let system = actix_rt::System::new();
             let outcome = system.block_on(in_a_task(run(options)));
