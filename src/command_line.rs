@@ -74,14 +74,13 @@ fn blame(said: &str, words: &[OsString]) -> String {
     let named = said.split_once("'--").and_then(|(_, rest)| rest.split_once('\''));
     let Some((argument, _)) = named else { return said.to_owned() };
     let name = argument.split(' ').next().unwrap_or_default();
-    let variable = match name {
-        "places-url" => "GOOGLE_PLACES_URL".to_owned(),
-        _ => format!("HERD_{}", name.replace('-', "_").to_ascii_uppercase()),
-    };
-    if std::env::var_os(&variable).is_none() || words.iter().any(|word| may_give(word, name)) {
-        return said.to_owned();
+    let is_given = words.iter().any(|word| may_give(word, name));
+    match catalogue::flags().iter().find(|flag| flag.name == name).and_then(|flag| flag.variable) {
+        Some(variable) if !is_given && std::env::var_os(variable).is_some() => {
+            said.replacen(&format!("'--{argument}'"), variable, 1)
+        }
+        _ => said.to_owned(),
     }
-    said.replacen(&format!("'--{argument}'"), &variable, 1)
 }
 
 /// Tells whether a word may be the flag of this name, or its short form. No flag with a variable has one.
