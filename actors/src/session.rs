@@ -454,7 +454,7 @@ mod tests {
         let kept = Rc::clone(&asked);
         let execute = answering(move |Execute { mut batch, received }| {
             kept.borrow_mut().push(batch.input().to_vec());
-            let pause = replica.execute(&mut batch, received, 0, Uuid::nil());
+            let pause = replica.execute(&mut batch, received, 0, Uuid::nil);
             Executed { batch, pause }
         });
         (execute, asked)

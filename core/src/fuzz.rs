@@ -73,7 +73,7 @@ fn answers(reads: &[&[u8]]) -> Vec<u8> {
 
 /// Executes a batch to its end; nobody is found, and what is near is always the same.
 fn executed(replica: &mut Replica, mut batch: Box<Batch>, out: &mut Vec<u8>) -> Box<Batch> {
-    while replica.execute(&mut batch, NOW, 0, Uuid::nil()) != Pause::Done {
+    while replica.execute(&mut batch, NOW, 0, Uuid::nil) != Pause::Done {
         for _ in batch.wanted() {
             batch.add_places(b"{}");
         }

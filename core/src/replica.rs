@@ -188,17 +188,23 @@ impl Replica {
         Self { store: Store::keyed(key), ..Self::new(name, limits) }
     }
 
-    /// Executes a client's lines, heard at `received`, until one asks for a pause.
-    pub fn execute(&mut self, batch: &mut Batch, received: Nanos, now_ms: u64, fresh: Uuid) -> Pause {
+    /// Executes a client's lines, heard at `received`, until one asks for a pause. What is new in them is put on its way
+    /// under UUIDs that `fresh` makes.
+    pub fn execute(
+        &mut self,
+        batch: &mut Batch,
+        received: Nanos,
+        now_ms: u64,
+        mut fresh: impl FnMut() -> Uuid,
+    ) -> Pause {
         let mut news = std::mem::take(&mut self.news);
         let pause = self.run(batch, received, now_ms, &mut news);
-        self.publish(&mut news, now_ms, || fresh);
+        self.publish(&mut news, now_ms, &mut fresh);
         self.news = news;
         pause
     }
 
-    /// Executes the lines of several clients, each until one asks for a pause. What is new in them is put on its way
-    /// together, under UUIDs that `fresh` makes.
+    /// The same for the lines of several clients, of which what is new is put on its way together.
     pub fn execute_all(&mut self, orders: &mut [Order], now_ms: u64, mut fresh: impl FnMut() -> Uuid) {
         let mut news = std::mem::take(&mut self.news);
         for group in orders.chunks_mut(GROUP) {
@@ -206,11 +212,11 @@ impl Replica {
             for Order { batch, received, pause } in group {
                 *pause = self.run(batch, *received, now_ms, &mut news);
                 if news.len() >= self.chunk_bytes {
-                    self.publish_all(&mut news, now_ms, &mut fresh);
+                    self.publish(&mut news, now_ms, &mut fresh);
                 }
             }
         }
-        self.publish_all(&mut news, now_ms, &mut fresh);
+        self.publish(&mut news, now_ms, &mut fresh);
         self.news = news;
     }
 
@@ -243,17 +249,9 @@ impl Replica {
         batch.run(|lines, searched, answers| clerk.execute(heard, lines, searched, answers))
     }
 
-    /// Puts news of this server's own on its way to the neighbours, if there is any.
-    fn publish(&mut self, news: &mut Vec<u8>, now_ms: u64, fresh: impl FnOnce() -> Uuid) {
-        if !news.is_empty() {
-            self.spread(news, now_ms, fresh);
-            news.clear();
-        }
-    }
-
-    /// The same in several updates, none of which is longer than one write to a neighbour and a record line: one batch may
-    /// bring more.
-    fn publish_all(&mut self, news: &mut Vec<u8>, now_ms: u64, fresh: &mut impl FnMut() -> Uuid) {
+    /// Puts news of this server's own on its way to the neighbours, if there is any: in several updates, none of which is
+    /// longer than one write to a neighbour and a record line, as one batch may bring more.
+    fn publish(&mut self, news: &mut Vec<u8>, now_ms: u64, fresh: &mut impl FnMut() -> Uuid) {
         for piece in link::pieces(news, self.chunk_bytes) {
             self.spread(piece, now_ms, &mut *fresh);
         }

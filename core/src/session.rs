@@ -154,7 +154,7 @@ mod tests {
         session.buffer().reserve(commands.len());
         session.buffer().extend_from_slice(commands);
         let mut batch = session.batch().unwrap();
-        while replica.execute(&mut batch, 1, 0, Uuid::nil()) != Pause::Done {
+        while replica.execute(&mut batch, 1, 0, Uuid::nil) != Pause::Done {
             while !batch.wanted().is_empty() {
                 batch.add_places(&[b' '; 1000]);
             }

@@ -180,7 +180,7 @@ impl World {
             Server::Ours(ours) => {
                 let line = format!("IAMAT {CLIENT} {location} {time}\n");
                 let mut batch = Batch::new(line.into_bytes(), 1000);
-                assert_eq!(ours.replica.execute(&mut batch, received, self.now_ms, fresh), Pause::Done);
+                assert_eq!(ours.replica.execute(&mut batch, received, self.now_ms, || fresh), Pause::Done);
             }
             Server::Theirs(theirs) => {
                 let skew = format!("+{}.26387333869934082", self.now_ms);

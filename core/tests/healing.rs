@@ -598,7 +598,7 @@ fn a_batch_of_a_client_is_part_of_the_digest_and_the_key_of_the_herd_too() {
     let digest = |key: Key| {
         let mut replica = Replica::keyed("Goloman", &Limits::default(), key);
         let mut batch = Batch::new(b"IAMAT kiwi +1-2 3\n".to_vec(), 100);
-        assert_eq!(replica.execute(&mut batch, 4, 0, Uuid::nil()), Pause::Done);
+        assert_eq!(replica.execute(&mut batch, 4, 0, Uuid::nil), Pause::Done);
         replica.link_up("Hands", Vocabulary::Trees);
         replica.work(0);
         let mut out = Vec::new();

@@ -172,6 +172,14 @@ struct Herd {
     awaited: Vec<(usize, Uuid, u64)>,
 }
 
+/// A UUID for a server to use, of which is noted that it came by no link.
+fn fresh(dice: &mut u128, heard: &mut BTreeMap<(usize, Uuid), usize>, server: usize) -> Uuid {
+    *dice += 1;
+    let fresh = Uuid::from_u128(*dice);
+    heard.insert((server, fresh), server);
+    fresh
+}
+
 impl Herd {
     fn new(life: &Life, mode: Mode) -> Self {
         let ring_bytes = if mode == Mode::NoCatchUp { RING_AMPLE } else { life.ring_bytes };
@@ -200,10 +208,7 @@ impl Herd {
 
     /// A UUID for a server to use: what goes under it came by no link.
     fn fresh(&mut self, server: usize) -> Uuid {
-        self.dice += 1;
-        let fresh = Uuid::from_u128(self.dice);
-        self.heard.insert((server, fresh), server);
-        fresh
+        fresh(&mut self.dice, &mut self.heard, server)
     }
 
     fn live_through(&mut self, event: &Event) -> Result<(), Broken> {
@@ -235,7 +240,7 @@ impl Herd {
             self.acknowledged[server].push(record.into_bytes());
         }
         let mut batch = Batch::new(input.into_bytes(), self.limits.line_max);
-        let fresh = self.fresh(server);
+        let fresh = || fresh(&mut self.dice, &mut self.heard, server);
         let pause = self.replicas[server].execute(&mut batch, received, self.now_ms, fresh);
         let answers = batch.output.split_inclusive(|&byte| byte == b'\n').count();
         ensure(pause == Pause::Done && answers == checkins.len(), || format!("{answers} for {checkins:?}"))

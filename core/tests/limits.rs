@@ -18,7 +18,7 @@ fn say(replica: &mut Replica, address: &str, now_ms: u64, lines: &str) -> String
     let mut session = Session::new(1000).with(address.parse().unwrap());
     session.buffer().extend_from_slice(lines.as_bytes());
     let mut batch = session.batch().unwrap();
-    assert_eq!(replica.execute(&mut batch, NOON, now_ms, Uuid::from_u128(1)), Pause::Done);
+    assert_eq!(replica.execute(&mut batch, NOON, now_ms, || Uuid::from_u128(1)), Pause::Done);
     String::from_utf8(batch.output).unwrap()
 }
 
@@ -60,7 +60,7 @@ fn however_long_answers_are_no_more_lines_are_executed_once_there_are_many_bytes
         let mut batch = Batch::new(lines.into_bytes(), 1 << 16);
         let (mut pause, mut written) = (Pause::Full, Vec::new());
         while pause != Pause::Done {
-            pause = replica.execute(&mut batch, NOON, 0, Uuid::from_u128(1));
+            pause = replica.execute(&mut batch, NOON, 0, || Uuid::from_u128(1));
             let held = batch.output.len() + batch.wanted().len() * time.len();
             assert!(held < OUTPUT_MAX + 2 * longest, "{held} bytes after {} lines", batch.lines());
             for _ in batch.wanted() {
@@ -357,7 +357,7 @@ fn say_at(replica: &mut Replica, received: u64, lines: &str) -> String {
     let mut session = Session::new(1000);
     session.buffer().extend_from_slice(lines.as_bytes());
     let mut batch = session.batch().unwrap();
-    assert_eq!(replica.execute(&mut batch, received, 0, Uuid::from_u128(2)), Pause::Done);
+    assert_eq!(replica.execute(&mut batch, received, 0, || Uuid::from_u128(2)), Pause::Done);
     String::from_utf8(batch.output).unwrap()
 }
 

@@ -41,7 +41,7 @@ fn one_after_the_other(inputs: &[String]) -> Outcome {
     let mut replica = goloman();
     let mut execute = |input: &String| {
         let mut batch = Batch::new(input.clone().into(), LINE_MAX);
-        let pause = replica.execute(&mut batch, NOON, 0, Uuid::nil());
+        let pause = replica.execute(&mut batch, NOON, 0, Uuid::nil);
         (batch, pause)
     };
     let answers = inputs.iter().map(&mut execute).collect();

@@ -127,7 +127,7 @@ impl Herd {
         let fresh = self.fresh();
         let client = format!("client-{}", self.last);
         let mut batch = Batch::new(format!("IAMAT {client} +1-2 3\n").into_bytes(), 100);
-        assert_eq!(self.replicas[server].execute(&mut batch, 4, self.now_ms, fresh), Pause::Done);
+        assert_eq!(self.replicas[server].execute(&mut batch, 4, self.now_ms, || fresh), Pause::Done);
         self.said.push((client, server, self.now_ms));
         self.ring(server);
     }
@@ -485,7 +485,7 @@ fn what_is_pulled_too_late_is_found_by_comparing() {
     replica.hear("Hands", Frame::Prune { source: "Goloman".to_owned() }, 0, Uuid::nil());
     let say = |replica: &mut Replica, client: &str, number: u128| {
         let mut batch = Batch::new(format!("IAMAT {client} +1-2 3\n").into_bytes(), 100);
-        assert_eq!(replica.execute(&mut batch, 4, 0, Uuid::from_u128(number)), Pause::Done);
+        assert_eq!(replica.execute(&mut batch, 4, 0, || Uuid::from_u128(number)), Pause::Done);
     };
     say(&mut replica, "kiwi", 1);
     assert_eq!(taken(&mut replica, 0), "");

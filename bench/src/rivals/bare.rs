@@ -80,8 +80,10 @@ impl Memory {
         let now_ms = u64::try_from(now.as_millis()).unwrap_or_default();
         let received = u64::try_from(now.as_nanos()).unwrap_or_default();
         loop {
-            self.fresh += 1;
-            let fresh = Uuid::from_u128(self.fresh);
+            let fresh = || {
+                self.fresh += 1;
+                Uuid::from_u128(self.fresh)
+            };
             match self.replica.execute(batch, received, now_ms, fresh) {
                 Pause::Done => return,
                 // There is nobody to ask: executed again, the line is answered as unknown. And one read has hardly so many

@@ -100,7 +100,7 @@ fn print_records(_: &mut Replica, input: &str) {
 
 fn execute(replica: &mut Replica, input: &str) {
     let mut batch = Batch::new(input.as_bytes().to_vec(), 1000);
-    let _ = black_box(replica.execute(&mut batch, 1_520_023_935_182_837_383, 0, Uuid::nil()));
+    let _ = black_box(replica.execute(&mut batch, 1_520_023_935_182_837_383, 0, Uuid::nil));
     assert_eq!(batch.lines(), GROUP as u64);
 }
 
