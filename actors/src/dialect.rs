@@ -339,10 +339,7 @@ impl DialectActor {
                 self.catch_up();
             }
             Frame::Which { uuid, client } => self.ask(uuid, client, ctx),
-            Frame::Found { uuid, mut line } => {
-                line.pop();
-                self.answer(uuid, Some(line));
-            }
+            Frame::Found { uuid, line } => self.answer(uuid, Some(line)),
             Frame::NotFound { uuid } => self.answer(uuid, None),
             // Over a link of this vocabulary the store says nothing else.
             _ => {}
@@ -803,7 +800,7 @@ mod tests {
         assert_eq!(message(&mut call).await, format!("WHICHCLIENT k {}", Uuid::nil().hyphenated()));
         call.write_all(br#"{"gps": [1.0, -2.0], "skew": "+1", "time": 5}"#).await.unwrap();
         let heard = store.heard.recv().await.unwrap();
-        let line = b"k +1.0-2.0 5 6000000000 Theirs\n".to_vec();
+        let line = b"k +1.0-2.0 5 6000000000 Theirs".to_vec();
         assert_eq!(heard.frames, [Frame::Found { uuid: Uuid::nil(), line }]);
     }
 }

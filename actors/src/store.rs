@@ -222,10 +222,7 @@ impl Handler<Recall> for StoreActor {
 
     fn handle(&mut self, Recall { client }: Recall, _: &mut Self::Context) -> Option<Vec<u8>> {
         let store = self.replica.store();
-        let mut line = Vec::new();
-        store.record(store.find(&client)?)?.print(&mut line);
-        line.pop();
-        Some(line)
+        Some(store.record(store.find(&client)?)?.line())
     }
 }
 
@@ -487,7 +484,7 @@ mod tests {
         let asked = take(&store, "Hands").await;
         let [Frame::Which { uuid, client }] = &asked[..] else { unreachable!("{asked:?}") };
         assert_eq!(client, b"kiwi");
-        hear(&store, "Hands", Frame::Found { uuid: *uuid, line: b"kiwi +1-2 3 4 Welsh\n".to_vec() }).await;
+        hear(&store, "Hands", Frame::Found { uuid: *uuid, line: b"kiwi +1-2 3 4 Welsh".to_vec() }).await;
         assert!(matches!(both.await.unwrap(), (Ok(()), Ok(()))));
         let (answer, pause) = execute(&store, "WHATSAT kiwi 1 1\n").await;
         assert!(answer.starts_with("AT Welsh ") && pause == Pause::Places, "{answer}");

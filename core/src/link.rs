@@ -69,7 +69,7 @@ pub enum Frame {
     Found {
         /// The search.
         uuid: Uuid,
-        /// One record line with its line feed.
+        /// The record line.
         line: Vec<u8>,
     },
     /// The answer to a search: nobody behind me knows.
@@ -191,6 +191,11 @@ impl Update {
     /// Some record lines under a UUID of their own.
     pub fn new(uuid: Uuid, lines: &[u8]) -> Self {
         Self { uuid, route: None, lines: lines.to_vec() }
+    }
+
+    /// One record line under a UUID of its own.
+    pub fn of_line(uuid: Uuid, line: &[u8]) -> Self {
+        Self { uuid, route: None, lines: [line, b"\n"].concat() }
     }
 
     /// The same on a route.
@@ -329,8 +334,9 @@ impl Frame {
                 out.push(b'\n');
             }
             Self::Found { uuid, line } => {
-                print_header(b"FOUND", *uuid, line.len(), out);
+                print_header(b"FOUND", *uuid, line.len() + 1, out);
                 out.extend_from_slice(line);
+                out.push(b'\n');
             }
             Self::NotFound { uuid } => {
                 print_words(b"NOTFOUND", *uuid, out);
@@ -445,7 +451,10 @@ fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malfo
         Header::Update { uuid, route, .. } => {
             Frame::Update(Update { route, ..Update::new(uuid, &bytes[end + 1..length]) })
         }
-        Header::Found { uuid, .. } => Frame::Found { uuid, line: bytes[end + 1..length].to_vec() },
+        Header::Found { uuid, .. } => {
+            let line = &bytes[end + 1..length];
+            Frame::Found { uuid, line: line.strip_suffix(b"\n").unwrap_or(line).to_vec() }
+        }
         Header::Sums { node } => Frame::Sums { node, sums: sums(&bytes[end + 1..length]) },
         Header::Records { done, .. } => Frame::Records { done, lines: bytes[end + 1..length].to_vec() },
     };
@@ -629,6 +638,13 @@ mod tests {
         assert_eq!(Frame::Update(update.clone()).to_bytes(), expected);
         let expected = b"CLIENTAT 00000000000000000000000000000abc 26 Hands 2\nk +1-2 3 4 A\nl +1-2 3 4 A\n";
         assert_eq!(Frame::Update(update.along("Hands", 2)).to_bytes(), expected);
+    }
+
+    #[test]
+    fn the_answer_to_a_search_is_a_line_and_a_record_line_with_its_end() {
+        let found = Frame::Found { uuid: Uuid::from_u128(0xabc), line: b"k +1-2 3 4 A".to_vec() };
+        assert_eq!(found.to_bytes(), b"FOUND 00000000000000000000000000000abc 13\nk +1-2 3 4 A\n");
+        assert_eq!(all_of(&mut Inbox::new(found.to_bytes())), [found]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One record: what a client said ([`CheckIn`]), which server heard it, and when. And which of two is the newer.
 //!
-//! A check-in is what the client said. Told to two servers it is two records, of which one is the newer.
+//! A check-in is what the client said. Told to two servers it is two records, of which one is the newer. A record line that
+//! is kept alone has no end; where there may be several in one buffer, each has.
 
 use crate::checkin::CheckIn;
 use crate::decimal::{

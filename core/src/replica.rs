@@ -300,7 +300,7 @@ impl Replica {
             Frame::Graft { source } => self.flood.hear_graft(link, &source),
             Frame::Which { uuid, client } => self.hear_search(link, uuid, &client, now_ms),
             Frame::Found { uuid, line } => {
-                let _ = self.hear_told(link, Update::new(fresh, &line), now_ms);
+                let _ = self.hear_told(link, Update::of_line(fresh, &line), now_ms);
                 self.hear_answer(link, uuid);
             }
             Frame::NotFound { uuid } => self.hear_answer(link, uuid),
@@ -663,15 +663,9 @@ impl Replica {
                 self.ended.push(uuid);
                 continue;
             };
-            let record = self.store.find(&client).and_then(|slot| self.store.record(slot));
-            let answer = match record {
-                None => Frame::NotFound { uuid },
-                Some(record) => {
-                    let mut line = Vec::new();
-                    record.print(&mut line);
-                    Frame::Found { uuid, line }
-                }
-            };
+            let known = self.store.find(&client).and_then(|slot| self.store.record(slot));
+            let answer =
+                known.map_or(Frame::NotFound { uuid }, |known| Frame::Found { uuid, line: known.line() });
             // An answer that finds no room is as good as a late one: the asker's search ends by its deadline.
             let _ = self.flood.tell(&neighbour, &answer);
         }

@@ -277,7 +277,7 @@ impl World {
             ours.bags.get_mut(&there).unwrap().overhear(overheard, now_ms);
         }
         if let Some(line) = follows.news {
-            let frame = Frame::Update(Update::new(fresh, &line));
+            let frame = Frame::Update(Update::of_line(fresh, &line));
             ours.replica.hear(&follows.link, frame, now_ms, fresh);
         }
     }

@@ -554,9 +554,8 @@ fn alive(frame: &Frame, horizon: u64) -> u64 {
     let is_alive = |line: &&[u8]| received(line) >= horizon;
     let count = match frame {
         Frame::Update(update) => update.lines().filter(is_alive).count(),
-        Frame::Found { line: lines, .. } | Frame::Records { lines, .. } => {
-            link::lines(lines).filter(is_alive).count()
-        }
+        Frame::Found { line, .. } => usize::from(is_alive(&&line[..])),
+        Frame::Records { lines, .. } => link::lines(lines).filter(is_alive).count(),
         _ => 0,
     };
     count as u64

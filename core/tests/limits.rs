@@ -233,7 +233,7 @@ fn what_no_client_could_have_told_a_server_is_no_record_of_a_neighbour_but_one_t
     let update = Update::new(Uuid::from_u128(1), lines.as_bytes());
     replica.hear("Hands", Frame::Update(update), 0, Uuid::from_u128(2));
     replica.hear("Hands", Frame::Records { done: 0, lines: odd.concat().into() }, 0, Uuid::from_u128(3));
-    let found = Frame::Found { uuid: Uuid::from_u128(4), line: odd[1].clone().into() };
+    let found = Frame::Found { uuid: Uuid::from_u128(4), line: odd[1].trim_end().into() };
     replica.hear("Hands", found, 0, Uuid::from_u128(5));
     assert!(is_known(&replica, "kiwi") && replica.store().len() == 1);
     assert_eq!((replica.counts().applied, replica.counts().malformed), (1, 11));
@@ -342,7 +342,7 @@ fn a_client_whose_record_has_expired_is_as_one_that_never_was() {
         panic!("it is not searched for")
     };
     // A neighbour whose clock is behind still knows it.
-    let line = format!("kiwi +1-2 5 {NOON_S} Hands\n").into_bytes();
+    let line = format!("kiwi +1-2 5 {NOON_S} Hands").into_bytes();
     replica.hear("Hands", Frame::Found { uuid, line }, 0, Uuid::from_u128(8));
     assert_eq!(replica.ended(), [uuid]);
     assert!(!is_known(&replica, "kiwi"));

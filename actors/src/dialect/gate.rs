@@ -252,7 +252,7 @@ impl Gate {
             }
         }
         if let Some(line) = consequence.news {
-            let frames = vec![Frame::Update(Update::new(fresh(&self.dice), &line))];
+            let frames = vec![Frame::Update(Update::of_line(fresh(&self.dice), &line))];
             if self.desk.hear.send(Hear { link: consequence.link.into(), frames }).await.is_err() {
                 warn!("an update was lost: the store is gone");
             }

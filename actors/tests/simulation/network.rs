@@ -186,7 +186,7 @@ impl Ear {
                 "a search was passed on"
             }
             Frame::Found { line, .. } => {
-                link::lines(line).for_each(|line| self.trace.told(&self.here, line));
+                self.trace.told(&self.here, line);
                 "a search found its client"
             }
             Frame::NotFound { .. } => "a search found nothing",

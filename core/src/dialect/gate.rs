@@ -9,7 +9,7 @@ use crate::record::Record;
 pub struct Consequence {
     /// The name under which the store hears of it: whoever bears it is not told.
     pub link: String,
-    /// The record line that the store is to hear, with its line feed, if it is news.
+    /// The record line that the store is to hear, if it is news.
     pub news: Option<Vec<u8>>,
     /// What the mailbags of some neighbours of that make are to hear, before the store does.
     pub overheard: Vec<(String, Overheard)>,
@@ -18,7 +18,7 @@ pub struct Consequence {
 /// What one neighbour's mailbag hears of an update that a neighbour said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overheard {
-    /// The record line, without its line feed.
+    /// The record line.
     pub line: Vec<u8>,
     /// How it was written, if that is how the record is to be written again.
     pub spelling: Option<Spelling>,
@@ -34,15 +34,14 @@ pub struct Overheard {
 /// message does not say which of them said it, all may have. `kin` are all neighbours of its dialect.
 pub fn consequence(told: &Told, known: Option<&[u8]>, candidates: &[&str], kin: &[&str]) -> Consequence {
     let verdict = told.verdict(known.and_then(Record::parse).as_ref());
-    let line = told.line.strip_suffix(b"\n").unwrap_or(&told.line);
     let teller = told.teller(candidates);
     // Of a copy less exact than what is known, the neighbour is as good as if it held what is known.
-    let held = known.filter(|_| verdict == Verdict::Known).unwrap_or(line);
+    let held = known.filter(|_| verdict == Verdict::Known).unwrap_or(&told.line);
     let overheard = kin.iter().map(|&name| {
         let may_have_said = teller.map_or(candidates.contains(&name), |teller| teller == name);
         let newer = known.filter(|_| verdict == Verdict::Stale && may_have_said).map(<[u8]>::to_vec);
         let is_held = teller == Some(name) || told.holders.iter().any(|holder| holder == name.as_bytes());
-        let spelling = (held == line).then(|| told.spelling.clone());
+        let spelling = (held == told.line).then(|| told.spelling.clone());
         (name.to_owned(), Overheard { line: held.to_vec(), spelling, is_held, newer })
     });
     Consequence {
@@ -82,7 +81,7 @@ mod tests {
         let told = told("AT P +1 k +1-2 5 P Q", Dialect::Trail);
         let all = consequence(&told, None, &["P", "Q", "R"], &["P", "Q", "R", "S"]);
         assert_eq!(all.link, "Q");
-        assert_eq!(all.news.as_deref(), Some(&b"k +1-2 5 6000000000 P\n"[..]));
+        assert_eq!(all.news.as_deref(), Some(&b"k +1-2 5 6000000000 P"[..]));
         let held = ["P", "Q", "R", "S"].map(|name| of(&all, name).is_held);
         assert_eq!(held, [true, true, false, false]);
         assert!(all.overheard.iter().all(|(_, overheard)| overheard.newer.is_none()));

@@ -52,7 +52,7 @@ pub enum Answer {
     Unreadable,
     /// The client is not known there.
     NotFound,
-    /// The record line, with its line feed.
+    /// The record line.
     Found(Vec<u8>),
 }
 
@@ -84,7 +84,6 @@ fn line(found: &Found<'_>, client: &[u8], server: &str) -> Option<Vec<u8>> {
     print_number(received, &mut line);
     line.extend_from_slice(&[b" ", server.as_bytes()].concat());
     Record::parse(&line)?;
-    line.push(b'\n');
     Some(line)
 }
 
@@ -125,10 +124,10 @@ mod tests {
     #[test]
     fn an_answer_becomes_a_record_in_its_own_digits() {
         let text = r#"{"gps": [34.06893, -118.445127], "skew": "+0.263873386", "time": 1520023934.918964}"#;
-        let expected = "kiwi +34.06893-118.445127 1520023934.918964 1520023935182837386 P\n";
+        let expected = "kiwi +34.06893-118.445127 1520023934.918964 1520023935182837386 P";
         assert_eq!(read(text), Answer::Found(expected.into()));
         let text = r#"{"gps":[1e-05,-0.0],"skew":"-1E-05","time":5,"more":1}"#;
-        assert_eq!(read(text), Answer::Found("kiwi +0.00001-0.0 5 4999990000 P\n".into()));
+        assert_eq!(read(text), Answer::Found("kiwi +0.00001-0.0 5 4999990000 P".into()));
     }
 
     #[test]

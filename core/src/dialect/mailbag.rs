@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// A client's ID.
 type Client = Vec<u8>;
 
-/// A record line, without its line feed.
+/// A record line.
 type Line = Vec<u8>;
 
 /// What is kept of one client counts once for each of so many bytes: nearly all of it is shorter than that. Were clients

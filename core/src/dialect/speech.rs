@@ -30,7 +30,7 @@ pub enum Speech {
 pub struct Told {
     /// What it spoke.
     pub dialect: Dialect,
-    /// The record, as a line with its line feed.
+    /// The record line.
     pub line: Vec<u8>,
     /// How the neighbour wrote what a record does not keep.
     pub spelling: Spelling,
@@ -157,7 +157,7 @@ impl Parts<'_> {
             Second::Receipt(_) => (other.floor_nanos().and_then(|nanos| Nanos::try_from(nanos).ok()), None),
         };
         let line = record_line([client, location, time], received.ok_or(Fault::Receipt)?, server);
-        Record::parse(line.strip_suffix(b"\n").unwrap_or(&line)).ok_or(Fault::Value)?;
+        Record::parse(&line).ok_or(Fault::Value)?;
         let holders = std::iter::once(server).chain(visited.iter().copied()).map(<[u8]>::to_vec).collect();
         let spelling = Spelling { skew, uuid };
         let (time_unit, second_unit) = (sent.unit_nanos(), other.unit_nanos());
@@ -171,7 +171,6 @@ fn record_line(texts: [&[u8]; 3], received: Nanos, server: &[u8]) -> Vec<u8> {
     print_number(received, &mut line);
     line.push(b' ');
     line.extend_from_slice(server);
-    line.push(b'\n');
     line
 }
 
@@ -207,7 +206,7 @@ pub enum Verdict {
 impl Told {
     /// The record.
     pub fn record(&self) -> Option<Record<'_>> {
-        Record::parse(self.line.strip_suffix(b"\n")?)
+        Record::parse(&self.line)
     }
 
     /// Which of some servers told it, if that can be known: the only one, or the one that the message says.
@@ -301,7 +300,7 @@ pub struct Letter {
 impl Letter {
     /// Says the record in a dialect, as `here` to `there`; `None` if that server would not read all of it.
     pub fn print(&self, dialect: Dialect, here: &str, there: &str) -> Option<Vec<u8>> {
-        let record = Record::parse(self.line.strip_suffix(b"\n").unwrap_or(&self.line))?;
+        let record = Record::parse(&self.line)?;
         let mut out = match dialect {
             Dialect::Changeloc => changeloc(&record),
             Dialect::Trail => return self.trail(&record, here, there),
@@ -335,7 +334,7 @@ impl Letter {
     }
 
     fn clientat(&self, record: &Record<'_>, here: &str) -> Vec<u8> {
-        let uuid = self.spelling.uuid.unwrap_or_else(|| derived(&[self.line.trim_ascii_end(), &self.salt]));
+        let uuid = self.spelling.uuid.unwrap_or_else(|| derived(&[&self.line, &self.salt]));
         let uuid = uuid.hyphenated().to_string();
         let (skew, location) = (self.skew(record), record.said.location.text());
         let words =
@@ -456,16 +455,15 @@ mod tests {
 
     #[test]
     fn an_update_is_read_as_the_table_has_it() {
-        let known = format!("{KIWI}\n");
         let at = "Goloman +0.263873386 kiwi +34.068930-118.445127 1520023934.918963997";
         let kiwi = "kiwi +34.068930-118.445127";
         let changeloc = format!("CHANGELOC {kiwi} 1520023934.918963997 1520023935.182837383 Goloman\n");
-        assert_eq!(line(&changeloc, Dialect::Changeloc), known);
-        assert_eq!(line(&format!("AT {at} Goloman Hands"), Dialect::Trail), known);
-        assert_eq!(line(&format!("UPDATE kiwi AT {at}"), Dialect::Update), known);
-        assert_eq!(line(&format!("AT {at}\n"), Dialect::At), known);
+        assert_eq!(line(&changeloc, Dialect::Changeloc), KIWI);
+        assert_eq!(line(&format!("AT {at} Goloman Hands"), Dialect::Trail), KIWI);
+        assert_eq!(line(&format!("UPDATE kiwi AT {at}"), Dialect::Update), KIWI);
+        assert_eq!(line(&format!("AT {at}\n"), Dialect::At), KIWI);
         let clientat = format!("CLIENTAT {kiwi} {UUID} +0.263873386 1520023934.918963997 Goloman");
-        assert_eq!(line(&clientat, Dialect::Clientat), known);
+        assert_eq!(line(&clientat, Dialect::Clientat), KIWI);
     }
 
     #[test]
@@ -482,11 +480,11 @@ mod tests {
 
     #[test]
     fn numbers_with_any_digits_or_an_exponent_are_read_exactly() {
-        assert_eq!(line("AT P +1e-05 k +1-2 5", Dialect::At), "k +1-2 5 5000010000 P\n");
-        assert_eq!(line("AT P -0.5 k +1-2 5.25", Dialect::At), "k +1-2 5.25 4750000000 P\n");
-        assert_eq!(line("AT P +0.26387333869934082 k +1-2 5", Dialect::At), "k +1-2 5 5263873338 P\n");
+        assert_eq!(line("AT P +1e-05 k +1-2 5", Dialect::At), "k +1-2 5 5000010000 P");
+        assert_eq!(line("AT P -0.5 k +1-2 5.25", Dialect::At), "k +1-2 5.25 4750000000 P");
+        assert_eq!(line("AT P +0.26387333869934082 k +1-2 5", Dialect::At), "k +1-2 5 5263873338 P");
         let changeloc = "CHANGELOC k +1-2 5 1520023935.1828373830001 P";
-        assert_eq!(line(changeloc, Dialect::Changeloc), "k +1-2 5 1520023935182837383 P\n");
+        assert_eq!(line(changeloc, Dialect::Changeloc), "k +1-2 5 1520023935182837383 P");
     }
 
     #[test]
@@ -576,6 +574,17 @@ mod tests {
         assert_eq!(verdict(received, Dialect::Changeloc, KIWI), Verdict::Known);
     }
 
+    /// Servers of several versions may tell one neighbour, which throws away what it has seen the UUID of.
+    #[test]
+    fn the_uuid_of_a_record_that_came_without_one_never_changes() {
+        let uuids = ["", "salt"].map(|salt| {
+            let letter = Letter { line: KIWI.into(), spelling: Spelling::default(), salt: salt.into() };
+            let said = letter.print(Dialect::Clientat, "Ours", "Theirs").unwrap();
+            String::from_utf8(said).unwrap().split(' ').nth(3).unwrap().to_owned()
+        });
+        assert_eq!(uuids, ["e6c7775a-a385-481c-8a1c-36983f814c8a", "32d5e3a1-542d-4301-a69a-ee625d93e86b"]);
+    }
+
     #[test]
     fn only_clientat_answers_an_update() {
         assert_eq!(acknowledgement(Dialect::Clientat, true), Some(&b"1"[..]));
@@ -600,7 +609,7 @@ mod tests {
             let message = letter.print(dialect, &server, "Theirs").unwrap();
             let Ok(Speech::Update(told)) = parse(&message, &[dialect]) else { panic!("{message:?}") };
             prop_assert_eq!(told.verdict(Record::parse(line.as_bytes()).as_ref()), Verdict::Known);
-            prop_assert_eq!(String::from_utf8(told.line).unwrap(), line + "\n");
+            prop_assert_eq!(String::from_utf8(told.line).unwrap(), line);
         }
     }
 }
