@@ -140,19 +140,17 @@ impl Store {
     }
 
     fn replace_if_newer(&mut self, slot: u32, record: &Record<'_>, has_room: bool) -> Learned {
-        let is_to_be_taken =
-            |age: Ordering| age.is_gt() || (age.is_lt() && faults::is_on(Fault::LastComeStays));
-        match self.records.replace_if(slot, record, self.horizon, has_room, is_to_be_taken) {
+        match self.records.replace_if_newer(slot, record, self.horizon, has_room) {
             None => Learned::Refused,
+            Some(Ordering::Less) => Learned::Stale,
             Some(Ordering::Equal) => Learned::Known,
-            Some(age) if is_to_be_taken(age) => {
+            Some(Ordering::Greater) => {
                 if !faults::is_on(Fault::DigestMissesChanges) {
                     self.digest.change(self.records.bucket(slot));
                 }
                 self.recent.insert(slot);
                 Learned::News
             }
-            _ => Learned::Stale,
         }
     }
 
