@@ -175,6 +175,21 @@ impl DialectActor {
         Caller { there: Arc::clone(&self.there), seams: self.seams.clone(), limits: self.limits.clone() }
     }
 
+    /// Goes on with what some work comes to, unless the neighbour has come or gone meanwhile.
+    fn spawn_in_era<T: 'static>(
+        &self,
+        work: impl Future<Output = T> + 'static,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
+    ) {
+        let era = self.era;
+        ctx.spawn(work.into_actor(self).map(move |result, dialect, ctx| {
+            if era == dialect.era {
+                then(dialect, result, ctx);
+            }
+        }));
+    }
+
     fn dial(&mut self, ctx: &mut Context<Self>) {
         self.redial = None;
         let caller = self.caller();
@@ -188,13 +203,9 @@ impl DialectActor {
         let left = self.looked.map_or(Duration::ZERO, |looked| pause.saturating_sub(looked.elapsed()));
         ctx.run_later(if left.is_zero() { pause } else { left }, Self::look_again);
         if self.state == State::Here && left.is_zero() && !self.bag.is_carrying() {
-            let (caller, era) = (self.caller(), self.era);
+            let caller = self.caller();
             let looking = async move { caught_waiting(caller.connect()).await? };
-            ctx.spawn(looking.into_actor(self).map(move |result, dialect, ctx| {
-                if era == dialect.era {
-                    dialect.look(result, ctx);
-                }
-            }));
+            self.spawn_in_era(looking, ctx, Self::look);
         }
     }
 
@@ -287,14 +298,8 @@ impl DialectActor {
             return;
         }
         self.taking = Some(Rung(false));
-        let era = self.era;
         let taking = self.desk.take.send(Take { link: self.link(), chunk: Vec::new() });
-        let taken = taking.into_actor(self);
-        ctx.spawn(taken.map(move |chunk, dialect: &mut Self, ctx| {
-            if era == dialect.era {
-                dialect.taken(chunk, ctx);
-            }
-        }));
+        self.spawn_in_era(taking, ctx, Self::taken);
     }
 
     fn taken(&mut self, chunk: Result<Vec<u8>, MailboxError>, ctx: &mut Context<Self>) {
@@ -377,14 +382,10 @@ impl DialectActor {
     }
 
     fn carry(&mut self, line: Vec<u8>, message: Vec<u8>, ctx: &mut Context<Self>) {
-        let (caller, spare, era) = (self.caller(), self.spare.take(), self.era);
+        let (caller, spare) = (self.caller(), self.spare.take());
         let waits = self.left_open.is_none_or(|times| times < LEFT_OPEN_MAX || times % LEFT_OPEN_LOOK == 0);
         let carrying = async move { caught_waiting(caller.tell(spare, &message, waits)).await? };
-        ctx.spawn(carrying.into_actor(self).map(move |result, dialect, ctx| {
-            if era == dialect.era {
-                dialect.carried(&line, result, ctx);
-            }
-        }));
+        self.spawn_in_era(carrying, ctx, move |dialect, result, ctx| dialect.carried(&line, result, ctx));
     }
 
     fn carried(&mut self, line: &[u8], result: io::Result<bool>, ctx: &mut Context<Self>) {
@@ -405,14 +406,12 @@ impl DialectActor {
         let question = question.filter(|_| self.questions < self.limits.dialect_connections_max);
         let Some(question) = question else { return self.tell_store(Frame::NotFound { uuid }) };
         self.questions += 1;
-        let (caller, era) = (self.caller(), self.era);
+        let caller = self.caller();
         let asking = async move { caught_waiting(caller.ask(&question, &client)).await? };
-        ctx.spawn(asking.into_actor(self).map(move |answer, dialect: &mut Self, ctx| {
-            if era == dialect.era {
-                dialect.questions -= 1;
-                dialect.heard(uuid, answer, ctx);
-            }
-        }));
+        self.spawn_in_era(asking, ctx, move |dialect, answer, ctx| {
+            dialect.questions -= 1;
+            dialect.heard(uuid, answer, ctx);
+        });
     }
 
     fn heard(&mut self, uuid: Uuid, answer: io::Result<gps::Answer>, ctx: &mut Context<Self>) {
