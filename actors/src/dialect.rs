@@ -35,6 +35,7 @@ use herd_core::record::Record;
 use herd_core::redial::Backoff;
 use log::{debug, info, warn};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,29 +55,16 @@ pub struct DialectActor {
     seams: Seams,
     backoff: Backoff,
     bag: Mailbag,
-    state: State,
-    /// Counts up with each change of state: what began in an earlier era is void.
+    /// The neighbour, while it takes connections.
+    presence: Option<Presence>,
+    /// Counts up when the neighbour comes or goes: what began in an earlier era is void.
     era: u64,
     /// The delay before the next attempt, while the neighbour is away.
     redial: Option<SpawnHandle>,
-    /// Buckets of records that the store has still to tell of all that it was asked for.
-    buckets_awaited: usize,
-    /// True once the link missed something that the store was not asked for yet.
-    is_behind: bool,
     /// When this server began, until the neighbour was found to be away: it may know better than this server did then.
     may_know_better: Option<Nanos>,
-    /// A connection that showed that the neighbour is back; the first message goes over it.
-    spare: Option<Socket>,
-    /// True while the store is asked for more, and whether it has rung meanwhile.
-    taking: Option<Rung>,
     /// When it last became clear whether the neighbour takes connections.
     looked: Option<Instant>,
-    /// How many connections of updates the neighbour left open, unless it has closed one: then it closes them.
-    left_open: Option<u32>,
-    /// Questions to the neighbour under way.
-    questions: usize,
-    /// The neighbour's own questions.
-    asked: HashMap<Uuid, oneshot::Sender<Option<Vec<u8>>>>,
     /// When a letter is to be carried that waits for its time.
     due: Option<SpawnHandle>,
     /// Where milliseconds count from.
@@ -110,16 +98,60 @@ pub struct Neighbour {
     pub kin: Vec<String>,
 }
 
-/// Whether the neighbour takes connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Here,
-    Away,
+/// What is known of the neighbour, and under way, as long as it takes connections.
+#[derive(Default)]
+struct Presence {
+    /// The connection that showed that it is there; the first message goes over it.
+    spare: Option<Socket>,
+    taking: Taking,
+    /// Buckets of records that the store has still to tell of all that it was asked for.
+    buckets_awaited: usize,
+    /// True once the link missed something that the store was not asked for yet.
+    is_behind: bool,
+    /// True once it has closed a connection of an update: then it closes them.
+    closes: bool,
+    /// How many of those it left open.
+    left_open: u32,
+    /// Questions to it under way.
+    questions: usize,
+    /// Its own questions.
+    asked: HashMap<Uuid, oneshot::Sender<Option<Vec<u8>>>>,
 }
 
-/// Whether the store rang while it was being asked: what it has now may not be in the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rung(bool);
+/// Whether the store is being asked for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Taking {
+    #[default]
+    Not,
+    UnderWay,
+    /// It has rung meanwhile: what it has now may not be in the answer.
+    Rung,
+}
+
+impl Presence {
+    /// Whether to wait until the neighbour has closed the next connection of an update.
+    fn is_waited_for(&self) -> bool {
+        self.closes || self.left_open < LEFT_OPEN_MAX || self.left_open.is_multiple_of(LEFT_OPEN_LOOK)
+    }
+
+    /// Notes whether it closed one.
+    fn note_close(&mut self, is_closed: bool) {
+        if is_closed {
+            self.closes = true;
+        } else {
+            self.left_open = self.left_open.saturating_add(1);
+        }
+    }
+
+    /// Where the answer to a question of the neighbour comes; `None` while it asks the same already.
+    fn await_answer(&mut self, uuid: Uuid) -> Option<oneshot::Receiver<Option<Vec<u8>>>> {
+        self.asked.retain(|_, asker| !asker.is_closed()); // It waited long enough.
+        let Entry::Vacant(place) = self.asked.entry(uuid) else { return None };
+        let (answer, answered) = oneshot::channel();
+        place.insert(answer);
+        Some(answered)
+    }
+}
 
 impl DialectActor {
     /// An actor that speaks to a neighbour, and keeps `seat` as long as it lasts.
@@ -134,8 +166,6 @@ impl DialectActor {
         Self {
             here,
             bag: Mailbag::new(there.speaks, &there.kin, limits),
-            buckets_awaited: 0,
-            is_behind: false,
             may_know_better: there.speaks.overwrites().then(|| (seams.clock)()),
             there: Arc::new(there),
             desk,
@@ -143,15 +173,10 @@ impl DialectActor {
             _on_panic: OnPanic::abort(&seams.abort, "the speaker to a neighbour of another make"),
             seams,
             backoff: Backoff::new(limits),
-            state: State::Away,
+            presence: None,
             era: 0,
             redial: None,
-            spare: None,
-            taking: None,
             looked: None,
-            left_open: Some(0),
-            questions: 0,
-            asked: HashMap::new(),
             due: None,
             began: Instant::now(),
             stopping: false,
@@ -169,6 +194,10 @@ impl DialectActor {
 
     fn link(&self) -> Arc<str> {
         self.there.name.as_str().into()
+    }
+
+    fn is_there(&self) -> bool {
+        self.presence.is_some()
     }
 
     fn caller(&self) -> Caller {
@@ -202,7 +231,7 @@ impl DialectActor {
         let pause = Duration::from_millis(self.limits.dialect_look_ms.max(1));
         let left = self.looked.map_or(Duration::ZERO, |looked| pause.saturating_sub(looked.elapsed()));
         ctx.run_later(if left.is_zero() { pause } else { left }, Self::look_again);
-        if self.state == State::Here && left.is_zero() && !self.bag.is_carrying() {
+        if self.is_there() && left.is_zero() && !self.bag.is_carrying() {
             let caller = self.caller();
             let looking = async move { caught_waiting(caller.connect()).await? };
             self.spawn_in_era(looking, ctx, Self::look);
@@ -212,10 +241,10 @@ impl DialectActor {
     /// Notes how an attempt to make a connection ended.
     fn look(&mut self, result: io::Result<Socket>, ctx: &mut Context<Self>) {
         self.looked = Some(Instant::now());
-        match (result, self.state) {
-            (Ok(socket), _) => self.arrive(socket, ctx),
-            (Err(error), State::Here) => self.depart(&error, ctx),
-            (Err(error), State::Away) => self.dial_later(&error, ctx),
+        match result {
+            Ok(socket) => self.arrive(socket, ctx),
+            Err(error) if self.is_there() => self.depart(&error, ctx),
+            Err(error) => self.dial_later(&error, ctx),
         }
     }
 
@@ -224,14 +253,13 @@ impl DialectActor {
         if let Some(redial) = self.redial.take() {
             ctx.cancel_future(redial);
         }
-        if self.state == State::Here {
+        if self.is_there() {
             return;
         }
         info!("link to {} up speaks={}", self.there.name, self.there.speaks);
         self.last_failure.clear();
         self.backoff.reset();
-        self.turn(State::Here);
-        self.spare = Some(socket);
+        self.change_presence(Some(Presence { spare: Some(socket), ..Presence::default() }));
         // A store that is gone is found out when it is asked what there is to say.
         self.desk.link_up.do_send(LinkUp {
             link: self.link(),
@@ -244,7 +272,7 @@ impl DialectActor {
     /// The neighbour takes no connections: what waits for it waits in the store.
     fn depart(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
         info!("link to {} down reason={error}", self.there.name);
-        self.turn(State::Away);
+        self.change_presence(None);
         // A store that is gone has no links to forget.
         self.desk.link_down.do_send(LinkDown { link: self.link() });
         self.dial_later(error, ctx);
@@ -253,24 +281,18 @@ impl DialectActor {
     /// Has the store tell everything if something was missed, once it has told all that it was asked for before: of that
     /// a part was told earlier.
     fn catch_up(&mut self) {
-        if self.is_behind && self.buckets_awaited == 0 {
-            self.buckets_awaited = Span::ALL.buckets();
-            self.is_behind = false;
+        let Some(presence) = &mut self.presence else { return };
+        if presence.is_behind && presence.buckets_awaited == 0 {
+            presence.buckets_awaited = Span::ALL.buckets();
+            presence.is_behind = false;
             self.tell_store(Frame::AskRecords { spans: vec![Span::ALL] });
         }
     }
 
-    fn turn(&mut self, state: State) {
-        self.buckets_awaited = 0;
-        self.is_behind = false;
-        self.state = state;
+    fn change_presence(&mut self, presence: Option<Presence>) {
+        self.presence = presence;
         self.era += 1;
         self.bag.forget();
-        self.spare = None;
-        self.taking = None;
-        self.left_open = Some(0);
-        self.questions = 0;
-        self.asked.clear();
     }
 
     fn dial_later(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
@@ -294,16 +316,18 @@ impl DialectActor {
 
     /// Asks the store for more, if there is room for it.
     fn take(&mut self, ctx: &mut Context<Self>) {
-        if self.state == State::Away || self.taking.is_some() || !self.bag.has_room() {
+        let Some(presence) = &mut self.presence else { return };
+        if presence.taking != Taking::Not || !self.bag.has_room() {
             return;
         }
-        self.taking = Some(Rung(false));
+        presence.taking = Taking::UnderWay;
         let taking = self.desk.take.send(Take { link: self.link(), chunk: Vec::new() });
         self.spawn_in_era(taking, ctx, Self::taken);
     }
 
     fn taken(&mut self, chunk: Result<Vec<u8>, MailboxError>, ctx: &mut Context<Self>) {
-        let rung = self.taking.take();
+        let Some(presence) = &mut self.presence else { return };
+        let taking = std::mem::take(&mut presence.taking);
         let Ok(chunk) = chunk else { return ctx.stop() };
         let is_all = chunk.is_empty();
         let mut inbox = Inbox::new(chunk);
@@ -311,7 +335,7 @@ impl DialectActor {
             self.sort(frame, ctx);
         }
         self.deliver(ctx);
-        if !is_all || rung == Some(Rung(true)) {
+        if !is_all || taking == Taking::Rung {
             self.take(ctx);
         } else if self.bag.is_empty() {
             self.rest(ctx);
@@ -320,7 +344,9 @@ impl DialectActor {
 
     /// Everything is said.
     fn rest(&mut self, ctx: &mut Context<Self>) {
-        self.spare = None;
+        if let Some(presence) = &mut self.presence {
+            presence.spare = None;
+        }
         if self.stopping {
             ctx.stop();
         }
@@ -330,17 +356,18 @@ impl DialectActor {
     /// to whoever asked. Nothing of it is said here.
     fn sort(&mut self, frame: Frame, ctx: &mut Context<Self>) {
         let now_ms = self.now_ms();
+        let Some(presence) = &mut self.presence else { return };
         match frame {
             Frame::Update(update) => update.lines().for_each(|line| self.bag.put(line, now_ms)),
             Frame::Records { done, lines } => {
-                self.buckets_awaited = self.buckets_awaited.saturating_sub(done);
+                presence.buckets_awaited = presence.buckets_awaited.saturating_sub(done);
                 let since = self.may_know_better;
                 let lines = link::lines(&lines).filter(|line| is_since(line, since));
                 lines.for_each(|line| self.bag.put(line, now_ms));
                 self.catch_up();
             }
             Frame::Digest { .. } => {
-                self.is_behind = true;
+                presence.is_behind = true;
                 self.catch_up();
             }
             Frame::Which { uuid, client } => self.ask(uuid, client, ctx),
@@ -352,7 +379,7 @@ impl DialectActor {
     }
 
     fn answer(&mut self, uuid: Uuid, record: Option<Vec<u8>>) {
-        if let Some(asker) = self.asked.remove(&uuid) {
+        if let Some(asker) = self.presence.as_mut().and_then(|presence| presence.asked.remove(&uuid)) {
             let _ = asker.send(record); // Who asked may have given up waiting.
         }
     }
@@ -375,24 +402,27 @@ impl DialectActor {
         if let Some(due) = self.due.take() {
             ctx.cancel_future(due);
         }
-        if let Some(due_ms) = self.bag.due_ms().filter(|_| self.state == State::Here) {
+        if let Some(due_ms) = self.bag.due_ms().filter(|_| self.is_there()) {
             let delay = Duration::from_millis(due_ms.saturating_sub(self.now_ms()).max(1));
             self.due = Some(ctx.run_later(delay, Self::deliver));
         }
     }
 
     fn carry(&mut self, line: Vec<u8>, message: Vec<u8>, ctx: &mut Context<Self>) {
-        let (caller, spare) = (self.caller(), self.spare.take());
-        let waits = self.left_open.is_none_or(|times| times < LEFT_OPEN_MAX || times % LEFT_OPEN_LOOK == 0);
+        let caller = self.caller();
+        let Some(presence) = &mut self.presence else { return };
+        let (spare, waits) = (presence.spare.take(), presence.is_waited_for());
         let carrying = async move { caught_waiting(caller.tell(spare, &message, waits)).await? };
         self.spawn_in_era(carrying, ctx, move |dialect, result, ctx| dialect.carried(&line, result, ctx));
     }
 
     fn carried(&mut self, line: &[u8], result: io::Result<bool>, ctx: &mut Context<Self>) {
-        match result {
-            Ok(true) => self.left_open = None,
-            Ok(false) => self.left_open = self.left_open.map(|times| times.saturating_add(1)),
+        let is_closed = match result {
+            Ok(is_closed) => is_closed,
             Err(error) => return self.depart(&error, ctx),
+        };
+        if let Some(presence) = &mut self.presence {
+            presence.note_close(is_closed);
         }
         self.looked = Some(Instant::now());
         self.bag.carried(line, self.now_ms());
@@ -403,18 +433,21 @@ impl DialectActor {
     /// Asks the neighbour for a client, if its kind can be asked.
     fn ask(&mut self, uuid: Uuid, client: Vec<u8>, ctx: &mut Context<Self>) {
         let question = speech::question(self.there.speaks, &client, uuid);
-        let question = question.filter(|_| self.questions < self.limits.dialect_connections_max);
-        let Some(question) = question else { return self.tell_store(Frame::NotFound { uuid }) };
-        self.questions += 1;
         let caller = self.caller();
+        let max = self.limits.dialect_connections_max;
+        let presence = self.presence.as_mut().filter(|presence| presence.questions < max);
+        let (Some(question), Some(presence)) = (question, presence) else {
+            return self.tell_store(Frame::NotFound { uuid });
+        };
+        presence.questions += 1;
         let asking = async move { caught_waiting(caller.ask(&question, &client)).await? };
-        self.spawn_in_era(asking, ctx, move |dialect, answer, ctx| {
-            dialect.questions -= 1;
-            dialect.heard(uuid, answer, ctx);
-        });
+        self.spawn_in_era(asking, ctx, move |dialect, answer, ctx| dialect.heard(uuid, answer, ctx));
     }
 
     fn heard(&mut self, uuid: Uuid, answer: io::Result<gps::Answer>, ctx: &mut Context<Self>) {
+        if let Some(presence) = &mut self.presence {
+            presence.questions -= 1;
+        }
         match answer {
             Ok(gps::Answer::Found(line)) => self.tell_store(Frame::Found { uuid, line }),
             Ok(gps::Answer::NotFound) => self.tell_store(Frame::NotFound { uuid }),
@@ -431,7 +464,7 @@ impl DialectActor {
     }
 
     fn standing(&self) -> Standing {
-        Standing { answers: self.state == State::Here, too_long: self.too_long }
+        Standing { answers: self.is_there(), too_long: self.too_long }
     }
 
     fn tell_store(&self, frame: Frame) {
@@ -453,9 +486,9 @@ impl Handler<Flood> for DialectActor {
     type Result = ();
 
     fn handle(&mut self, Flood: Flood, ctx: &mut Self::Context) {
-        match &mut self.taking {
-            Some(rung) => *rung = Rung(true),
-            None => self.take(ctx),
+        match &mut self.presence {
+            Some(presence) if presence.taking != Taking::Not => presence.taking = Taking::Rung,
+            _ => self.take(ctx),
         }
     }
 }
@@ -464,7 +497,7 @@ impl Handler<Overhear> for DialectActor {
     type Result = ();
 
     fn handle(&mut self, Overhear(overheard): Overhear, ctx: &mut Self::Context) {
-        if self.state == State::Here {
+        if self.is_there() {
             self.bag.overhear(&overheard, self.now_ms());
             self.deliver(ctx);
         } else if let Some(redial) = self.redial.take_if(|_| overheard.is_held) {
@@ -478,12 +511,8 @@ impl Handler<Ask> for DialectActor {
     type Result = ResponseFuture<Option<Vec<u8>>>;
 
     fn handle(&mut self, Ask { uuid, client }: Ask, _: &mut Self::Context) -> Self::Result {
-        self.asked.retain(|_, asker| !asker.is_closed()); // It waited long enough.
-        if self.state == State::Away || self.asked.contains_key(&uuid) {
-            return Box::pin(std::future::ready(None));
-        }
-        let (answer, answered) = oneshot::channel();
-        self.asked.insert(uuid, answer);
+        let answered = self.presence.as_mut().and_then(|presence| presence.await_answer(uuid));
+        let Some(answered) = answered else { return Box::pin(std::future::ready(None)) };
         self.tell_store(Frame::Which { uuid, client });
         let limit = Duration::from_millis(self.limits.search_ms.saturating_mul(2));
         Box::pin(async move { timeout(limit, answered).await.ok()?.ok()? })
@@ -495,7 +524,7 @@ impl Handler<Look> for DialectActor {
 
     fn handle(&mut self, Look: Look, _: &mut Self::Context) -> Self::Result {
         let is_known = self.looked.is_some_and(|looked| looked.elapsed() < LOOK_PAUSE);
-        if is_known || (self.state == State::Away && self.redial.is_none()) {
+        if is_known || (!self.is_there() && self.redial.is_none()) {
             return Box::pin(std::future::ready(self.standing()).into_actor(self));
         }
         let (caller, era) = (self.caller(), self.era);
@@ -517,7 +546,7 @@ impl Handler<Stop> for DialectActor {
 
     fn handle(&mut self, Stop: Stop, ctx: &mut Self::Context) {
         self.stopping = true;
-        if self.state == State::Away { ctx.stop() } else { self.take(ctx) }
+        if self.is_there() { self.take(ctx) } else { ctx.stop() }
     }
 }
 
