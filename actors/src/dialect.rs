@@ -223,7 +223,7 @@ impl DialectActor {
         self.redial = None;
         let caller = self.caller();
         let dialling = async move { caught_waiting(caller.connect()).await? };
-        ctx.spawn(dialling.into_actor(self).map(|result, dialect, ctx| dialect.look(result, ctx)));
+        ctx.spawn(dialling.into_actor(self).map(|result, dialect, ctx| dialect.note_attempt(result, ctx)));
     }
 
     /// Looks whether the neighbour is still there, if nothing has shown that lately: one that was away has forgotten.
@@ -234,12 +234,12 @@ impl DialectActor {
         if self.is_there() && left.is_zero() && !self.bag.is_carrying() {
             let caller = self.caller();
             let looking = async move { caught_waiting(caller.connect()).await? };
-            self.spawn_in_era(looking, ctx, Self::look);
+            self.spawn_in_era(looking, ctx, Self::note_attempt);
         }
     }
 
     /// Notes how an attempt to make a connection ended.
-    fn look(&mut self, result: io::Result<Socket>, ctx: &mut Context<Self>) {
+    fn note_attempt(&mut self, result: io::Result<Socket>, ctx: &mut Context<Self>) {
         self.looked = Some(Instant::now());
         match result {
             Ok(socket) => self.arrive(socket, ctx),
@@ -534,7 +534,7 @@ impl Handler<Look> for DialectActor {
             // Whoever asks does not wait longer. That is no reason to give the neighbour up, which may only be slow.
             let Ok(result) = result else { return Standing { answers: false, ..dialect.standing() } };
             if era == dialect.era {
-                dialect.look(result, ctx);
+                dialect.note_attempt(result, ctx);
             }
             dialect.standing()
         }))
