@@ -3,7 +3,7 @@
 //! The rules are in [`herd_core::handshake`]; here are the lines and the time limits. With TLS the lines go through
 //! it, and a certificate must be that of the server whose name is said.
 
-use crate::net::{Dice, Network, Seams, Socket};
+use crate::net::{Dice, Network, Seams, Socket, unread};
 use crate::tls::{self, Guest, Tls};
 use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, Purpose, Refusal, Secret, check_newcomer};
 use herd_core::limits::Limits;
@@ -229,9 +229,7 @@ impl Door {
 
     async fn turn_private(&mut self, tls: &Tls) -> Result<Guest, NoLink> {
         let bare = std::mem::replace(&mut self.socket, nothing());
-        let (from, to) = tokio::io::split(bare);
-        let from = io::Cursor::new(std::mem::take(&mut self.heard)).chain(from);
-        match tls.accept(Box::new(tokio::io::join(from, to))).await {
+        match tls.accept(unread(std::mem::take(&mut self.heard), bare)).await {
             Ok((socket, guest)) => {
                 self.socket = socket;
                 Ok(guest)

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,6 +21,19 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + Any> Duplex for T {}
 
 /// A connection of any kind.
 pub type Socket = Box<dyn Duplex>;
+
+/// Reads some bytes behind those that a buffer holds, at most `size`; 0 is the end of the input.
+#[inline]
+pub async fn read(socket: &mut Socket, buffer: &mut Vec<u8>, size: usize) -> io::Result<usize> {
+    buffer.reserve(size);
+    socket.take(size as u64).read_buf(buffer).await
+}
+
+/// The connection as it was before some bytes were read from it.
+pub fn unread(bytes: Vec<u8>, socket: Socket) -> Socket {
+    let (from, to) = tokio::io::split(socket);
+    Box::new(tokio::io::join(io::Cursor::new(bytes).chain(from), to))
+}
 
 /// A connection on its way from one thread to another.
 pub struct Transit(io::Result<std::net::TcpStream>);

@@ -6,7 +6,7 @@
 //! answer, when it says no line or does not take its answers for too long, or when the store is gone.
 
 use crate::messages::{Execute, Executed, Find, Near, Stop};
-use crate::net::{Clock, Socket};
+use crate::net::{Clock, Socket, read};
 use crate::panics::Panicked;
 use crate::waiting::{FOREVER, Hourglass, write_out};
 use actix::{
@@ -28,7 +28,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::timeout;
@@ -407,12 +407,6 @@ impl<'v, 'n> Vigil<'v, 'n> {
     }
 }
 
-/// Reads some bytes behind those that a buffer holds, at most `size`; 0 is the end of the input.
-async fn read(socket: &mut Socket, buffer: &mut Vec<u8>, size: usize) -> io::Result<usize> {
-    buffer.reserve(size);
-    socket.take(size as u64).read_buf(buffer).await
-}
-
 /// Every line in and out, at the finest level, under a target of its own.
 fn trace_lines(client: &str, direction: char, bytes: &[u8]) {
     if log_enabled!(target: "herd::wire", log::Level::Trace) {
@@ -433,7 +427,7 @@ mod tests {
     use std::cell::RefCell;
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
-    use tokio::io::DuplexStream;
+    use tokio::io::{AsyncReadExt, DuplexStream};
     use tokio::sync::mpsc::UnboundedReceiver;
     use tokio::time::Instant;
     use uuid::Uuid;

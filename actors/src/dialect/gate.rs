@@ -9,7 +9,7 @@
 use super::Neighbour;
 use crate::complaints::Complaints;
 use crate::messages::{Ask, Hear, Overhear, Recall};
-use crate::net::{Dice, Seams, Socket, fresh, ms_since};
+use crate::net::{Dice, Seams, Socket, fresh, ms_since, read, unread};
 use crate::panics::OnPanic;
 use actix::Recipient;
 use herd_core::dialect::gate::consequence;
@@ -26,7 +26,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -92,7 +92,7 @@ impl Known {
 /// How often the address of a neighbour with the name of a host is looked up.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(30);
 
-/// How much is read at a time.
+/// How much is read at a time: what is behind a message is seen only if it was read with it.
 const READ_SIZE: usize = 2 * 1024;
 
 impl Gate {
@@ -227,7 +227,7 @@ impl Gate {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
-            match timeout(silence, read(socket, message)).await {
+            match timeout(silence, read(socket, message, READ_SIZE)).await {
                 Ok(Ok(0)) | Err(_) => return Ok(true),
                 Ok(read) => read?,
             };
@@ -302,23 +302,11 @@ impl Gate {
 async fn first_word(socket: &mut Socket, bytes: &mut Vec<u8>, spoken: &[Dialect]) -> io::Result<Opening> {
     loop {
         match opening(bytes, spoken) {
-            Opening::Undecided if read(socket, bytes).await? == 0 => return Ok(Opening::Client),
+            Opening::Undecided if read(socket, bytes, READ_SIZE).await? == 0 => return Ok(Opening::Client),
             Opening::Undecided => {}
             decided => return Ok(decided),
         }
     }
-}
-
-/// Reads all that has come, up to a size: what is behind a message is seen only if it was read with it.
-async fn read(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<usize> {
-    bytes.reserve(READ_SIZE);
-    socket.take(READ_SIZE as u64).read_buf(bytes).await
-}
-
-/// The connection as it was before some bytes were read from it.
-fn unread(bytes: Vec<u8>, socket: Socket) -> Socket {
-    let (from, to) = tokio::io::split(socket);
-    Box::new(tokio::io::join(io::Cursor::new(bytes).chain(from), to))
 }
 
 #[cfg(test)]
