@@ -5,6 +5,7 @@
 
 use crate::net::{Dice, Network, Seams, Socket, unread};
 use crate::tls::{self, Guest, Tls};
+use crate::waiting::in_time;
 use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, Purpose, Refusal, Secret, check_newcomer};
 use herd_core::limits::Limits;
 use herd_core::link::Vocabulary;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 /// What a server shows at a door, its own or another's, and wants to be shown.
@@ -67,6 +69,12 @@ impl From<Refusal> for NoLink {
     }
 }
 
+impl From<Elapsed> for NoLink {
+    fn from(late: Elapsed) -> Self {
+        Self::Broken(late.into())
+    }
+}
+
 /// Connects to a server and shakes hands.
 pub async fn call(
     network: &dyn Network,
@@ -92,8 +100,7 @@ pub async fn call(
         door.or_refuse(dialler.welcomed(&welcome)).await?;
         Ok(vocabulary)
     };
-    let vocabulary = within(limits.handshake_ms, shaking).await?;
-    Ok(door.shaken(vocabulary))
+    in_time(limits.handshake_ms, shaking).await.map(|vocabulary| door.shaken(vocabulary))
 }
 
 /// Opens to a caller: says who it is, once it has proved what it must and `admit` has nothing against it. Last of all
@@ -121,7 +128,7 @@ pub async fn greet(
         door.say(welcome).await?;
         Ok(acceptor)
     };
-    match within(limits.handshake_ms, shaking).await {
+    match in_time(limits.handshake_ms, shaking).await {
         Ok(Acceptor { hello, vocabulary, .. }) => Ok((hello, door.shaken(vocabulary))),
         Err(failure) => {
             door.linger().await;
@@ -172,16 +179,6 @@ pub async fn tell_status(shaken: Shaken, report: &Report, limits: &Limits) -> io
         socket.shutdown().await
     };
     in_time(limits.handshake_ms, telling).await
-}
-
-async fn within<T>(limit_ms: u64, shaking: impl Future<Output = Result<T, NoLink>>) -> Result<T, NoLink> {
-    let late = || NoLink::Broken(io::ErrorKind::TimedOut.into());
-    timeout(Duration::from_millis(limit_ms), shaking).await.unwrap_or_else(|_| Err(late()))
-}
-
-async fn in_time<T>(limit_ms: u64, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = || Err(io::ErrorKind::TimedOut.into());
-    timeout(Duration::from_millis(limit_ms), step).await.unwrap_or_else(|_| late())
 }
 
 /// How long a caller that is sent away has to read why.

@@ -21,6 +21,14 @@ pub async fn within<T>(limit: Duration, event: impl Future<Output = T>) -> Resul
     }
 }
 
+/// Takes a step that may fail, within so many milliseconds: what takes longer has failed.
+pub async fn in_time<T, E: From<Elapsed>>(
+    limit_ms: u64,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(Duration::from_millis(limit_ms), step).await?
+}
+
 /// Writes all of some bytes, and has them go out. Whoever takes some of them has as long again for the others; one that
 /// takes none within the limit is an error.
 pub async fn write_out(

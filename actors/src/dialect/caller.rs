@@ -2,6 +2,7 @@
 
 use super::Neighbour;
 use crate::net::{Seams, Socket};
+use crate::waiting::in_time;
 use herd_core::dialect::gps;
 use herd_core::limits::Limits;
 use log::trace;
@@ -14,10 +15,6 @@ use tokio::time::timeout;
 /// The most of an answer to a question that is read.
 const ANSWER_MAX: u64 = 4096;
 
-fn late() -> io::Error {
-    io::ErrorKind::TimedOut.into()
-}
-
 /// Makes connections to one neighbour, one for each message.
 pub(super) struct Caller {
     pub(super) there: Arc<Neighbour>,
@@ -27,9 +24,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) async fn connect(&self) -> io::Result<Socket> {
-        let limit = Duration::from_millis(self.limits.connect_ms);
-        let connecting = self.seams.network.connect(&self.there.clients);
-        timeout(limit, connecting).await.unwrap_or_else(|_| Err(late()))
+        in_time(self.limits.connect_ms, self.seams.network.connect(&self.there.clients)).await
     }
 
     /// Says a message on a connection of its own.
@@ -39,8 +34,7 @@ impl Caller {
             None => self.connect().await?,
         };
         trace!(target: "herd::wire", "link {} < {}", self.there.name, message.escape_ascii());
-        let limit = Duration::from_millis(self.limits.dialect_message_ms);
-        timeout(limit, socket.write_all(message)).await.unwrap_or_else(|_| Err(late()))?;
+        in_time(self.limits.dialect_message_ms, socket.write_all(message)).await?;
         Ok(socket)
     }
 

@@ -11,6 +11,7 @@ use crate::complaints::Complaints;
 use crate::messages::{Ask, Hear, Overhear, Recall};
 use crate::net::{Dice, Seams, Socket, fresh, ms_since, read, unread};
 use crate::panics::OnPanic;
+use crate::waiting::in_time;
 use actix::Recipient;
 use herd_core::dialect::gate::consequence;
 use herd_core::dialect::speech::{Fault, Speech, Told, acknowledgement, parse};
@@ -141,11 +142,10 @@ impl Gate {
         let hearing = async {
             let mut bytes = Vec::new();
             let spoken = self.spoken(from.ip());
-            let limit = Duration::from_millis(self.limits.first_line_ms);
             loop {
-                let opening = timeout(limit, first_word(&mut socket, &mut bytes, &spoken)).await;
+                let opening = first_word(&mut socket, &mut bytes, &spoken);
                 // A session would wait as long again.
-                match opening.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                match in_time(self.limits.first_line_ms, opening).await {
                     Ok(Opening::Neighbour) => bytes = self.hear(&mut socket, bytes, from, &spoken).await?,
                     Ok(_) => return Some(unread(bytes, socket)),
                     Err(error) => {
@@ -213,7 +213,7 @@ impl Gate {
             }
             io::Result::Ok(())
         };
-        timeout(Duration::from_millis(self.limits.dialect_message_ms), saying).await??;
+        in_time(self.limits.dialect_message_ms, saying).await?;
         Ok(rest)
     }
 
