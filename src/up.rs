@@ -11,7 +11,7 @@ use crate::table::Table;
 use crate::terminal;
 use crate::topology::File;
 use herd_actors::door::Credentials;
-use herd_core::topology::{Server, Topology};
+use herd_core::topology::{Server, Topology, host_and_port};
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -208,8 +208,7 @@ fn invitation(answers: &[Answer]) -> String {
     let down: Vec<&str> =
         answers.iter().filter(|a| a.report.is_err()).map(|a| a.server.name.as_str()).collect();
     let without = if down.is_empty() { String::new() } else { format!(" without {}", down.join(", ")) };
-    let (host, port) = first.server.clients.rsplit_once(':').unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let (host, port) = host_and_port(&first.server.clients);
     format!(
         "The herd is ready{without}; Ctrl-C stops it. Try: \
          printf 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\\n' | nc {host} {port}\n"

@@ -248,6 +248,13 @@ pub fn is_name(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|name| check_name(name).is_ok())
 }
 
+/// Takes the address of a server, `host:port`, apart; an IPv6 host loses its brackets.
+pub fn host_and_port(address: &str) -> (&str, &str) {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    (bare.unwrap_or(host), port)
+}
+
 /// Reads `host:port` into a form in which equal addresses are equal.
 fn parse_address(address: &str) -> Result<(String, u16), AddressFault> {
     let (host, port) = address.rsplit_once(':').ok_or(AddressFault::NoPort)?;
@@ -321,6 +328,12 @@ mod tests {
         let names: Vec<&str> = herd.neighbours("Wilkes").iter().map(|server| server.name.as_str()).collect();
         assert_eq!(names, ["Goloman", "Hands", "Holiday"]);
         assert!(herd.neighbours("Nobody").is_empty());
+    }
+
+    #[test]
+    fn a_host_of_ipv6_has_no_brackets_without_its_port() {
+        assert_eq!(host_and_port("localhost:80"), ("localhost", "80"));
+        assert_eq!(host_and_port("[::1]:80"), ("::1", "80"));
     }
 
     #[test]

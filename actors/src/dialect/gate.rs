@@ -21,6 +21,7 @@ use herd_core::line::print_invalid;
 use herd_core::link::{Frame, Update};
 use herd_core::record::Record;
 use herd_core::seen::Seen;
+use herd_core::topology::host_and_port;
 use log::{debug, trace, warn};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -71,13 +72,12 @@ pub struct Known {
 impl Known {
     /// A neighbour, and the actor that speaks to it.
     pub fn new(neighbour: &Neighbour, overhear: Recipient<Overhear>, ask: Recipient<Ask>) -> Self {
-        let host = neighbour.clients.rsplit_once(':').map_or(&*neighbour.clients, |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let (host, _) = host_and_port(&neighbour.clients);
         Self {
             name: neighbour.name.clone(),
             speaks: neighbour.speaks,
             addresses: RefCell::new(host.parse().into_iter().collect()),
-            host,
+            host: host.to_owned(),
             overhear,
             ask,
             refused: Cell::new(0),
