@@ -10,13 +10,14 @@
 
 mod talk;
 
-use self::talk::{Bell, End, Talk};
+use self::talk::{End, Talk};
 use crate::attendance::Seat;
 use crate::complaints::Complaints;
 use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
 use crate::net::{Seams, roll};
 use crate::panics::OnPanic;
+use crate::waiting::Bell;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, WrapFuture,
 };
@@ -258,7 +259,7 @@ impl PeerActor {
         }
         self.lose(end);
         // When both sides stop, the other's goodbye may come before this one's is said.
-        let is_stopping = matches!(end, End::Stopped) || link.bell.is_last.get();
+        let is_stopping = matches!(end, End::Stopped) || link.bell.rang_last();
         match self.dialling {
             // A new connection that is in the mailbox has been made the link before: the mailbox is polled first.
             _ if is_stopping || self.address.is_none() => ctx.stop(),
@@ -287,7 +288,7 @@ impl Handler<Flood> for PeerActor {
 
     fn handle(&mut self, Flood: Flood, _: &mut Self::Context) {
         if let Some(link) = &self.link {
-            link.bell.rung.notify_one();
+            link.bell.ring();
         }
     }
 }
@@ -308,10 +309,7 @@ impl Handler<Stop> for PeerActor {
         self.cancel_dialling(ctx); // A new link would be one more to say goodbye to.
         match &self.link {
             None => ctx.stop(),
-            Some(link) => {
-                link.bell.is_last.set(true);
-                link.bell.rung.notify_one();
-            }
+            Some(link) => link.bell.ring_last(),
         }
     }
 }

@@ -8,7 +8,7 @@
 use crate::messages::{Execute, Executed, Find, Near, Stop};
 use crate::net::{Clock, Socket, read};
 use crate::panics::Panicked;
-use crate::waiting::{FOREVER, Hourglass, write_out};
+use crate::waiting::{Bell, FOREVER, Hourglass, write_out};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MailboxError, Recipient, WrapFuture,
 };
@@ -19,7 +19,6 @@ use herd_core::limits::Limits;
 use herd_core::session::Session;
 use log::{info, log_enabled, trace, warn};
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -29,7 +28,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::timeout;
 
@@ -39,7 +37,8 @@ pub struct SessionActor {
     talk: Option<Talk>,
     /// Who the client is, for the log.
     client: Rc<str>,
-    stop: Rc<StopSign>,
+    /// Rung once, when it is to stop.
+    stop: Rc<Bell>,
     /// Its seat among the sessions of the server, which is only held.
     _seat: Box<dyn Any>,
 }
@@ -110,21 +109,7 @@ impl Handler<Stop> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, Stop: Stop, _: &mut Self::Context) {
-        self.stop.set();
-    }
-}
-
-/// Set once: finish and end.
-#[derive(Default)]
-struct StopSign {
-    is_set: Cell<bool>,
-    rung: Notify,
-}
-
-impl StopSign {
-    fn set(&self) {
-        self.is_set.set(true);
-        self.rung.notify_one();
+        self.stop.ring_last();
     }
 }
 
@@ -205,17 +190,17 @@ struct Talk {
 }
 
 impl Talk {
-    async fn run(&mut self, stop: &StopSign) -> End {
+    async fn run(&mut self, stop: &Bell) -> End {
         match self.converse(stop).await {
             Ok(end) | Err(end) => end,
         }
     }
 
-    async fn converse(&mut self, stop: &StopSign) -> Result<End, End> {
-        // One waiting for the sign serves all reads.
-        let stopped = pin!(stop.rung.notified());
+    async fn converse(&mut self, stop: &Bell) -> Result<End, End> {
+        // One waiting for the bell serves all reads.
+        let stopped = pin!(stop.rung());
         let mut vigil = Vigil::new(stopped, self.first_line);
-        while !stop.is_set.get() {
+        while !stop.rang_last() {
             let read = read(&mut self.socket, self.session.buffer(), self.read_size);
             let read = match vigil.watch(read).await {
                 Watched::Event(read) => read?,
@@ -385,8 +370,8 @@ impl<'v, 'n> Vigil<'v, 'n> {
     /// Waits for an event, a stop, or the end of patience.
     ///
     /// The last two are asked once, and after that only when the session was woken and not by the event: they go on
-    /// knowing whom to wake, and to ask them took 240 of the 7,150 instructions of a command. Whoever rang a stop while
-    /// nobody waited here has set its sign, too, and an hourglass that ran out meanwhile tells.
+    /// knowing whom to wake, and to ask them took 240 of the 7,150 instructions of a command. A bell that rang while
+    /// nobody waited here says so, too, and an hourglass that ran out meanwhile tells.
     async fn watch<T>(&mut self, event: impl Future<Output = T>) -> Watched<T> {
         let mut event = pin!(event);
         let mut is_kept = self.is_kept && !self.hourglass.has_rung();
@@ -428,6 +413,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt, DuplexStream};
+    use tokio::sync::Notify;
     use tokio::sync::mpsc::UnboundedReceiver;
     use tokio::time::Instant;
     use uuid::Uuid;

@@ -1,11 +1,14 @@
 //! Waiting that has an end, where it nearly always ends before: timers are made and moved as little as can be.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -45,6 +48,36 @@ pub async fn write_out(
     }
     // TLS keeps what the socket has not taken until it is told to flush.
     within(limit, to.flush()).await
+}
+
+/// Wakes whoever waits for it, and tells them at its last ring to finish and end.
+#[derive(Default)]
+pub struct Bell {
+    rung: Notify,
+    is_last: Cell<bool>,
+}
+
+impl Bell {
+    /// Wakes whoever waits, or will wait next.
+    pub fn ring(&self) {
+        self.rung.notify_one();
+    }
+
+    /// The same for the last time: whoever hears it is to end.
+    pub fn ring_last(&self) {
+        self.is_last.set(true);
+        self.ring();
+    }
+
+    /// True once it rang for the last time.
+    pub fn rang_last(&self) -> bool {
+        self.is_last.get()
+    }
+
+    /// Waits until it rings.
+    pub fn rung(&self) -> Notified<'_> {
+        self.rung.notified()
+    }
 }
 
 /// How long the next event may still take. Turning it touches no timer, since it is turned for every event.

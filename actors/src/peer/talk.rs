@@ -3,14 +3,13 @@
 use crate::door::Shaken;
 use crate::messages::{Hear, Take};
 use crate::net::Socket;
-use crate::waiting::{FOREVER, Hourglass, write_out};
+use crate::waiting::{Bell, FOREVER, Hourglass, write_out};
 use actix::{MailboxError, Recipient};
 use herd_core::faults::{self, Fault};
 use herd_core::limits::Limits;
 use herd_core::link::{Frame, Inbox, Malformed};
 use herd_core::pace::Pace;
 use log::trace;
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::pin::pin;
@@ -18,13 +17,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 /// What a conversation takes beside its connection.
 pub(super) struct Talk {
     /// The name of the neighbour.
     pub(super) link: Arc<str>,
+    /// Wakes the writer when there is something to say; at its last ring it says goodbye.
     pub(super) bell: Rc<Bell>,
     pub(super) hear: Recipient<Hear>,
     pub(super) take: Recipient<Take>,
@@ -52,14 +51,6 @@ impl Talk {
         }
         end
     }
-}
-
-/// How a writer that waits is woken.
-#[derive(Default)]
-pub(super) struct Bell {
-    pub(super) rung: Notify,
-    /// True once the writer is to say goodbye.
-    pub(super) is_last: Cell<bool>,
 }
 
 /// Why a link ended.
@@ -199,12 +190,12 @@ impl Writer {
                 if wait_us > 0 {
                     sleep(Duration::from_micros(wait_us)).await;
                 }
-            } else if self.bell.is_last.get() {
+            } else if self.bell.rang_last() {
                 return self.say_goodbye().await;
             }
-            while !self.bell.is_last.get() {
+            while !self.bell.rang_last() {
                 hourglass.turn(heartbeat);
-                if hourglass.watch(self.bell.rung.notified()).await.is_some() {
+                if hourglass.watch(self.bell.rung()).await.is_some() {
                     break;
                 }
                 self.say(&Frame::Ping.to_bytes()).await?;
