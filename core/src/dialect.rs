@@ -5,18 +5,20 @@
 //!
 //! | dialect | an update | how it ends | answer | what that server does with it |
 //! |---|---|---|---|---|
-//! | `changeloc` | `CHANGELOC <client> <location> <time> <received> <server>` | newline | none | keeps the greater time (as text), floods news |
+//! | `changeloc` | `CHANGELOC <client> <location> <time> <received> <server>` | newline | none | keeps the greater time (as text) of what servers say, floods news |
 //! | `trail` | `AT … <visited> …` | at most 200 bytes | none | overwrites and floods if anything differs, skips the visited |
 //! | `clientat` | `CLIENTAT <client> <location> <uuid> <skew> <time> <forwarder>` | at most 200 bytes | `1` new, `0` seen | overwrites and floods unless it saw the UUID |
 //! | `update` | `UPDATE <client> AT …` | end of connection | none | overwrites and floods if the text differs |
-//! | `at` | `AT …` | newline, or silence | none, it closes | keeps the greater time, floods news |
+//! | `at` | `AT …` | newline, or silence | none, it closes | keeps the greater time of what servers say, floods news |
+//!
+//! Whatever a client of their own says all of them keep and flood, older or not.
 //!
 //! A `clientat` server that does not know a client asks `WHICHCLIENT <client> <uuid>` and hears what [`gps`] prints.
 //!
 //! How their numbers become a [`Record`](crate::record::Record): the time of receipt is the time that was sent plus
 //! the skew, added exactly, however many digits either has and whether or not it has an exponent. Decimals of the
 //! time after the ninth are cut off first, just as when a skew is printed here, and what remains below a nanosecond
-//! is cut off the sum. Whatever is not a number of that form, or is out of range, is refused; so is a server's name that
+//! is cut off the sum.  Whatever is not a number of that form, or is out of range, is refused; so is a server's name that
 //! no topology allows.
 //!
 //! [`speech`] reads and prints the words, [`gate`] tells what follows from what was heard, and [`mailbag`] decides
@@ -60,7 +62,7 @@ struct Manners {
     read_max: usize,
     /// Whether it closes the connection of an update itself, when it has it.
     closes: bool,
-    /// Whether it takes something older than it has.
+    /// Whether it takes something older than it has from another server; from a client each does.
     overwrites: bool,
     /// Whether it can be asked for a client.
     searches: bool,
@@ -94,7 +96,7 @@ impl Dialect {
         self.manners().name
     }
 
-    /// Whether a server of this make takes something older than it has, so that it must be told again.
+    /// Whether a server of this make takes something older than it has from another server.
     pub fn overwrites(self) -> bool {
         self.manners().overwrites
     }

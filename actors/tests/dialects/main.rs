@@ -306,8 +306,8 @@ async fn updates_of_one_client_at_both_kinds_at_once_end_equal() {
 }
 
 #[actix::test]
-async fn who_overwrites_and_says_something_older_is_told_the_newer() {
-    for dialect in [Dialect::Trail, Dialect::Clientat, Dialect::Update] {
+async fn who_says_something_older_is_told_the_newer() {
+    for dialect in Dialect::ALL {
         let herd = Herd::start(dialect, [true, false, true, true, true], false, Room::Shared).await;
         herd.tell(0, "kiwi", "9").await;
         herd.all_know("kiwi", "9").await;

@@ -8,9 +8,9 @@
 //! bag is for it, so that news goes on, and what finds no room there is not said. It cannot wait in the store, which would
 //! have to tell everything again, and as often as the neighbour likes.
 //!
-//! A bag sends a record only if its neighbour is not believed to hold that check-in or a newer one. Neighbours that
-//! overwrite are told a record again when they said something older, or when what they said may have crossed something
-//! older on its way to them.
+//! A bag sends a record only if its neighbour is not believed to hold that check-in or a newer one. Neighbours are told a
+//! record again when they said something older: all of them take whatever a client of their own says. Those that take
+//! what their neighbours say, too, are told it again when what they said may have crossed something older on its way to them.
 //!
 //! **No storm.** A letter has one of two causes. Either the store gave the record, which it does once for each that
 //! becomes news here (and once more whenever everything is to be told again); or a neighbour's kind said something
@@ -241,7 +241,7 @@ impl Mailbag {
     /// long: said into the middle of what two of them shout at each other, it would only be one voice more.
     #[must_use]
     pub fn correct(&mut self, line: &[u8], heard: &[u8], now_ms: u64) -> bool {
-        let Some(record) = Record::parse(line).filter(|_| self.dialect.overwrites()) else { return false };
+        let Some(record) = Record::parse(line) else { return false };
         if self.waiting_for(record.said.client).is_some_and(|waiting| waiting.corrects(line)) {
             return true;
         }
@@ -588,9 +588,12 @@ mod tests {
     }
 
     #[test]
-    fn who_keeps_the_greater_time_is_not_told_again() {
+    fn who_keeps_the_greater_time_of_what_neighbours_say_is_told_again_what_its_own_client_made_older() {
         for dialect in [Dialect::Changeloc, Dialect::At] {
-            assert!(!bag(dialect).correct(NEW, OLD, 0));
+            let mut bag = bag(dialect);
+            bag.note(NEW, 0);
+            assert!(bag.correct(NEW, OLD, 0), "{dialect}");
+            assert_eq!(next(&mut bag, 9999).as_deref(), Some(NEW), "{dialect}");
         }
     }
 
