@@ -101,6 +101,13 @@ fn exponent(text: &[u8]) -> Option<i32> {
     Some(if negative { -value } else { value })
 }
 
+/// Reads a skew. Many prototypes put a sign of their own before that of a number: `--0.5` and `+-0.5` are both -0.5.
+pub fn skew(text: &[u8]) -> Option<Figure> {
+    let doubled =
+        text.split_first().filter(|(sign, rest)| matches!(sign, b'+' | b'-') && rest.starts_with(b"-"));
+    Figure::parse(doubled.map_or(text, |(_, rest)| rest))
+}
+
 /// When a server heard of what was sent at `time`, if its clock was ahead of the sender's by `skew`.
 pub fn receipt(time: &Figure, skew: &Figure) -> Option<Nanos> {
     Nanos::try_from(time.floor_nanos()?.checked_add(skew.floor_nanos()?)?).ok()
@@ -116,8 +123,8 @@ mod tests {
         Figure::parse(text.as_bytes()).unwrap()
     }
 
-    fn sum(time: &str, skew: &str) -> Option<Nanos> {
-        receipt(&figure(time), &figure(skew))
+    fn sum(time: &str, said: &str) -> Option<Nanos> {
+        receipt(&figure(time), &skew(said.as_bytes()).unwrap())
     }
 
     #[test]
@@ -128,6 +135,16 @@ mod tests {
         assert_eq!(sum("5", "-1E-5"), Some(4_999_990_000));
         assert_eq!(sum("5", "1.5e+01"), Some(20_000_000_000));
         assert_eq!(sum("99999999999999999999", "-99999999999999999994.5"), Some(4_500_000_000));
+    }
+
+    /// A client ahead of such a server's clock was known to its own kind alone.
+    #[test]
+    fn a_sign_may_stand_before_that_of_a_skew() {
+        assert_eq!(sum("5", "--0.5"), Some(4_500_000_000));
+        assert_eq!(sum("5", "+-0.5"), Some(4_500_000_000));
+        for text in ["---1", "++1", "-+1", "- 1", "--", "+-"] {
+            assert_eq!(skew(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The words of the dialects: reading what a neighbour says into records, and saying records its way.
 
 use super::Dialect;
-use super::figure::{Figure, receipt};
+use super::figure::{Figure, receipt, skew};
 use crate::decimal::{Nanos, print_number, print_seconds, print_skew};
 use crate::fields::fields;
 use crate::record::Record;
@@ -149,17 +149,19 @@ impl Parts<'_> {
         if !is_name(server) {
             return Err(Fault::Name);
         }
-        let (Second::Skew(text) | Second::Receipt(text)) = second;
-        let (sent, other) =
-            (Figure::parse(time).ok_or(Fault::Value)?, Figure::parse(text).ok_or(Fault::Value)?);
-        let (received, skew) = match second {
-            Second::Skew(skew) => (receipt(&sent, &other), Some(skew.to_vec())),
-            Second::Receipt(_) => (other.floor_nanos().and_then(|nanos| Nanos::try_from(nanos).ok()), None),
+        let (figure, text) = match second {
+            Second::Skew(text) => (skew(text), Some(text.to_vec())),
+            Second::Receipt(text) => (Figure::parse(text), None),
+        };
+        let (sent, other) = (Figure::parse(time).ok_or(Fault::Value)?, figure.ok_or(Fault::Value)?);
+        let received = match second {
+            Second::Skew(_) => receipt(&sent, &other),
+            Second::Receipt(_) => other.floor_nanos().and_then(|nanos| Nanos::try_from(nanos).ok()),
         };
         let line = record_line([client, location, time], received.ok_or(Fault::Receipt)?, server);
         Record::parse(&line).ok_or(Fault::Value)?;
         let holders = std::iter::once(server).chain(visited.iter().copied()).map(<[u8]>::to_vec).collect();
-        let spelling = Spelling { skew, uuid };
+        let spelling = Spelling { skew: text, uuid };
         let (time_unit, second_unit) = (sent.unit_nanos(), other.unit_nanos());
         Ok(Told { dialect, line, spelling, holders, time_unit, second_unit })
     }
