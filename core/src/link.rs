@@ -5,7 +5,7 @@
 //! ```text
 //! PING
 //! CLIENTAT <uuid> <length>       then record lines of that length: an update, which goes to everybody
-//! CLIENTAT <uuid> <length> <source> <hops>    the same; it goes along the tree of a source, and has come so many links
+//! CLIENTAT <uuid> <length> <source> <hops>    the same along the tree of a source; with this link it has come over so many
 //! HAVE <uuid> …                  these updates came or began here
 //! WANT <uuid> …                  send these, which did not come
 //! PRUNE <source>                 send me no updates of a source any more: say that you have them
@@ -14,15 +14,17 @@
 //! FOUND <uuid> <length>          then one record line: the answer to a search
 //! NOTFOUND <uuid>                the other answer
 //! DIGEST <root>                  what all I know sums up to, in hexadecimal
-//! SUMS? <node>                   what do its 256 children sum up to? `-` is the root, of which the nodes are children
-//! SUMS <node> <length>           then so many sums of 8 bytes, the most significant first
+//! SUMS? <node>                   what do its 256 children sum up to? A number, or `-`: the root, whose children the nodes are
+//! SUMS <node> <length>           then that many bytes, always 2048: 256 sums of 8 bytes, the most significant byte first
 //! RECORDS? <buckets> …           what do you know of these? A bucket, or the first and the last of many: 7 12-300
 //! RECORDS <done> <length>        then record lines; with them so many more of the buckets asked for are done
 //! BYE <reason>
 //! ```
 //!
-//! Trees are what [`crate::tree`] is about; a neighbour with a [`Vocabulary`] without them is sent none of those frames.
-//! Digest, sums and buckets are what [`crate::digest`] and [`crate::healing`] are about. `CLIENTAT` and `WHICHCLIENT` are the prototypes' words. A record line is what [`crate::record::Record`] prints.
+//! Lengths are in bytes. `HAVE` and `WANT` name one to [`UUIDS_MAX`] updates, `RECORDS?` one to [`SPANS_MAX`] buckets or runs of
+//! buckets. Trees are what [`crate::tree`] is about; a neighbour with a [`Vocabulary`] without them is
+//! sent none of those frames. Digest, sums and buckets are what [`crate::digest`] and [`crate::healing`] are about. `CLIENTAT`
+//! and `WHICHCLIENT` are the prototypes' words. A record line is what [`crate::record::Record`] prints.
 
 use crate::decimal::{parse_number, print_number};
 use crate::digest::{FAN_OUT, Node, Root, Sums};
