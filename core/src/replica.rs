@@ -275,7 +275,7 @@ impl Replica {
         self.expected.remove(link);
         for (uuid, client) in self.searches.awaiting(link) {
             if !self.flood.tell(link, &Frame::Which { uuid, client }) {
-                self.hear_answer(link, uuid);
+                self.hear_search_answer(link, uuid);
             }
         }
     }
@@ -300,10 +300,10 @@ impl Replica {
             Frame::Graft { source } => self.flood.hear_graft(link, &source),
             Frame::Which { uuid, client } => self.hear_search(link, uuid, &client, now_ms),
             Frame::Found { uuid, line } => {
-                let _ = self.hear_told(link, Update::of_line(fresh, &line), now_ms);
-                self.hear_answer(link, uuid);
+                let _ = self.take_told(link, Update::of_line(fresh, &line), now_ms);
+                self.hear_search_answer(link, uuid);
             }
-            Frame::NotFound { uuid } => self.hear_answer(link, uuid),
+            Frame::NotFound { uuid } => self.hear_search_answer(link, uuid),
             Frame::Digest { root } => self.healing.hear_digest(link, root, &mut self.store),
             Frame::AskSums { node } => self.healing.hear_sums_question(link, node),
             Frame::Sums { node, sums } => {
@@ -312,7 +312,7 @@ impl Replica {
             Frame::AskRecords { spans } => self.healing.hear_records_question(link, &spans),
             Frame::Records { done, lines } => {
                 let refused = self.counts.refused;
-                let news = self.hear_answers(link, Update::new(fresh, &lines), now_ms);
+                let news = self.take_records(link, Update::new(fresh, &lines), now_ms);
                 let had_room = self.counts.refused == refused;
                 self.healing.hear_records(link, done, news, had_room, &mut self.store, now_ms);
             }
@@ -554,16 +554,16 @@ impl Replica {
 
     /// Takes what is new of what a neighbour tells on being asked, under a fresh UUID. That goes on from here. Tells how many
     /// bytes it was.
-    fn hear_told(&mut self, link: &str, update: Update, now_ms: u64) -> usize {
+    fn take_told(&mut self, link: &str, update: Update, now_ms: u64) -> usize {
         let (uuid, way) = (update.uuid, self.flood.arrival(link, None, now_ms).way);
         self.note_begun(uuid, None, now_ms);
         self.hear_update(Arrival { way, ..Arrival::here(now_ms) }, update, now_ms, uuid)
     }
 
     /// Takes what is new of records that were asked for. It goes on, unless it is too much. Tells how many bytes it was.
-    fn hear_answers(&mut self, link: &str, update: Update, now_ms: u64) -> usize {
+    fn take_records(&mut self, link: &str, update: Update, now_ms: u64) -> usize {
         if self.healing.goes_on(link) {
-            self.hear_told(link, update, now_ms)
+            self.take_told(link, update, now_ms)
         } else {
             let (news, _) = self.take_news(&update); // The other neighbours are told by comparing.
             news.len()
@@ -632,7 +632,7 @@ impl Replica {
         }
     }
 
-    fn hear_answer(&mut self, link: &str, uuid: Uuid) {
+    fn hear_search_answer(&mut self, link: &str, uuid: Uuid) {
         let ended = self.searches.answered(uuid, link);
         self.answer(ended);
     }
