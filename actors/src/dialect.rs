@@ -29,8 +29,8 @@ use actix::{
 use herd_core::decimal::Nanos;
 use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::{Dialect, gps, speech};
+use herd_core::frame::{self, Frame, Inbox, Span, Vocabulary};
 use herd_core::limits::Limits;
-use herd_core::link::{self, Frame, Inbox, Span, Vocabulary};
 use herd_core::record::Record;
 use herd_core::redial::Backoff;
 use log::{debug, info, warn};
@@ -362,7 +362,7 @@ impl DialectActor {
             Frame::Records { done, lines } => {
                 presence.buckets_awaited = presence.buckets_awaited.saturating_sub(done);
                 let since = self.may_know_better;
-                let lines = link::lines(&lines).filter(|line| is_since(line, since));
+                let lines = frame::lines(&lines).filter(|line| is_since(line, since));
                 lines.for_each(|line| self.bag.put(line, now_ms));
                 self.catch_up();
             }
@@ -571,7 +571,7 @@ mod tests {
     use crate::net::{Incoming, Network, Step};
     use crate::testing::{NOON, Switchboard, answering, recording, seams};
     use actix::Addr;
-    use herd_core::link::Update;
+    use herd_core::frame::Update;
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::rc::Rc;

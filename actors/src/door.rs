@@ -6,9 +6,9 @@
 use crate::net::{Dice, Network, Seams, Socket, unread};
 use crate::tls::{self, Guest, Tls};
 use crate::waiting::in_time;
+use herd_core::frame::Vocabulary;
 use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, Purpose, Refusal, Secret, check_newcomer};
 use herd_core::limits::Limits;
-use herd_core::link::Vocabulary;
 use herd_core::status::Report;
 use std::fmt;
 use std::io;

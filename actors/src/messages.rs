@@ -30,7 +30,7 @@ use actix::{Message, MessageResponse, Recipient};
 use herd_core::batch::{Batch, Pause};
 use herd_core::decimal::Nanos;
 use herd_core::dialect::gate::Overheard;
-use herd_core::link::{Frame, Vocabulary};
+use herd_core::frame::{Frame, Vocabulary};
 use herd_core::places::Query;
 use herd_core::replica::{Counts, Load};
 use herd_core::store::Slot;

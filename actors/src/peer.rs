@@ -322,8 +322,8 @@ mod tests {
     use crate::net::Socket;
     use crate::testing::{Switchboard, answering, counting, recording, seams};
     use actix::Addr;
+    use herd_core::frame::{Frame, Update, Vocabulary};
     use herd_core::handshake::Acceptor;
-    use herd_core::link::{Frame, Update, Vocabulary};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
     use uuid::Uuid;

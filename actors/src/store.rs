@@ -329,8 +329,8 @@ mod tests {
     use crate::testing::{NOON, counting, recording, running};
     use actix::Addr;
     use herd_core::batch::{Batch, Pause};
+    use herd_core::frame::{Frame, Inbox, Span, Update, Vocabulary};
     use herd_core::limits::Limits;
-    use herd_core::link::{Frame, Inbox, Span, Update, Vocabulary};
     use std::sync::atomic::{AtomicU64, Ordering};
     use tokio::sync::mpsc::UnboundedReceiver;
 

@@ -6,8 +6,8 @@
 //! announced stays in the ring for a while, for neighbours whom it fails to reach.
 
 use crate::faults::{self, Fault};
+use crate::frame::{Frame, Route, UUIDS_MAX, Update, Vocabulary};
 use crate::limits::Limits;
-use crate::link::{Frame, Route, UUIDS_MAX, Update, Vocabulary};
 use crate::tree::{Arrival, Source, Trees, Way};
 use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
@@ -520,7 +520,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::Inbox;
+    use crate::frame::Inbox;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 

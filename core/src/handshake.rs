@@ -16,7 +16,7 @@
 //! or again, because each covers both nonces. The secret says who may talk; it does not hide what is said.
 
 use crate::digest;
-use crate::link::Vocabulary;
+use crate::frame::Vocabulary;
 use crate::topology::check_name;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

@@ -20,8 +20,8 @@ use self::answering::{Answering, NODE_RECORDS};
 use self::asking::{Asking, BUCKETS_WINDOW, NODES_WINDOW};
 use crate::digest::{Node, Pass, Root, Sums};
 use crate::faults::{self, Fault};
+use crate::frame::{Frame, Span, Vocabulary};
 use crate::limits::Limits;
-use crate::link::{Frame, Span, Vocabulary};
 use crate::store::Store;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -380,7 +380,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::Inbox;
+    use crate::frame::Inbox;
     use crate::record::Record;
 
     const CHUNK: usize = 64 * 1024;

@@ -16,12 +16,12 @@
 //! the power, that is read as well, which costs time and nothing else: it is what a snapshot has taken the place of.
 
 use crate::faults::{self, Fault};
-use crate::link;
+use crate::frame;
 use memchr::memchr;
 
 /// Appends entries for some record lines, each of which ends with a line feed.
 pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
-    for record in link::lines(lines) {
+    for record in frame::lines(lines) {
         print_entry(out, |out| {
             out.extend_from_slice(record);
             out.push(b'\n');

@@ -1,6 +1,6 @@
 //! Every limit of a server, by name, with its default.
 
-use crate::link::FRAME_EXTRA;
+use crate::frame::FRAME_EXTRA;
 use crate::record::RECEIPT_MAX;
 
 /// More threads than any machine has cores: a server starts no more for its sessions, whatever it is told.

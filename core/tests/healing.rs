@@ -6,8 +6,8 @@
 use herd_core::batch::{Batch, Pause};
 use herd_core::digest::Key;
 use herd_core::faults::{self, Fault};
+use herd_core::frame::{Frame, Inbox, Update, Vocabulary};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Update, Vocabulary};
 use herd_core::replica::{Counts, Replica};
 use std::time::{Duration, Instant};
 use uuid::Uuid;

@@ -6,8 +6,8 @@
 
 use herd_core::batch::{Batch, Pause};
 use herd_core::faults::{self, Fault};
+use herd_core::frame::{self, Frame, Inbox, Update, Vocabulary};
 use herd_core::limits::Limits;
-use herd_core::link::{self, Frame, Inbox, Update, Vocabulary};
 use herd_core::replica::{Finding, Replica};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -555,7 +555,7 @@ fn alive(frame: &Frame, horizon: u64) -> u64 {
     let count = match frame {
         Frame::Update(update) => update.lines().filter(is_alive).count(),
         Frame::Found { line, .. } => usize::from(is_alive(&&line[..])),
-        Frame::Records { lines, .. } => link::lines(lines).filter(is_alive).count(),
+        Frame::Records { lines, .. } => frame::lines(lines).filter(is_alive).count(),
         _ => 0,
     };
     count as u64

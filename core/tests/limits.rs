@@ -1,8 +1,8 @@
 //! What a server does at the edges of its limits on what it remembers and searches.
 
 use herd_core::batch::{Batch, OUTPUT_MAX, Pause};
+use herd_core::frame::{Frame, Update, Vocabulary};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Update, Vocabulary};
 use herd_core::replica::{Finding, Replica};
 use herd_core::session::Session;
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! Batches of many clients that are executed together.
 
 use herd_core::batch::{Batch, Order, Pause};
+use herd_core::frame::{Frame, Inbox, Vocabulary};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Vocabulary};
 use herd_core::replica::Replica;
 use proptest::prelude::*;
 use uuid::Uuid;

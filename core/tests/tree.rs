@@ -5,8 +5,8 @@
 
 use herd_core::batch::{Batch, Pause};
 use herd_core::faults::{self, Fault};
+use herd_core::frame::{Frame, Inbox, Vocabulary};
 use herd_core::limits::Limits;
-use herd_core::link::{Frame, Inbox, Vocabulary};
 use herd_core::replica::Replica;
 use proptest::prelude::*;
 use std::cmp::Reverse;

@@ -333,9 +333,9 @@ mod tests {
     use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
     use herd_core::batch::{Batch, Pause};
+    use herd_core::frame::{Frame, Update, Vocabulary};
     use herd_core::journal::END;
     use herd_core::limits::Limits;
-    use herd_core::link::{Frame, Update, Vocabulary};
     use herd_core::replica::Replica;
     use std::collections::BTreeSet;
     use std::sync::Arc;

@@ -3,7 +3,7 @@
 use crate::invariants::Invariant;
 use crate::trace::Trace;
 use herd_actors::net::{Incoming, Network, Socket, Step};
-use herd_core::link::{self, Frame, Inbox};
+use herd_core::frame::{self, Frame, Inbox};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -198,7 +198,7 @@ impl Ear {
             Frame::Sums { .. } => "sums were told",
             Frame::AskRecords { .. } => "records were asked for",
             Frame::Records { lines, .. } => {
-                link::lines(lines).for_each(|line| self.trace.told(&self.here, line));
+                frame::lines(lines).for_each(|line| self.trace.told(&self.here, line));
                 "records were told"
             }
             Frame::Bye { .. } => "a server said goodbye",

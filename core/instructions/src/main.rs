@@ -5,10 +5,10 @@
 //! operations, with everything else the same, so that the difference is what operations cost.
 
 use herd_core::batch::Batch;
+use herd_core::frame::{Frame, Update, Vocabulary};
 use herd_core::journal::print_entries;
 use herd_core::limits::Limits;
 use herd_core::line::Command;
-use herd_core::link::{Frame, Update, Vocabulary};
 use herd_core::record::Record;
 use herd_core::replica::Replica;
 use std::fmt::Write;

@@ -1,7 +1,7 @@
 //! What a neighbour has asked, answered as its link can take it.
 
 use crate::digest::Node;
-use crate::link::{Frame, Span};
+use crate::frame::{Frame, Span};
 use crate::store::{Slot, Store};
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! What one side asks of a neighbour: down the tree of sums to the buckets that differ, a bounded number at a time.
 
 use crate::digest::{Node, Sums};
-use crate::link::{Frame, SPANS_MAX, Span};
+use crate::frame::{Frame, SPANS_MAX, Span};
 use std::collections::VecDeque;
 
 /// How many nodes are asked about at once.

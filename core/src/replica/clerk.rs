@@ -5,9 +5,9 @@ use super::scrutiny::Scrutiny;
 use crate::admission::Admission;
 use crate::batch::{Answers, GROUP, Line, Step};
 use crate::decimal::Nanos;
+use crate::frame;
 use crate::journal::print_entry;
 use crate::line::{Command, Opening, print_invalid};
-use crate::link;
 use crate::places::Query;
 use crate::record::Record;
 use crate::store::{Hint, Learned, Store};
@@ -193,7 +193,7 @@ impl Clerk<'_> {
         lines: &'l [u8],
         mut take: impl FnMut(&mut Self, Hint, &'l [u8], Option<&Record<'l>>),
     ) {
-        let mut lines = link::lines(lines);
+        let mut lines = frame::lines(lines);
         loop {
             let mut told: [(&[u8], Option<Record<'_>>); N] = [(&[], None); N];
             let mut count = 0;
