@@ -14,7 +14,7 @@ use crate::panics::OnPanic;
 use crate::waiting::in_time;
 use actix::Recipient;
 use herd_core::dialect::gate::consequence;
-use herd_core::dialect::speech::{Fault, Speech, Told, acknowledgement, parse};
+use herd_core::dialect::speech::{Speech, Told, Unreadable, acknowledgement, parse};
 use herd_core::dialect::{Dialect, Opening, gps, opening};
 use herd_core::frame::{Frame, Update};
 use herd_core::limits::Limits;
@@ -193,12 +193,12 @@ impl Gate {
         let length = message.iter().position(|&byte| byte == b'\n').map_or(message.len(), |at| at + 1);
         let rest = message.split_off(length);
         let line = message.strip_suffix(b"\n").unwrap_or(message);
-        let said = if is_whole { parse(line, spoken) } else { Err(Fault::Endless) };
+        let said = if is_whole { parse(line, spoken) } else { Err(Unreadable::Endless) };
         let answer = match said {
             Ok(Speech::Update(told)) => self.take(&told, from.ip()).await,
             Ok(Speech::Which { client, uuid }) => self.search(client, uuid, from.ip()).await,
-            Err(fault) => {
-                self.refuse(from, message.len(), fault);
+            Err(why) => {
+                self.refuse(from, message.len(), why);
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
                 let mut answer = Vec::new();
                 print_invalid(&line[..line.len().min(self.limits.line_max)], &mut answer);
@@ -274,12 +274,12 @@ impl Gate {
     }
 
     /// Where several neighbours are at one address, nobody knows whose it was: the first stands for them.
-    fn refuse(&self, from: SocketAddr, length: usize, fault: Fault) {
+    fn refuse(&self, from: SocketAddr, length: usize, why: Unreadable) {
         if let Some(known) = self.neighbours.iter().find(|known| known.is_at(from.ip())) {
             known.refused.set(known.refused.get() + 1);
             let name = &known.name;
             known.complaints.make(format_args!(
-                "message of {length} bytes from {from}, where {name} is, was refused: {fault}"
+                "message of {length} bytes from {from}, where {name} is, was refused: {why}"
             ));
         }
     }

@@ -53,7 +53,7 @@ pub struct Spelling {
 
 /// Why a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum Unreadable {
     /// No dialect that may be spoken here begins with this word.
     Word,
     /// There are too few fields, or too many, or two differ that must be equal.
@@ -68,7 +68,7 @@ pub enum Fault {
     Endless,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Word => "its first word is none that may be spoken here",
@@ -82,9 +82,9 @@ impl fmt::Display for Fault {
 }
 
 /// Reads one message where some dialects may be spoken. Its end may have come with it.
-pub fn parse(message: &[u8], spoken: &[Dialect]) -> Result<Speech, Fault> {
+pub fn parse(message: &[u8], spoken: &[Dialect]) -> Result<Speech, Unreadable> {
     let words: Vec<&[u8]> = fields(message).collect();
-    let dialect = dialect_of(&words, spoken).ok_or(Fault::Word)?;
+    let dialect = dialect_of(&words, spoken).ok_or(Unreadable::Word)?;
     let parts = match (dialect, words.as_slice()) {
         (Dialect::Clientat, [b"WHICHCLIENT", client, search]) => {
             return Ok(Speech::Which { client: client.to_vec(), uuid: uuid_of(search) });
@@ -109,7 +109,7 @@ pub fn parse(message: &[u8], spoken: &[Dialect]) -> Result<Speech, Fault> {
         {
             Parts { client, location, time, second: Second::Skew(skew), server }.told(dialect, None, visited)
         }
-        _ => return Err(Fault::Fields),
+        _ => return Err(Unreadable::Fields),
     };
     parts.map(Speech::Update)
 }
@@ -144,22 +144,22 @@ enum Second<'a> {
 }
 
 impl Parts<'_> {
-    fn told(self, dialect: Dialect, uuid: Option<Uuid>, visited: &[&[u8]]) -> Result<Told, Fault> {
+    fn told(self, dialect: Dialect, uuid: Option<Uuid>, visited: &[&[u8]]) -> Result<Told, Unreadable> {
         let Self { client, location, time, second, server } = self;
         if !is_name(server) {
-            return Err(Fault::Name);
+            return Err(Unreadable::Name);
         }
         let (figure, text) = match second {
             Second::Skew(text) => (skew(text), Some(text.to_vec())),
             Second::Receipt(text) => (Figure::parse(text), None),
         };
-        let (sent, other) = (Figure::parse(time).ok_or(Fault::Value)?, figure.ok_or(Fault::Value)?);
+        let (sent, other) = (Figure::parse(time).ok_or(Unreadable::Value)?, figure.ok_or(Unreadable::Value)?);
         let received = match second {
             Second::Skew(_) => receipt(&sent, &other),
             Second::Receipt(_) => other.floor_nanos().and_then(|nanos| Nanos::try_from(nanos).ok()),
         };
-        let line = record_line([client, location, time], received.ok_or(Fault::Receipt)?, server);
-        Record::parse(&line).ok_or(Fault::Value)?;
+        let line = record_line([client, location, time], received.ok_or(Unreadable::Receipt)?, server);
+        Record::parse(&line).ok_or(Unreadable::Value)?;
         let holders = std::iter::once(server).chain(visited.iter().copied()).map(<[u8]>::to_vec).collect();
         let spelling = Spelling { skew: text, uuid };
         let (time_unit, second_unit) = (sent.unit_nanos(), other.unit_nanos());
@@ -491,30 +491,30 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_exactly_is_refused() {
-        for (text, fault) in [
-            ("", Fault::Word),
-            ("IAMAT k +1-2 5", Fault::Word),
-            ("AT", Fault::Fields),
-            ("AT P +1 k +1-2", Fault::Fields),
-            ("UPDATE k AT P +1 l +1-2 5", Fault::Fields),
-            ("UPDATE k at P +1 k +1-2 5", Fault::Fields),
-            ("CHANGELOC k +1-2 5 6", Fault::Fields),
-            ("CLIENTAT k +1-2 u +1 5", Fault::Fields),
-            ("WHICHCLIENT k", Fault::Fields),
-            ("AT P nan k +1-2 5", Fault::Value),
-            ("AT P +1 k 1-2 5", Fault::Value),
-            ("AT P +1 k +91-2 5", Fault::Value),
-            ("AT P +1 k +1-2 5e0", Fault::Value),
-            ("AT P +9 k +1-2 -5", Fault::Value),
-            ("AT P -6 k +1-2 5", Fault::Receipt),
-            ("CHANGELOC k +1-2 5 99999999999999999999 P", Fault::Receipt),
-            ("AT \u{1b}[31m +1 k +1-2 5", Fault::Name),
-            (&format!("CLIENTAT k +1-2 u +1 5 {}", "x".repeat(65)), Fault::Name),
-            ("CHANGELOC k +1-2 5 6 a/b", Fault::Name),
+        for (text, why) in [
+            ("", Unreadable::Word),
+            ("IAMAT k +1-2 5", Unreadable::Word),
+            ("AT", Unreadable::Fields),
+            ("AT P +1 k +1-2", Unreadable::Fields),
+            ("UPDATE k AT P +1 l +1-2 5", Unreadable::Fields),
+            ("UPDATE k at P +1 k +1-2 5", Unreadable::Fields),
+            ("CHANGELOC k +1-2 5 6", Unreadable::Fields),
+            ("CLIENTAT k +1-2 u +1 5", Unreadable::Fields),
+            ("WHICHCLIENT k", Unreadable::Fields),
+            ("AT P nan k +1-2 5", Unreadable::Value),
+            ("AT P +1 k 1-2 5", Unreadable::Value),
+            ("AT P +1 k +91-2 5", Unreadable::Value),
+            ("AT P +1 k +1-2 5e0", Unreadable::Value),
+            ("AT P +9 k +1-2 -5", Unreadable::Value),
+            ("AT P -6 k +1-2 5", Unreadable::Receipt),
+            ("CHANGELOC k +1-2 5 99999999999999999999 P", Unreadable::Receipt),
+            ("AT \u{1b}[31m +1 k +1-2 5", Unreadable::Name),
+            (&format!("CLIENTAT k +1-2 u +1 5 {}", "x".repeat(65)), Unreadable::Name),
+            ("CHANGELOC k +1-2 5 6 a/b", Unreadable::Name),
         ] {
-            assert_eq!(parse(text.as_bytes(), &Dialect::ALL), Err(fault), "{text}");
+            assert_eq!(parse(text.as_bytes(), &Dialect::ALL), Err(why), "{text}");
         }
-        assert_eq!(parse(b"AT P +1 k +1-2 5 P", &[Dialect::At]), Err(Fault::Fields));
+        assert_eq!(parse(b"AT P +1 k +1-2 5 P", &[Dialect::At]), Err(Unreadable::Fields));
     }
 
     #[test]
