@@ -165,7 +165,7 @@ impl Flags {
             overpass_url: base("--places-overpass-url", self.overpass_url.as_deref())?,
             field_mask: parsed("--places-field-mask", self.field_mask.as_ref())?.unwrap_or(usual.field_mask),
             limits: self.limits()?,
-            keep: parsed("--places-cache", self.cache.as_ref())?.unwrap_or(usual.keep),
+            cache: parsed("--places-cache", self.cache.as_ref())?.unwrap_or(usual.cache),
             files: self.files.clone(),
             embedded: !self.file_only,
             authorities: usual.authorities,

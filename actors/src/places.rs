@@ -15,7 +15,7 @@ use self::web::Web;
 use crate::messages::Near;
 use crate::panics::{Panicked, caught, caught_waiting};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Response, WrapFuture};
-use herd_core::places::cache::{Cache, Keep};
+use herd_core::places::cache::{Cache, CacheLimits};
 use herd_core::places::field_mask::FieldMask;
 use herd_core::places::flights::Flights;
 use herd_core::places::{
@@ -47,7 +47,7 @@ pub struct Settings {
     /// The limits.
     pub limits: Limits,
     /// For how long and how many answers are kept, of providers that allow it.
-    pub keep: Keep,
+    pub cache: CacheLimits,
     /// Indexes to search, made by `herd places import`.
     pub files: Vec<PathBuf>,
     /// Whether the index within the program is searched too.
@@ -66,7 +66,7 @@ impl Default for Settings {
             overpass_url: None,
             field_mask: FieldMask::default(),
             limits: Limits::default(),
-            keep: Keep::default(),
+            cache: CacheLimits::default(),
             files: Vec::new(),
             embedded: true,
             authorities: Vec::new(),
@@ -109,7 +109,7 @@ impl PlacesActor {
             chain,
             shelf: Shelf::new(settings.files, settings.embedded),
             remotes,
-            cache: RefCell::new(Cache::new(settings.keep)),
+            cache: RefCell::new(Cache::new(settings.cache)),
             began: Instant::now(),
         };
         Self { desk: Rc::new(desk), flights: Flights::default() }

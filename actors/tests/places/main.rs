@@ -7,7 +7,7 @@ use actix::{Actor, Recipient};
 use herd_actors::messages::Near;
 use herd_actors::panics::Panicked;
 use herd_actors::places::{PlacesActor, Settings};
-use herd_core::places::cache::Keep;
+use herd_core::places::cache::CacheLimits;
 use herd_core::places::{Key, Limits, Query};
 use serde_json::{Value, json};
 use stand_in::{AUTHORITY, Answer, StandIn, head, http, http_with};
@@ -431,8 +431,8 @@ async fn equal_questions_at_once_share_one_request_and_nothing_of_googles_is_kep
 #[actix::test]
 async fn what_overpass_says_is_kept_for_its_time() {
     let stand_in = StandIn::start([http(200, OVERPASS)]);
-    let keep = "10m,10".parse().unwrap();
-    let places = start(Settings { keep, ..settings("overpass", &stand_in.url()) });
+    let cache = "10m,10".parse().unwrap();
+    let places = start(Settings { cache, ..settings("overpass", &stand_in.url()) });
     assert_eq!(ask(&places, LA).await, ask(&places, LA).await);
     assert_eq!(stand_in.requests().len(), 1);
     tokio::time::pause();
@@ -584,8 +584,8 @@ async fn the_key_is_in_no_log_and_no_debug_output() {
 #[actix::test]
 async fn a_question_that_panics_ends_alone() {
     let stand_in = StandIn::start([http(200, OVERPASS)]);
-    let keep = Keep { time: Duration::MAX, number: 10 };
-    let places = start(Settings { keep, ..settings("overpass", &stand_in.url()) });
+    let cache = CacheLimits { time: Duration::MAX, number: 10 };
+    let places = start(Settings { cache, ..settings("overpass", &stand_in.url()) });
     assert_eq!(ask(&places, LA).await["status"], "OK");
     assert_eq!(places.send(Near { queries: vec![LA] }).await.unwrap(), Err(Panicked));
     assert_eq!(ask(&places, Query { bound: 0, ..LA }).await["status"], "ZERO_RESULTS");

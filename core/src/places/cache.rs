@@ -9,24 +9,24 @@ use super::Question;
 
 /// For how long and how many answers are kept, written `10m,1000` or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
+pub struct CacheLimits {
     /// How long an answer is good for.
     pub time: Duration,
     /// How many are kept at most.
     pub number: usize,
 }
 
-impl Default for Keep {
-    fn default() -> Keep {
-        Keep { time: Duration::from_secs(600), number: 1000 }
+impl Default for CacheLimits {
+    fn default() -> CacheLimits {
+        CacheLimits { time: Duration::from_secs(600), number: 1000 }
     }
 }
 
 /// The text given does not say how long and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeepError(String);
+pub struct CacheLimitsError(String);
 
-impl fmt::Display for KeepError {
+impl fmt::Display for CacheLimitsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -36,19 +36,19 @@ impl fmt::Display for KeepError {
     }
 }
 
-impl std::error::Error for KeepError {}
+impl std::error::Error for CacheLimitsError {}
 
-impl FromStr for Keep {
-    type Err = KeepError;
+impl FromStr for CacheLimits {
+    type Err = CacheLimitsError;
 
-    fn from_str(text: &str) -> Result<Keep, KeepError> {
-        keep(text.trim()).ok_or_else(|| KeepError(text.to_owned()))
+    fn from_str(text: &str) -> Result<CacheLimits, CacheLimitsError> {
+        read(text.trim()).ok_or_else(|| CacheLimitsError(text.to_owned()))
     }
 }
 
-fn keep(text: &str) -> Option<Keep> {
+fn read(text: &str) -> Option<CacheLimits> {
     if text == "none" {
-        return Some(Keep { time: Duration::ZERO, number: 0 });
+        return Some(CacheLimits { time: Duration::ZERO, number: 0 });
     }
     let (time, number) = text.split_once(',')?;
     let (count, unit) = time.trim().split_at_checked(time.trim().len().checked_sub(1)?)?;
@@ -60,32 +60,32 @@ fn keep(text: &str) -> Option<Keep> {
         _ => return None,
     };
     let time = Duration::from_secs(count.parse::<u32>().ok().map(u64::from)? * seconds);
-    Some(Keep { time, number: number.trim().parse().ok()? })
+    Some(CacheLimits { time, number: number.trim().parse().ok()? })
 }
 
 /// Keeps answers, the oldest going first. Times are counted from any fixed moment.
 #[derive(Debug)]
 pub struct Cache {
-    keep: Keep,
+    limits: CacheLimits,
     answers: HashMap<Question, (Duration, Vec<u8>)>,
     order: VecDeque<Question>,
 }
 
 impl Cache {
     /// Starts with nothing.
-    pub fn new(keep: Keep) -> Cache {
-        Cache { keep, answers: HashMap::new(), order: VecDeque::new() }
+    pub fn new(limits: CacheLimits) -> Cache {
+        Cache { limits, answers: HashMap::new(), order: VecDeque::new() }
     }
 
     /// Returns the answer kept for a question, if it is still good.
     pub fn find(&self, question: &Question, now: Duration) -> Option<&[u8]> {
         let (since, answer) = self.answers.get(question)?;
-        (now < *since + self.keep.time).then_some(answer)
+        (now < *since + self.limits.time).then_some(answer)
     }
 
     /// Keeps an answer, and lets go what is too old or too much.
     pub fn store(&mut self, question: Question, answer: Vec<u8>, now: Duration) {
-        if self.keep.number == 0 {
+        if self.limits.number == 0 {
             return;
         }
         if self.answers.remove(&question).is_some() {
@@ -99,7 +99,7 @@ impl Cache {
     }
 
     fn is_surplus(&self, oldest: &Question, now: Duration) -> bool {
-        self.order.len() >= self.keep.number || self.find(oldest, now).is_none()
+        self.order.len() >= self.limits.number || self.find(oldest, now).is_none()
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn cache() -> Cache {
-        Cache::new(Keep { time: secs(10), number: 2 })
+        Cache::new(CacheLimits { time: secs(10), number: 2 })
     }
 
     #[test]
@@ -152,11 +152,11 @@ mod tests {
 
     #[test]
     fn how_long_and_how_many_is_read_from_text() {
-        assert_eq!("10m,1000".parse(), Ok(Keep { time: secs(600), number: 1000 }));
-        assert_eq!("1d, 5".parse(), Ok(Keep { time: secs(86_400), number: 5 }));
-        assert_eq!("none".parse::<Keep>().unwrap().number, 0);
+        assert_eq!("10m,1000".parse(), Ok(CacheLimits { time: secs(600), number: 1000 }));
+        assert_eq!("1d, 5".parse(), Ok(CacheLimits { time: secs(86_400), number: 5 }));
+        assert_eq!("none".parse::<CacheLimits>().unwrap().number, 0);
         for text in ["", "10m", "10,5", "m,5", "-1s,5", "10m,x", "1é,5"] {
-            assert!(text.parse::<Keep>().is_err(), "{text}");
+            assert!(text.parse::<CacheLimits>().is_err(), "{text}");
         }
     }
 }
