@@ -366,6 +366,11 @@ mod tests {
         store.send(Hear { link: name.into(), frames: vec![frame] }).await.unwrap();
     }
 
+    /// True before a search that nobody answers would end.
+    fn is_before_the_limit(began: Instant) -> bool {
+        began.elapsed() < Duration::from_millis(Limits::default().search_ms)
+    }
+
     fn update(uuid: u128, line: &str) -> Frame {
         Frame::Update(Update::new(Uuid::from_u128(uuid), line.as_bytes()))
     }
@@ -475,8 +480,10 @@ mod tests {
 
     #[actix::test]
     async fn sessions_that_look_for_one_client_share_a_search_and_its_answer_is_kept() {
+        tokio::time::pause();
         let store = store();
         let _bell = link(&store, "Hands").await;
+        let began = Instant::now();
         let first = store.send(Find { clients: vec![b"kiwi".to_vec()] });
         let second = store.send(Find { clients: vec![b"kiwi".to_vec()] });
         let both = actix_rt::spawn(async { (first.await, second.await) });
@@ -486,6 +493,7 @@ mod tests {
         assert_eq!(client, b"kiwi");
         hear(&store, "Hands", Frame::Found { uuid: *uuid, line: b"kiwi +1-2 3 4 Welsh".to_vec() }).await;
         assert!(matches!(both.await.unwrap(), (Ok(()), Ok(()))));
+        assert!(is_before_the_limit(began), "{:?}", began.elapsed());
         let (answer, pause) = execute(&store, "WHATSAT kiwi 1 1\n").await;
         assert!(answer.starts_with("AT Welsh ") && pause == Pause::Places, "{answer}");
     }
@@ -493,8 +501,10 @@ mod tests {
     /// Each of them was searched for when the one before it was given up, half a second later.
     #[actix::test]
     async fn unknown_clients_of_one_batch_are_searched_for_at_once() {
+        tokio::time::pause();
         let store = store();
         let _bell = link(&store, "Hands").await;
+        let began = Instant::now();
         let lines =
             "IAMAT fig +1-2 3\nWHATSAT kiwi 1 1\nIAMAT plum +1-2 3\nWHATSAT fig 1 1\nWHATSAT lime 1 1\n";
         let (answer, pause) = execute(&store, lines).await;
@@ -511,18 +521,25 @@ mod tests {
         }
         assert_eq!(asked, clients);
         find.await.unwrap().unwrap();
+        assert!(is_before_the_limit(began), "{:?}", began.elapsed());
     }
 
     #[actix::test]
     async fn a_search_ends_when_everybody_has_said_no() {
+        tokio::time::pause();
         let store = store();
-        let _bell = link(&store, "Hands").await;
+        let (_hands, _wilkes) = (link(&store, "Hands").await, link(&store, "Wilkes").await);
+        let began = Instant::now();
         let find = actix_rt::spawn(store.send(Find { clients: vec![b"kiwi".to_vec()] }));
         tokio::task::yield_now().await;
-        let asked = take(&store, "Hands").await;
-        let [Frame::Which { uuid, .. }] = asked[..] else { unreachable!("{asked:?}") };
-        hear(&store, "Hands", Frame::NotFound { uuid }).await;
+        for name in ["Hands", "Wilkes"] {
+            assert!(!find.is_finished());
+            let asked = take(&store, name).await;
+            let [Frame::Which { uuid, .. }] = asked[..] else { unreachable!("{asked:?}") };
+            hear(&store, name, Frame::NotFound { uuid }).await;
+        }
         find.await.unwrap().unwrap();
+        assert!(is_before_the_limit(began), "{:?}", began.elapsed());
     }
 
     #[actix::test]
