@@ -7,6 +7,13 @@ pub fn text(value: &OsStr) -> Result<String, OsString> {
     value.to_str().map(str::to_owned).ok_or_else(|| "it is not UTF-8".into())
 }
 
+/// Reads a whole number, and says which it may be where it is none of them.
+pub fn whole<T: TryFrom<u64>, const LEAST: u64, const MOST: u64>(text: &str) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| format!("write a whole number from {LEAST} to {MOST}"))
+}
+
 /// Adds a flag with its value: as two words if the value begins with `=`, which clap would take off, otherwise as
 /// one, so that a value that begins with a dash is still a value.
 pub fn give(arguments: &mut Vec<OsString>, name: &str, value: Option<&impl AsRef<OsStr>>) {

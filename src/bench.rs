@@ -10,7 +10,7 @@ use self::load::Load;
 use self::own::{Own, Share};
 use self::tally::Tally;
 use crate::failure::Failure;
-use crate::options::Bench;
+use crate::options::{Bench, IN_FLIGHT_MAX};
 use crate::signals::Signals;
 use crate::table::Table;
 use crate::target::Target;
@@ -30,9 +30,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often the progress is shown.
 const PROGRESS: Duration = Duration::from_secs(1);
-
-/// The most connections: more would need more ports than there are.
-const CONNECTIONS_MAX: usize = 20_000;
 
 /// Loads the server until the time is up, or until a signal.
 pub async fn run(file: impl Fn() -> Result<File, Failure>, bench: Bench) -> Result<(), Failure> {
@@ -71,27 +68,8 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, bench: Bench) -> Resu
     tally.verdict().map_or(Ok(()), |trouble| Err(Failure::Undone(trouble)))
 }
 
-/// Refuses what cannot be measured.
+/// Refuses more than there is memory for.
 fn check(bench: &Bench) -> Result<(), Failure> {
-    let nothing =
-        |flag: &str| Err(Failure::Usage(format!("{flag} is 0, which measures nothing; write at least 1")));
-    if bench.connections == 0 || bench.connections > CONNECTIONS_MAX {
-        return Err(Failure::Usage(format!("--connections: write 1 to {CONNECTIONS_MAX}")));
-    }
-    if bench.depth == 0 {
-        return nothing("--depth");
-    }
-    if bench.clients == 0 {
-        return nothing("--clients");
-    }
-    if !(bench.seconds > 0.0 && bench.seconds <= SECONDS_MAX) {
-        return Err(Failure::Usage("--seconds: write more than 0, and a day, 86400, at most".to_owned()));
-    }
-    if bench.rate.is_some_and(|rate| !(RATE_MIN..=RATE_MAX).contains(&rate)) {
-        return Err(Failure::Usage(
-            "--rate: write 0.001 commands per second at least, and 10000000 at most".to_owned(),
-        ));
-    }
     if bench.connections.saturating_mul(bench.depth) > IN_FLIGHT_MAX {
         return Err(Failure::Usage(format!(
             "--depth: {IN_FLIGHT_MAX} commands may be in flight on all connections together"
@@ -99,15 +77,6 @@ fn check(bench: &Bench) -> Result<(), Failure> {
     }
     Ok(())
 }
-
-const SECONDS_MAX: f64 = 86_400.0;
-
-const RATE_MIN: f64 = 1e-3;
-
-const RATE_MAX: f64 = 1e7;
-
-/// All of them are in memory, with the answers that are awaited: 300 bytes each.
-const IN_FLIGHT_MAX: usize = 1_000_000;
 
 /// Connects once more.
 async fn connect(target: &Target) -> Result<TcpStream, Failure> {

@@ -149,7 +149,7 @@ mod tests {
             ),
             (
                 &["serve", "A", "--line-max", "x"],
-                "invalid value for '--line-max <BYTES>': invalid digit found in string; see --help",
+                "invalid value for '--line-max <BYTES>': write a whole number from 1 to 18446744073709551615; see --help",
             ),
             (
                 &["serve", "A", "B"],
@@ -162,6 +162,42 @@ mod tests {
         ];
         for (words, expected) in cases {
             assert_eq!(refused(words), expected);
+        }
+    }
+
+    /// All that was said was that a digit is invalid, or a number too large for its type.
+    #[test]
+    fn a_number_that_is_refused_is_answered_with_those_that_are_not() {
+        let most = u64::MAX;
+        for (flag, value, expected) in [
+            ("--workers <N>", "1025", "write a whole number from 1 to 1024".to_owned()),
+            ("--stop-ms <MS>", "0", format!("write a whole number from 1 to {most}")),
+            ("--idle-ms <MS>", "18446744073709551616", format!("write a whole number from 1 to {most}")),
+            ("--idle-ms <MS>", "-1", format!("write a whole number from 1 to {most}")),
+            (
+                "--dialect-corrections-max <N>",
+                "4294967296",
+                "write a whole number from 1 to 4294967295".to_owned(),
+            ),
+            ("--places-per-day <N>", "-1", "write a whole number from 0 to 4294967295".to_owned()),
+            (
+                "--record-ttl-ms <MS>",
+                "1.5",
+                format!("write a whole number of milliseconds, at most {most}, or forever"),
+            ),
+        ] {
+            let word = format!("{}={value}", flag.split(' ').next().unwrap_or_default());
+            let expected = format!("invalid value for '{flag}': {expected}; see --help");
+            assert_eq!(refused(&["serve", "A", &word]), expected);
+        }
+        for (word, expected) in [
+            ("-c20001", "'--connections <N>': write a whole number from 1 to 20000"),
+            ("-d0", "'--depth <N>': write a whole number from 1 to 1000000"),
+            ("-rnan", "'--rate <N>': write 0.001 commands per second at least, and 10000000 at most"),
+            ("-sinf", "'--seconds <S>': write more than 0, and a day, 86400, at most"),
+            ("--clients=0", "'--clients <N>': write a whole number from 1 to 18446744073709551615"),
+        ] {
+            assert_eq!(refused(&["bench", word]), format!("invalid value for {expected}; see --help"));
         }
     }
 
@@ -318,8 +354,8 @@ mod tests {
             log_dir in proptest::option::of("[^\0]{1,12}"),
             peer_tls in proptest::option::of("[^\0]{1,12}"),
             url in proptest::option::of("[^\0]{1,12}"),
-            line_max: Option<usize>,
-            redial_max_ms: Option<u64>,
+            line_max in proptest::option::of(1_usize..),
+            redial_max_ms in proptest::option::of(1_u64..),
         ) {
             let (log_dir, peer_tls) = (log_dir.map(PathBuf::from), peer_tls.map(PathBuf::from));
             let places = places::Flags { url, ..places::Flags::default() };

@@ -2,7 +2,7 @@
 //!
 //! A flag wins over the environment, that over the topology file's `settings`, that over the default.
 
-use crate::arguments::give;
+use crate::arguments::{give, whole};
 use crate::failure::Failure;
 use crate::object::object;
 use crate::places;
@@ -24,9 +24,10 @@ macro_rules! with_default {
     }};
 }
 
-/// Declares the flags of a server: those written out below, and one line for each of the limits.
+/// Declares the flags of a server: those written out below, and one line for each of the limits, with the most that it may
+/// be where that is less than its type has.
 macro_rules! flags {
-    ($($name:ident: $kind:ty, $unit:literal, $variable:literal, $help:literal;)*) => {
+    ($($name:ident: $kind:ty $([..=$most:expr])?, $unit:literal, $variable:literal, $help:literal;)*) => {
         /// What a server is started with, from a command line and its environment, or from the settings of a file.
         #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize, StructOpt)]
         #[serde(default, deny_unknown_fields)]
@@ -63,7 +64,8 @@ macro_rules! flags {
                 #[doc = $help]
                 #[structopt(
                     long, value_name = $unit, env = $variable, hide_env_values = true, hidden_short_help = true,
-                    help = with_default!($help, $name)
+                    help = with_default!($help, $name),
+                    parse(try_from_str = whole::<_, 1, { [$($most,)? <$kind>::MAX][0] as u64 }>)
                 )]
                 pub $name: Option<$kind>,
             )*
@@ -123,7 +125,7 @@ macro_rules! flags {
 
 flags! {
     line_max: usize, "BYTES", "HERD_LINE_MAX", "Longest line of a client";
-    workers: usize, "N", "HERD_WORKERS", "Threads that talk to clients";
+    workers: usize [..=WORKERS_MAX], "N", "HERD_WORKERS", "Threads that talk to clients";
     sessions_max: usize, "N", "HERD_SESSIONS_MAX", "Clients connected at once";
     sessions_per_address_max: usize, "N", "HERD_SESSIONS_PER_ADDRESS_MAX", "Clients connected at once from one address";
     new_clients_per_s: u64, "N", "HERD_NEW_CLIENTS_PER_S", "Clients told for the first time in a second from one address";
@@ -185,7 +187,9 @@ impl FromStr for Lifetime {
             _ if text == FOREVER => Ok(Self(None)),
             Ok(0) => Err(format!("0 lets no record live; write at least 1, or {FOREVER}")),
             Ok(ms) => Ok(Self(Some(ms))),
-            Err(_) => Err(format!("write a number of milliseconds, or {FOREVER}")),
+            Err(_) => {
+                Err(format!("write a whole number of milliseconds, at most {}, or {FOREVER}", u64::MAX))
+            }
         }
     }
 }

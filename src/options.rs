@@ -2,7 +2,7 @@
 //!
 //! Secrets come from the environment only: a flag would show them to everybody who may list processes.
 
-use crate::arguments::text;
+use crate::arguments::{text, whole};
 use crate::flags::Flags;
 use crate::places;
 use std::ffi::OsString;
@@ -180,23 +180,57 @@ pub struct Bench {
     #[structopt(value_name = "NAME|HOST:PORT", parse(try_from_os_str = text))]
     pub server: Option<String>,
     /// Connections
-    #[structopt(short = "c", long, value_name = "N", default_value = "16")]
+    #[structopt(
+        short = "c",
+        long,
+        value_name = "N",
+        default_value = "16",
+        parse(try_from_str = whole::<_, 1, CONNECTIONS_MAX>)
+    )]
     pub connections: usize,
     /// Commands in flight on each connection: so many are sent at once, and the next when all are answered
-    #[structopt(short = "d", long, value_name = "N", default_value = "1")]
+    #[structopt(
+        short = "d",
+        long,
+        value_name = "N",
+        default_value = "1",
+        parse(try_from_str = whole::<_, 1, { IN_FLIGHT_MAX as u64 }>)
+    )]
     pub depth: usize,
     /// Send so many commands a second over all connections instead; keeps a core busy
-    #[structopt(short = "r", long, value_name = "N", conflicts_with = "depth")]
+    #[structopt(short = "r", long, value_name = "N", conflicts_with = "depth", parse(try_from_str = rate))]
     pub rate: Option<f64>,
     /// How long
-    #[structopt(short = "s", long, value_name = "S", default_value = "10")]
+    #[structopt(short = "s", long, value_name = "S", default_value = "10", parse(try_from_str = seconds))]
     pub seconds: f64,
     /// Clients that report, one after the other
-    #[structopt(long, value_name = "N", default_value = "10000")]
+    #[structopt(
+        long,
+        value_name = "N",
+        default_value = "10000",
+        parse(try_from_str = whole::<_, 1, { u64::MAX }>)
+    )]
     pub clients: u64,
     /// Print JSON for programs
     #[structopt(long)]
     pub json: bool,
+}
+
+/// The most connections of `herd bench`: more would need more ports than there are.
+const CONNECTIONS_MAX: u64 = 20_000;
+
+/// The most commands of `herd bench` in flight on all connections together. All of them are in memory, with the answers that
+/// are awaited: 300 bytes each.
+pub const IN_FLIGHT_MAX: usize = 1_000_000;
+
+fn rate(text: &str) -> Result<f64, &'static str> {
+    let rate = text.parse().ok().filter(|rate| (1e-3..=1e7).contains(rate));
+    rate.ok_or("write 0.001 commands per second at least, and 10000000 at most")
+}
+
+fn seconds(text: &str) -> Result<f64, &'static str> {
+    let seconds = text.parse().ok().filter(|&seconds| seconds > 0.0 && seconds <= 86_400.0);
+    seconds.ok_or("write more than 0, and a day, 86400, at most")
 }
 
 /// What `herd status` is asked.

@@ -2,7 +2,7 @@
 
 pub mod import;
 
-use crate::arguments::{give, text};
+use crate::arguments::{give, text, whole};
 use crate::failure::{Failure, reason};
 use crate::secrets;
 use herd_actors::places::Settings;
@@ -94,6 +94,7 @@ pub struct Flags {
         value_name = "MS",
         env = "HERD_PLACES_DEADLINE_MS",
         hide_env_values = true,
+        parse(try_from_str = whole::<_, 1, { u64::MAX }>),
         hidden_short_help = true
     )]
     pub deadline_ms: Option<u64>,
@@ -103,6 +104,7 @@ pub struct Flags {
         value_name = "N",
         env = "HERD_PLACES_IN_FLIGHT_MAX",
         hide_env_values = true,
+        parse(try_from_str = whole::<_, 1, { usize::MAX as u64 }>),
         hidden_short_help = true
     )]
     pub in_flight_max: Option<usize>,
@@ -112,6 +114,7 @@ pub struct Flags {
         value_name = "N",
         env = "HERD_PLACES_PER_DAY",
         hide_env_values = true,
+        parse(try_from_str = whole::<_, 0, { u32::MAX as u64 }>),
         hidden_short_help = true
     )]
     pub per_day: Option<u32>,

@@ -123,7 +123,7 @@ fn a_wrong_value_is_blamed_on_the_variable_if_it_comes_from_there() {
         assert_eq!(output.status.code(), Some(2), "{}", err(&output));
         err(&output)
     };
-    let digit = "invalid digit found in string; see --help\n";
+    let digit = "write a whole number from 1 to 18446744073709551615; see --help\n";
     assert_eq!(said("HERD_LINE_MAX", b"x", &[]), format!("herd: invalid value for HERD_LINE_MAX: {digit}"));
     let flag = format!("herd: invalid value for '--line-max <BYTES>': {digit}");
     assert_eq!(said("HERD_LINE_MAX", b"9", &["--line-max=x"]), flag);
