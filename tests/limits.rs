@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::{Client, Herd, eventually};
+use std::process::Command;
 
 const HERE: &str = "+34.068930-118.445127";
 
@@ -141,6 +142,55 @@ fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
     eventually("there are files left for a snapshot", snapshot);
     drop(crowd);
     assert!(served(&herd).find("kiwi").is_some());
+}
+
+/// The flags of a server that take numbers, each with the most that it is said to take.
+fn most_of_each_number() -> Vec<(String, u64)> {
+    let said = |arguments: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_herd")).args(arguments).output().expect("the program runs");
+        String::from_utf8([output.stdout, output.stderr].concat()).expect("text")
+    };
+    let help = said(&["serve", "--help"]);
+    let flags = help.lines().filter(|line| ["<BYTES>", "<MS>", "<N>"].iter().any(|unit| line.contains(unit)));
+    let flags = flags.filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")));
+    let most = |flag: &str| {
+        let refusal = said(&["serve", "Goloman", &format!("{flag}=x")]);
+        let numbers = refusal.split(|sign: char| !sign.is_ascii_digit()).filter_map(|word| word.parse().ok());
+        let most = numbers.max().unwrap_or_else(|| panic!("{flag} does not say what it takes: {refusal}"));
+        (flag.to_owned(), most)
+    };
+    flags.map(most).collect()
+}
+
+/// `--places-in-flight-max` was allowed to be more than could be, and ended in a panic.
+#[test]
+fn servers_run_with_every_limit_at_its_most() {
+    let mut options =
+        vec!["--places=overpass".to_owned(), "--places-overpass-url=http://127.0.0.1:1/".to_owned()];
+    for (flag, most) in most_of_each_number() {
+        match flag.as_str() {
+            // A thousand threads, and as long as it takes for ever.
+            "--workers" | "--redial-max-ms" => {}
+            // It must be less than another that is at its most.
+            "--heartbeat-ms" => options.push(format!("{flag}={}", most - 1)),
+            _ => options.push(format!("{flag}={most}")),
+        }
+    }
+    assert!(options.len() > 45, "{options:?}");
+    let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
+    for name in ["Goloman", "Hands"] {
+        herd.server_mut(name).options.clone_from(&options);
+    }
+    herd.start_all();
+    herd.wait_until_linked(&["Goloman", "Hands"]);
+    herd.kill("Hands");
+    herd.start("Hands");
+    herd.wait_until_linked(&["Goloman", "Hands"]);
+    for name in ["Goloman", "Hands"] {
+        assert_eq!(herd.report(name).expect("a report")["panics"], 0, "{}", herd.log(name));
+        assert_eq!(herd.end(name, "TERM").code(), Some(0), "{}", herd.log(name));
+    }
 }
 
 /// A connection to the address for servers.

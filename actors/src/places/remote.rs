@@ -83,7 +83,7 @@ struct Lanes {
 
 impl Lanes {
     fn new(limits: &Limits) -> Self {
-        let free = Semaphore::new(limits.in_flight_max);
+        let free = Semaphore::new(limits.in_flight_max.min(Semaphore::MAX_PERMITS));
         Self { free, waiting: Cell::new(0), queue_max: limits.queue_max, queue_wait: limits.queue_wait }
     }
 
