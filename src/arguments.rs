@@ -1,10 +1,16 @@
 //! Values on command lines: as text that is read, and as `herd up` writes them for the servers that it starts.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 /// Reads a value that must be text. Left to itself, clap panics where a value is none.
 pub fn text(value: &OsStr) -> Result<String, OsString> {
     value.to_str().map(str::to_owned).ok_or_else(|| "it is not UTF-8".into())
+}
+
+/// Reads the name of a directory. None at all is refused: it looks as if something was set, and nothing is.
+pub fn directory(value: &OsStr) -> Result<PathBuf, OsString> {
+    if value.is_empty() { Err("it is set to nothing; name a directory".into()) } else { Ok(value.into()) }
 }
 
 /// Reads a whole number, and says which it may be where it is none of them.

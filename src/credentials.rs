@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 /// What a server of this name shows.
 pub fn of_server(name: &str, peer_tls: Option<&Path>) -> Result<Credentials, Failure> {
-    let tls = directory(peer_tls)?.map(|dir| Tls::of_server(dir, name)).transpose();
+    let tls = peer_tls.map(|dir| Tls::of_server(dir, name)).transpose();
     Ok(Credentials { secret: secrets::of_the_herd()?, tls: tls.map_err(unusable)? })
 }
 
@@ -62,7 +62,7 @@ fn of_first<'a>(
     peer_tls: Option<&Path>,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<(Credentials, Option<&'a str>), Failure> {
-    let first = directory(peer_tls)?.map(|dir| of_any(dir, names)).transpose().map_err(unusable)?;
+    let first = peer_tls.map(|dir| of_any(dir, names)).transpose().map_err(unusable)?;
     let (tls, name) = first.unzip();
     Ok((Credentials { secret: secrets::of_the_herd()?, tls }, name))
 }
@@ -79,16 +79,6 @@ fn of_any<'a>(dir: &Path, names: impl Iterator<Item = &'a str>) -> Result<(Tls, 
     }
     let first = names.first().copied().unwrap_or(ASKER);
     why.map_or_else(|| Ok((Tls::of_caller(dir, first)?, first)), Err)
-}
-
-/// The directory; one without a name is refused, because it looks like TLS and is none.
-fn directory(peer_tls: Option<&Path>) -> Result<Option<&Path>, Failure> {
-    match peer_tls {
-        Some(dir) if dir.as_os_str().is_empty() => {
-            Err(Failure::Usage("--peer-tls (HERD_PEER_TLS) is set to nothing; name a directory".to_owned()))
-        }
-        dir => Ok(dir),
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]

@@ -2,7 +2,7 @@
 //!
 //! A flag wins over the environment, that over the topology file's `settings`, that over the default.
 
-use crate::arguments::{give, whole};
+use crate::arguments::{directory, give, whole};
 use crate::failure::Failure;
 use crate::object::object;
 use crate::places;
@@ -36,13 +36,13 @@ macro_rules! flags {
             #[structopt(long)]
             pub open: bool,
             /// Where servers append their logs, each to a file of its name [default: logs]
-            #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(from_os_str))]
+            #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(try_from_os_str = directory))]
             pub log_dir: Option<PathBuf>,
             /// Talk to other servers over TLS, with the certificates in this directory; see docs/security.md
-            #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(from_os_str))]
+            #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(try_from_os_str = directory))]
             pub peer_tls: Option<PathBuf>,
             /// Where servers keep what they know, each in a directory of its name [default: data]
-            #[structopt(long, value_name = "DIR", env = "HERD_DATA_DIR", parse(from_os_str))]
+            #[structopt(long, value_name = "DIR", env = "HERD_DATA_DIR", parse(try_from_os_str = directory))]
             pub data_dir: Option<PathBuf>,
             /// Keep everything in memory alone: a server that ends forgets, and asks its neighbours
             #[structopt(long)]
@@ -215,17 +215,13 @@ impl<'de> Deserialize<'de> for Lifetime {
 impl Flags {
     /// Tells where the logs go.
     pub fn log_dir(&self) -> &Path {
-        directory(self.log_dir.as_deref(), "logs")
+        self.log_dir.as_deref().unwrap_or(Path::new("logs"))
     }
 
     /// Tells where what is known goes.
     pub fn data_dir(&self) -> &Path {
-        directory(self.data_dir.as_deref(), "data")
+        self.data_dir.as_deref().unwrap_or(Path::new("data"))
     }
-}
-
-fn directory<'a>(given: Option<&'a Path>, default: &'static str) -> &'a Path {
-    given.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(default))
 }
 
 /// Reads a setting that a file writes as the flag does.
@@ -289,7 +285,6 @@ mod tests {
         assert_eq!(at("a").or(at("b")).log_dir(), Path::new("a"));
         assert_eq!(Flags::default().or(at("b")).log_dir(), Path::new("b"));
         assert_eq!(Flags::default().log_dir(), Path::new("logs"));
-        assert_eq!(at("").log_dir(), Path::new("logs"));
     }
 
     #[test]

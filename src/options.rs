@@ -2,7 +2,7 @@
 //!
 //! Secrets come from the environment only: a flag would show them to everybody who may list processes.
 
-use crate::arguments::{text, whole};
+use crate::arguments::{directory, text, whole};
 use crate::flags::Flags;
 use crate::places;
 use std::ffi::OsString;
@@ -240,7 +240,7 @@ pub struct Status {
     #[structopt(long)]
     pub json: bool,
     /// Ask over TLS, with the certificates in this directory
-    #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(from_os_str))]
+    #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(try_from_os_str = directory))]
     pub peer_tls: Option<PathBuf>,
 }
 
@@ -254,7 +254,7 @@ pub struct List {
     #[structopt(long)]
     pub geojson: bool,
     /// Ask over TLS, with the certificates in this directory
-    #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(from_os_str))]
+    #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(try_from_os_str = directory))]
     pub peer_tls: Option<PathBuf>,
 }
 

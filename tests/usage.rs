@@ -132,6 +132,13 @@ fn a_wrong_value_is_blamed_on_the_variable_if_it_comes_from_there() {
         let expected = format!("herd: invalid value for {variable}: it is not UTF-8; see --help\n");
         assert_eq!(said(variable, b"\xff", &[]), expected);
     }
+    // What is set to nothing went to the default directories, where nobody looked for it.
+    let nothing = "it is set to nothing; name a directory; see --help\n";
+    for variable in ["HERD_DATA_DIR", "HERD_LOG_DIR", "HERD_PEER_TLS"] {
+        assert_eq!(said(variable, b"", &[]), format!("herd: invalid value for {variable}: {nothing}"));
+    }
+    let flag = format!("herd: invalid value for '--data-dir <DIR>': {nothing}");
+    assert_eq!(said("HERD_DATA_DIR", b"x", &["--data-dir="]), flag);
 }
 
 #[test]
@@ -224,6 +231,8 @@ fn a_setting_that_cannot_be_is_blamed_on_the_file_if_it_comes_from_there() {
     let blamed = |what: &str| (format!("herd: topology.json: settings: {what}\n"), Some(1));
     for (settings, what) in [
         (r#"{"line_max": 0}"#, "line_max is 0, which lets nothing through; write at least 1"),
+        (r#"{"log_dir": ""}"#, "log_dir is set to nothing; name a directory"),
+        (r#"{"data_dir": ""}"#, "data_dir is set to nothing; name a directory"),
         (r#"{"peer_tls": ""}"#, "peer_tls is set to nothing; name a directory"),
     ] {
         with(settings);
@@ -233,9 +242,8 @@ fn a_setting_that_cannot_be_is_blamed_on_the_file_if_it_comes_from_there() {
     }
     assert_eq!(said(&["status"]), blamed("peer_tls is set to nothing; name a directory"));
     with(r#"{"line_max": 0, "peer_tls": ""}"#);
-    let (given, code) = said(&["serve", "A", "--line-max=5", "--peer-tls="]);
-    assert!(given.starts_with("herd: --peer-tls (HERD_PEER_TLS) is set to nothing"), "{given}");
-    assert_eq!(code, Some(2));
+    let settings = "topology.json: settings: ";
+    assert!(!said(&["serve", "C", "--line-max=5", "--peer-tls=x"]).0.contains(settings), "they do not count");
     scratch.write("topology.json", &plain);
     assert_eq!(said(&["up", "--line-max=0"]).1, Some(2));
     let key = scratch.herd(&["up"]).env("GOOGLE_PLACES_API_KEY", "").output().expect("the program runs");
