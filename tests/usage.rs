@@ -344,7 +344,7 @@ fn data_that_cannot_be_read_are_named_with_their_place() {
     fs::create_dir_all(scratch.path("elsewhere/A/log-0")).expect("a directory");
     let output = scratch.run(&["serve", "A", "--data-dir", "elsewhere"]);
     assert_eq!(output.status.code(), Some(1));
-    let why = "cannot start: its data in elsewhere/A cannot be read or written: is a directory";
+    let why = "cannot start: its data in elsewhere/A cannot be read or written: log-0 is no regular file";
     let advice = "see that all in it are files that this server may read and write, or name another place with --data-dir";
     let said = err(&output);
     assert_eq!(said.lines().last(), Some(format!("herd: A {why}; {advice}").as_str()), "{said}");

@@ -71,7 +71,7 @@ impl Directory {
     /// [`io::ErrorKind::ResourceBusy`].
     pub fn open(path: &Path) -> io::Result<Self> {
         make(path)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(regular(path, LOCK)?)?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => {
                 io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it")
@@ -81,9 +81,22 @@ impl Directory {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    /// Where a file is, or is to be.
+    fn file(&self, name: &str) -> io::Result<PathBuf> {
+        regular(&self.path, name)
+    }
+
     fn log(&self, file: File, length: u64) -> Log {
         Log::new(file, length, self.path.join(UNSYNCED))
     }
+}
+
+/// The path of a name that a regular file has or nothing. To open a pipe would wait, for ever, until somebody opens its other
+/// end, and what the system says of a directory does not name it.
+fn regular(directory: &Path, name: &str) -> io::Result<PathBuf> {
+    let path = directory.join(name);
+    let is_other = fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file());
+    if is_other { Err(io::Error::other(format!("{name} is no regular file"))) } else { Ok(path) }
 }
 
 /// Makes a directory, with those above it, if it is not there, and their names last.
@@ -118,15 +131,15 @@ impl Disk for Directory {
     }
 
     fn read(&self, name: &str) -> io::Result<Box<dyn Read>> {
-        Ok(Box::new(File::open(self.path.join(name))?))
+        Ok(Box::new(File::open(self.file(name)?)?))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
-        Ok(Box::new(self.log(File::create(self.path.join(name))?, 0)))
+        Ok(Box::new(self.log(File::create(self.file(name)?)?, 0)))
     }
 
     fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>> {
-        let mut file = OpenOptions::new().write(true).open(self.path.join(name))?;
+        let mut file = OpenOptions::new().write(true).open(self.file(name)?)?;
         file.set_len(length)?;
         file.seek(SeekFrom::Start(length))?;
         Ok(Box::new(self.log(file, length)))
@@ -142,7 +155,7 @@ impl Disk for Directory {
     }
 
     fn reuse(&self, spare: &str, name: &str) -> io::Result<Box<dyn Appendable>> {
-        let spare = self.path.join(spare);
+        let spare = self.file(spare)?;
         let file = OpenOptions::new().write(true).open(&spare)?;
         let old = file.metadata()?.len();
         let mut log = Log { old, room: old, ..self.log(file, 0) };
@@ -157,7 +170,7 @@ impl Disk for Directory {
 
     fn remove(&self, names: Vec<String>) -> Step<'static, ()> {
         let path = self.path.clone();
-        elsewhere(move || names.iter().try_for_each(|name| fs::remove_file(path.join(name))))
+        elsewhere(move || names.iter().try_for_each(|name| fs::remove_file(regular(&path, name)?)))
     }
 
     fn sync_names(&self) -> Step<'static, ()> {
@@ -305,6 +318,8 @@ fn elsewhere(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Step<'st
 mod tests {
     use super::*;
     use crate::testing::Scratch;
+    use std::os::unix::net::UnixListener;
+    use std::process::Command;
 
     fn content(disk: &Directory, name: &str) -> String {
         let mut text = String::new();
@@ -449,6 +464,29 @@ mod tests {
     async fn a_panic_beside_the_disk_is_a_failure_of_the_disk() {
         let failed = elsewhere(|| panic!("as the test wants")).await;
         assert!(failed.is_err_and(|error| error.to_string().contains("panic")));
+    }
+
+    /// A server that opened a pipe waited for ever, and said nothing.
+    #[actix::test]
+    async fn what_is_no_regular_file_is_refused_by_its_name() {
+        let scratch = Scratch::new();
+        let disk = Directory::open(scratch.path()).unwrap();
+        let pipe = scratch.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let socket = UnixListener::bind(scratch.path().join("socket")).unwrap();
+        fs::create_dir(scratch.path().join("directory")).unwrap();
+        for name in ["pipe", "socket", "directory"] {
+            let expected = Some(format!("{name} is no regular file"));
+            let said = |error: Option<io::Error>| error.map(|error| error.to_string());
+            assert_eq!(said(disk.read(name).err()), expected);
+            assert_eq!(said(disk.create(name).err()), expected);
+            assert_eq!(said(disk.reopen(name, 0).err()), expected);
+            assert_eq!(said(disk.reuse(name, "log").err()), expected);
+            assert_eq!(said(disk.remove(vec![name.to_owned()]).await.err()), expected);
+        }
+        drop((disk, socket));
+        fs::rename(pipe, scratch.path().join(LOCK)).unwrap();
+        assert_eq!(Directory::open(scratch.path()).unwrap_err().to_string(), "lock is no regular file");
     }
 
     #[test]
