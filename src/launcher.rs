@@ -49,10 +49,10 @@ pub struct Launcher {
     recipe: Recipe,
     running: Running,
     children: JoinSet<Ending>,
-    /// The past of each server that was started.
-    pasts: BTreeMap<String, Past>,
+    /// The history of each server that was started.
+    histories: BTreeMap<String, History>,
     /// The names of servers that are to be started again, each when its delay is over.
-    returning: JoinSet<String>,
+    restarts: JoinSet<String>,
     /// How long a server may take to stop before it is killed.
     stop_limit: Duration,
     order: watch::Sender<Order>,
@@ -68,15 +68,15 @@ enum Order {
 
 /// What happens to a server.
 #[derive(Debug)]
-pub enum Turn {
+pub enum Event {
     /// It has ended.
     Ended(Ending),
     /// It is to be started again now.
-    Returns(String),
+    RestartDue(String),
 }
 
 /// What tells whether a server that ended is to be started again, and when.
-struct Past {
+struct History {
     began: Instant,
     /// True once it has got up: one that never did has something that only a person can mend.
     got_up: bool,
@@ -118,8 +118,8 @@ impl Launcher {
             stop_limit,
             running: Running::default(),
             children: JoinSet::new(),
-            pasts: BTreeMap::new(),
-            returning: JoinSet::new(),
+            histories: BTreeMap::new(),
+            restarts: JoinSet::new(),
             order: watch::Sender::new(Order::Run),
         }
     }
@@ -132,52 +132,52 @@ impl Launcher {
         let process = Process { number: child.id().unwrap_or(0), has_answered: false };
         self.running.borrow_mut().insert(name.to_owned(), process);
         let began = Instant::now();
-        let new = || Past { began, got_up: false, backoff: Backoff::new(&Limits::default()) };
-        self.pasts.entry(name.to_owned()).or_insert_with(new).began = began;
-        let tending = tend(name.to_owned(), child, self.order.subscribe(), self.stop_limit);
-        self.children.spawn_local(ending_of(name.to_owned(), tending));
+        let new = || History { began, got_up: false, backoff: Backoff::new(&Limits::default()) };
+        self.histories.entry(name.to_owned()).or_insert_with(new).began = began;
+        let supervising = supervise(name.to_owned(), child, self.order.subscribe(), self.stop_limit);
+        self.children.spawn_local(ending_of(name.to_owned(), supervising));
         Ok(())
     }
 
     /// Sees to it that a server that died is started again; after which delay, or why it is not.
-    pub fn revive(&mut self, ending: &Ending) -> Result<Duration, &'static str> {
-        let past = self.pasts.get_mut(&ending.name).ok_or(NEVER_UP)?;
+    pub fn schedule_restart(&mut self, ending: &Ending) -> Result<Duration, &'static str> {
+        let history = self.histories.get_mut(&ending.name).ok_or(NEVER_UP)?;
         let up_after = UP_AFTER.saturating_add(self.stop_limit);
-        let delay = past.delay(*ending.status.as_ref().map_err(|_| UNSEEN)?, up_after)?;
-        self.return_after(delay, &ending.name);
+        let delay = history.delay(*ending.status.as_ref().map_err(|_| UNSEEN)?, up_after)?;
+        self.restart_after(delay, &ending.name);
         Ok(delay)
     }
 
     /// Sees to it that a server that could not be started is tried again; after which delay.
-    pub fn postpone(&mut self, name: &str) -> Option<Duration> {
-        let delay = self.pasts.get_mut(name)?.next_delay();
-        self.return_after(delay, name);
+    pub fn schedule_retry(&mut self, name: &str) -> Option<Duration> {
+        let delay = self.histories.get_mut(name)?.next_delay();
+        self.restart_after(delay, name);
         Some(delay)
     }
 
-    fn return_after(&mut self, delay: Duration, name: &str) {
+    fn restart_after(&mut self, delay: Duration, name: &str) {
         let name = name.to_owned();
-        self.returning.spawn_local(async move {
+        self.restarts.spawn_local(async move {
             tokio::time::sleep(delay).await;
             name
         });
     }
 
     /// Waits until a server ends or one is to be started again; for ever if there is none of either.
-    pub async fn next(&mut self) -> Turn {
+    pub async fn next(&mut self) -> Event {
         tokio::select! {
             Some(ending) = next_of(&mut self.children) => {
-                self.bury(&ending.name);
-                Turn::Ended(ending)
+                self.note_end(&ending.name);
+                Event::Ended(ending)
             }
-            Some(name) = next_of(&mut self.returning) => Turn::Returns(name),
+            Some(name) = next_of(&mut self.restarts) => Event::RestartDue(name),
             else => std::future::pending().await,
         }
     }
 
     /// True if no server runs and none is to be started again.
-    pub fn is_alone(&self) -> bool {
-        self.running.borrow().is_empty() && self.returning.is_empty()
+    pub fn is_idle(&self) -> bool {
+        self.running.borrow().is_empty() && self.restarts.is_empty()
     }
 
     /// Shares the list of those that run, which changes as they come and go.
@@ -188,15 +188,15 @@ impl Launcher {
     /// Waits for the next server to end; `None` when none is left. Nothing is lost when it is cancelled.
     pub async fn next_ending(&mut self) -> Option<Ending> {
         let ending = next_of(&mut self.children).await?;
-        self.bury(&ending.name);
+        self.note_end(&ending.name);
         Some(ending)
     }
 
     /// Takes a server from those that run, and remembers of it whether it had got up.
-    fn bury(&mut self, name: &str) {
+    fn note_end(&mut self, name: &str) {
         let process = self.running.borrow_mut().remove(name);
-        if let Some((process, past)) = process.zip(self.pasts.get_mut(name)) {
-            past.got_up |= process.has_answered;
+        if let Some((process, history)) = process.zip(self.histories.get_mut(name)) {
+            history.got_up |= process.has_answered;
         }
     }
 
@@ -211,7 +211,7 @@ impl Launcher {
     }
 }
 
-impl Past {
+impl History {
     /// How long to wait before another start, or why there is none.
     fn delay(&mut self, status: ExitStatus, up_after: Duration) -> Result<Duration, &'static str> {
         let lived = self.began.elapsed();
@@ -260,8 +260,8 @@ async fn next_of<T: 'static>(tasks: &mut JoinSet<T>) -> Option<T> {
 
 /// Tells how a server ended over which another task watches. Where that panics, the child is killed as it is dropped, which
 /// is an ending as well: a server that is never said to have ended would be waited for until a signal.
-async fn ending_of(name: String, tending: impl Future<Output = Ending> + 'static) -> Ending {
-    tokio::task::spawn_local(tending).await.unwrap_or_else(|panicked| Ending {
+async fn ending_of(name: String, supervising: impl Future<Output = Ending> + 'static) -> Ending {
+    tokio::task::spawn_local(supervising).await.unwrap_or_else(|panicked| Ending {
         name,
         status: Err(io::Error::other(panicked)),
         killed: false,
@@ -269,7 +269,7 @@ async fn ending_of(name: String, tending: impl Future<Output = Ending> + 'static
 }
 
 /// Watches over one child until it has ended, and ends it when that is the order.
-async fn tend(
+async fn supervise(
     name: String,
     mut child: Child,
     mut order: watch::Receiver<Order>,
@@ -358,15 +358,15 @@ mod tests {
     async fn what_happens_after_a_task_has_panicked_is_heard() {
         let mut launcher = launcher();
         launcher.children.spawn_local(async { panic!("as the test wants") });
-        launcher.returning.spawn_local(async { panic!("as the test wants") });
+        launcher.restarts.spawn_local(async { panic!("as the test wants") });
         tokio::task::yield_now().await;
-        launcher.returning.spawn_local(async { "Hands".to_owned() });
-        assert!(matches!(launcher.next().await, Turn::Returns(name) if name == "Hands"));
+        launcher.restarts.spawn_local(async { "Hands".to_owned() });
+        assert!(matches!(launcher.next().await, Event::RestartDue(name) if name == "Hands"));
         launcher.children.spawn_local(async {
             let status = Ok(ExitStatus::from_raw(0));
             Ending { name: "Wilkes".to_owned(), status, killed: false }
         });
-        assert!(matches!(launcher.next().await, Turn::Ended(ending) if ending.name == "Wilkes"));
+        assert!(matches!(launcher.next().await, Event::Ended(ending) if ending.name == "Wilkes"));
         assert!(launcher.next_ending().await.is_none());
     }
 
@@ -376,20 +376,20 @@ mod tests {
         let process = Process { number: 7, has_answered: true };
         launcher.running.borrow_mut().insert("Hands".to_owned(), process);
         launcher.children.spawn_local(ending_of("Hands".to_owned(), async { panic!("as the test wants") }));
-        let Turn::Ended(ending) = launcher.next().await else { panic!("it has ended") };
+        let Event::Ended(ending) = launcher.next().await else { panic!("it has ended") };
         assert!(ending.to_string().starts_with("Hands cannot be watched: "), "{ending}");
-        assert!(launcher.is_alone());
+        assert!(launcher.is_idle());
     }
 
     /// The delays, in milliseconds, of a server that lives for so many seconds and then ends.
     async fn delays(lives_s: &[u64], wait_status: i32) -> Vec<Result<u128, &'static str>> {
         let new = Instant::now();
-        let mut past = Past { began: new, got_up: false, backoff: Backoff::new(&Limits::default()) };
+        let mut history = History { began: new, got_up: false, backoff: Backoff::new(&Limits::default()) };
         let mut delays = Vec::new();
         for &life_s in lives_s {
-            past.began = Instant::now();
+            history.began = Instant::now();
             tokio::time::advance(Duration::from_secs(life_s)).await;
-            let delay = past.delay(ExitStatus::from_raw(wait_status), UP_AFTER + Duration::from_secs(6));
+            let delay = history.delay(ExitStatus::from_raw(wait_status), UP_AFTER + Duration::from_secs(6));
             delays.push(delay.map(|delay| delay.as_millis()));
         }
         delays

@@ -47,7 +47,7 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     };
     let places = flags.places.settings()?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
-    log::info!("server {name} {}", manner(&file, &settings, &flags));
+    log::info!("server {name} {}", description(&file, &settings, &flags));
     if let Some(warning) = short_life(&settings.limits) {
         log::warn!("{warning}");
     }
@@ -125,7 +125,7 @@ fn cannot_start(name: &str, flags: &Flags, error: &StartError) -> Failure {
 }
 
 /// Says how a server runs, for whoever wonders later.
-fn manner(file: &File, settings: &Settings, flags: &Flags) -> String {
+fn description(file: &File, settings: &Settings, flags: &Flags) -> String {
     let keeps = settings.keep.as_ref().map_or_else(
         || "nothing".to_owned(),
         |keep| {
@@ -219,7 +219,7 @@ async fn take(server: &Server, path: &Path, limits: &Limits) -> io::Result<Direc
 /// Whether a process takes clients at an address, or at any that its host has.
 async fn is_served(address: &str) -> bool {
     let Ok(mut addresses) = lookup_host(address).await else { return false };
-    addresses.any(|address| claim(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse))
+    addresses.any(|address| try_bind(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse))
 }
 
 /// Takes an address for a moment, and does not listen there: the system would let clients in, who are then cut off. To connect
@@ -227,7 +227,7 @@ async fn is_served(address: &str) -> bool {
 ///
 /// With `SO_REUSEADDR` old connections are not in the way and whoever listens is. On Linux others are not that have the
 /// address in the same way and do not listen, so that several may wait at once, and a server that starts meanwhile gets it.
-fn claim(address: SocketAddr) -> io::Result<()> {
+fn try_bind(address: SocketAddr) -> io::Result<()> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)

@@ -57,20 +57,20 @@ pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
     let peer_tls = file.peer_tls(status.peer_tls.as_deref())?;
     let credentials = credentials::of_asker(&ours, peer_tls)?;
     let answers = ask_all(&ours, &credentials, ASK_LIMIT).await;
-    let strangers = sightings(strangers, &answers);
+    let strangers = stranger_statuses(strangers, &answers);
     terminal::show(&if status.json { json(&answers, &strangers) } else { table(&answers, &strangers) })?;
     let trouble = trouble(&answers, &strangers);
     if trouble.is_empty() { Ok(()) } else { Err(Failure::Undone(trouble)) }
 }
 
 /// What its neighbours of ours say of a server of another make.
-struct Sighting {
+struct StrangerStatus {
     server: Server,
     /// Whether it answers any of them; `None` if none of them could be asked.
     answers: Option<bool>,
 }
 
-impl Sighting {
+impl StrangerStatus {
     /// The word for how it is.
     fn state(&self) -> &'static str {
         match self.answers {
@@ -81,12 +81,12 @@ impl Sighting {
     }
 }
 
-fn sightings(strangers: Vec<Server>, answers: &[Answer]) -> Vec<Sighting> {
+fn stranger_statuses(strangers: Vec<Server>, answers: &[Answer]) -> Vec<StrangerStatus> {
     let sight = |server: Server| {
         let reports = answers.iter().filter_map(|answer| answer.report.as_ref().ok());
         let links = reports.flat_map(|report| &report.links).filter(|link| link.name == server.name);
         let answers = links.map(|link| link.up).reduce(|here, there| here || there);
-        Sighting { server, answers }
+        StrangerStatus { server, answers }
     };
     strangers.into_iter().map(sight).collect()
 }
@@ -196,7 +196,7 @@ fn state(report: &Result<Report, Absence>) -> &'static str {
     report.as_ref().map_or_else(|absence| absence.state.word(), |_| "up")
 }
 
-fn table(answers: &[Answer], strangers: &[Sighting]) -> String {
+fn table(answers: &[Answer], strangers: &[StrangerStatus]) -> String {
     let mut table = Table::new(&["SERVER", "STATE", "LINKS UP", "CLIENTS", "SECONDS UP", "VERSION"]);
     for Answer { server, report } in answers {
         let mut row = vec![server.name.clone(), state(report).to_owned()];
@@ -210,10 +210,10 @@ fn table(answers: &[Answer], strangers: &[Sighting]) -> String {
         }
         table.row(row);
     }
-    for sighting in strangers {
-        let Server { name, speaks, .. } = &sighting.server;
+    for status in strangers {
+        let Server { name, speaks, .. } = &status.server;
         let speaks = speaks.map(|dialect| format!("speaks {dialect}")).unwrap_or_default();
-        table.row(vec![name.clone(), sighting.state().to_owned(), speaks]);
+        table.row(vec![name.clone(), status.state().to_owned(), speaks]);
     }
     table.print()
 }
@@ -224,8 +224,8 @@ pub fn links_up(report: &Report) -> String {
 }
 
 /// Says which servers did not say how they are and why, and which of the others have no link; nothing when all is well.
-fn trouble(answers: &[Answer], strangers: &[Sighting]) -> String {
-    let silent = |Sighting { server, answers }: &Sighting| {
+fn trouble(answers: &[Answer], strangers: &[StrangerStatus]) -> String {
+    let silent = |StrangerStatus { server, answers }: &StrangerStatus| {
         (*answers == Some(false)).then(|| format!("{} at {} does not answer", server.name, server.clients))
     };
     let unlinked = unlinked(answers).into_iter().map(|(one, other)| format!("{one} has no link to {other}"));
@@ -282,7 +282,7 @@ fn unlinked(answers: &[Answer]) -> Vec<(&str, &str)> {
 /// What the operating system says when no process has the address.
 const NOBODY: &str = "connection refused";
 
-fn json(answers: &[Answer], strangers: &[Sighting]) -> String {
+fn json(answers: &[Answer], strangers: &[StrangerStatus]) -> String {
     let server = |Answer { server, report }: &Answer| {
         let Server { name, clients, peers, .. } = server;
         let state = state(report);
@@ -295,9 +295,9 @@ fn json(answers: &[Answer], strangers: &[Sighting]) -> String {
             }
         }
     };
-    let stranger = |sighting: &Sighting| {
-        let Server { name, clients, speaks, .. } = &sighting.server;
-        let (up, state) = (sighting.answers, sighting.state());
+    let stranger = |status: &StrangerStatus| {
+        let Server { name, clients, speaks, .. } = &status.server;
+        let (up, state) = (status.answers, status.state());
         json!({"name": name, "up": up, "state": state, "clients": clients, "speaks": speaks})
     };
     let servers: Vec<_> = answers.iter().map(server).chain(strangers.iter().map(stranger)).collect();
@@ -463,7 +463,7 @@ C       refuses
             |name: &str| Server { speaks: Some(Dialect::Trail), peers: String::new(), ..server(name, 9) };
         let strangers = ["Hands", "Wilkes", "Welsh"].map(stranger).to_vec();
         let answers = [up("Goloman", 1)];
-        let sightings = sightings(strangers, &answers);
+        let statuses = stranger_statuses(strangers, &answers);
         let expected = "\
 SERVER   STATE      LINKS UP      CLIENTS  SECONDS UP  VERSION
 Goloman  up         1 of 2        12       3600        0.1.0
@@ -471,9 +471,9 @@ Hands    answers    speaks trail
 Wilkes   silent     speaks trail
 Welsh    not asked  speaks trail
 ";
-        assert_eq!(table(&answers, &sightings), expected);
-        assert_eq!(trouble(&answers, &sightings), "Wilkes at h:9 does not answer; see their logs");
-        let said: serde_json::Value = serde_json::from_str(&json(&[], &sightings[..1])).expect("JSON");
+        assert_eq!(table(&answers, &statuses), expected);
+        assert_eq!(trouble(&answers, &statuses), "Wilkes at h:9 does not answer; see their logs");
+        let said: serde_json::Value = serde_json::from_str(&json(&[], &statuses[..1])).expect("JSON");
         let hands =
             json!({"name": "Hands", "up": true, "state": "answers", "clients": "h:9", "speaks": "trail"});
         assert_eq!(said, json!({"servers": [hands]}));

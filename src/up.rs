@@ -2,7 +2,7 @@
 
 use crate::credentials;
 use crate::failure::Failure;
-use crate::launcher::{Ending, Launcher, Recipe, Running, Turn};
+use crate::launcher::{Ending, Event, Launcher, Recipe, Running};
 use crate::options::Up;
 use crate::serve::ours;
 use crate::signals::Signals;
@@ -91,9 +91,9 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
     loop {
         tokio::select! {
             _ = signals.next() => return Ok(()),
-            turn = launcher.next() => match turn {
-                Turn::Ended(ending) => mourn(&ending, launcher)?,
-                Turn::Returns(name) => start_again(&name, launcher),
+            event = launcher.next() => match event {
+                Event::Ended(ending) => report_end(&ending, launcher)?,
+                Event::RestartDue(name) => restart(&name, launcher),
             },
             answers = &mut ready, if !announced => {
                 announced = true;
@@ -104,10 +104,10 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
 }
 
 /// Says which server ended and what follows; a failure when none is left.
-fn mourn(ending: &Ending, launcher: &mut Launcher) -> Result<(), Failure> {
-    let what_follows = match launcher.revive(ending) {
+fn report_end(ending: &Ending, launcher: &mut Launcher) -> Result<(), Failure> {
+    let what_follows = match launcher.schedule_restart(ending) {
         Ok(delay) => format!("it is started again in {} ms", delay.as_millis()),
-        Err(_) if launcher.is_alone() => {
+        Err(_) if launcher.is_idle() => {
             return Err(Failure::Undone(format!("{ending}; no server is left")));
         }
         Err(why) => format!("it is not started again: {why}"),
@@ -117,10 +117,11 @@ fn mourn(ending: &Ending, launcher: &mut Launcher) -> Result<(), Failure> {
 }
 
 /// Starts a server again. Where that cannot be done now, such as while the program is replaced, it is tried later.
-fn start_again(name: &str, launcher: &mut Launcher) {
+fn restart(name: &str, launcher: &mut Launcher) {
     if let Err(failure) = launcher.start(name) {
-        let later =
-            launcher.postpone(name).map(|delay| format!("; it is tried again in {} ms", delay.as_millis()));
+        let later = launcher
+            .schedule_retry(name)
+            .map(|delay| format!("; it is tried again in {} ms", delay.as_millis()));
         terminal::complain(&format!("{failure}{}", later.unwrap_or_default()));
     }
 }
@@ -152,7 +153,7 @@ impl Herd {
         loop {
             let mut answers = ask_all(&self.servers, &self.credentials, ASK_LIMIT).await;
             for answer in &mut answers {
-                recognise(answer, &running);
+                note_answer(answer, &running);
             }
             // One that does not answer may wait for its data, as long as another that has them may take to stop.
             let waits = answers.iter().any(|answer| answer.report.is_err() && runs(&answer.server));
@@ -192,7 +193,7 @@ impl Herd {
 }
 
 /// Notes that a server has answered. An answer of another process than the one started here is none.
-fn recognise(answer: &mut Answer, running: &Running) {
+fn note_answer(answer: &mut Answer, running: &Running) {
     let Ok(report) = &answer.report else { return };
     match running.borrow_mut().get_mut(&answer.server.name) {
         Some(process) if process.number == report.pid => process.has_answered = true,
@@ -290,7 +291,7 @@ mod tests {
         ours.borrow_mut().get_mut("B").expect("B").number = 8;
         let mut answers = ["A", "B", "C"].map(|name| answer(&herd, name, &[]));
         for answer in &mut answers {
-            recognise(answer, &ours);
+            note_answer(answer, &ours);
         }
         assert_eq!(answers.map(|answer| answer.report.is_ok()), [true, false, false]);
         assert!(ours.borrow()["A"].has_answered && !ours.borrow()["B"].has_answered);
