@@ -1,61 +1,34 @@
 //! Who is still there: a count with a limit, in all and by address, which somebody can wait for to reach nothing.
 
 use herd_core::rate::network_of;
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::rc::Rc;
-use tokio::sync::{Notify, oneshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 /// How many are there.
 #[derive(Clone, Debug, Default)]
-pub struct Attendance(Rc<Inner>);
+pub struct Attendance(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    present: Cell<usize>,
-    /// How many of them came from where, as far as that counts.
-    by_network: RefCell<BTreeMap<IpAddr, usize>>,
+    counts: Mutex<Counts>,
     emptied: Notify,
 }
 
-/// A place among those who are there; dropping it leaves.
-pub struct Seat {
-    among: Rc<Inner>,
-    from: Option<IpAddr>,
-    /// What else follows from leaving.
-    then: Option<Box<dyn FnOnce()>>,
+#[derive(Debug, Default)]
+struct Counts {
+    present: usize,
+    /// How many of them came from where, as far as that counts.
+    by_network: BTreeMap<IpAddr, usize>,
 }
 
-impl fmt::Debug for Seat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("from", &self.from).finish_non_exhaustive()
-    }
-}
-
-/// A seat that is held from another thread; dropping this leaves.
+/// A place among those who are there; dropping it leaves, on whatever thread.
 #[derive(Debug)]
-pub struct LentSeat(#[expect(dead_code, reason = "it is only held")] oneshot::Sender<()>);
-
-impl Seat {
-    /// Does this once the seat is left. It must not panic: whoever leaves may have panicked.
-    #[must_use]
-    pub fn then(self, then: impl FnOnce() + 'static) -> Self {
-        let mut seat = self;
-        seat.then = Some(Box::new(then));
-        seat
-    }
-
-    /// Lets another thread hold the seat.
-    pub fn lend(self) -> LentSeat {
-        let (hold, end) = oneshot::channel();
-        actix_rt::spawn(async move {
-            let _ = end.await; // Nothing is ever said: what is waited for is that it cannot be.
-            drop(self);
-        });
-        LentSeat(hold)
-    }
+pub struct Seat {
+    among: Arc<Inner>,
+    from: Option<IpAddr>,
 }
 
 /// Why there is no seat.
@@ -79,41 +52,59 @@ impl fmt::Display for Full {
 impl Attendance {
     /// Comes in, if fewer than `max` are there.
     pub fn enter(&self, max: usize) -> Option<Seat> {
-        let present = self.0.present.get();
-        (present < max).then(|| {
-            self.0.present.set(present + 1);
-            Seat { among: Rc::clone(&self.0), from: None, then: None }
-        })
+        self.0.counts().enter(max).then(|| self.seat(None))
     }
 
     /// Comes in from an address, if fewer than `max` are there in all and fewer than `max_there` from there.
     pub fn enter_from(&self, address: IpAddr, max: usize, max_there: usize) -> Result<Seat, Full> {
         let network = network_of(address);
-        let from_there = self.0.by_network.borrow().get(&network).copied().unwrap_or_default();
+        let mut counts = self.0.counts();
+        let from_there = counts.by_network.get(&network).copied().unwrap_or_default();
         if from_there >= max_there {
             return Err(Full::FromThere(from_there));
         }
-        let mut seat = self.enter(max).ok_or(Full::InAll(max))?;
-        self.0.by_network.borrow_mut().insert(network, from_there + 1);
-        seat.from = Some(network);
-        Ok(seat)
+        if !counts.enter(max) {
+            return Err(Full::InAll(max));
+        }
+        counts.by_network.insert(network, from_there + 1);
+        Ok(self.seat(Some(network)))
     }
 
     /// Waits until nobody is there.
     pub async fn emptied(&self) {
-        while self.0.present.get() > 0 {
+        while self.0.counts().present > 0 {
             self.0.emptied.notified().await;
         }
+    }
+
+    fn seat(&self, from: Option<IpAddr>) -> Seat {
+        Seat { among: Arc::clone(&self.0), from }
     }
 }
 
 impl Inner {
-    fn leave(&self, network: IpAddr) {
-        let mut by_network = self.by_network.borrow_mut();
-        if let Some(number) = by_network.get_mut(&network) {
+    /// They are whole even where somebody has panicked over them.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    /// Counts one more, if fewer than `max` are there.
+    fn enter(&mut self, max: usize) -> bool {
+        let has_room = self.present < max;
+        self.present += usize::from(has_room);
+        has_room
+    }
+
+    fn leave(&mut self, from: Option<IpAddr>) {
+        self.present -= 1;
+        if let Some(network) = from
+            && let Some(number) = self.by_network.get_mut(&network)
+        {
             *number -= 1;
             if *number == 0 {
-                by_network.remove(&network);
+                self.by_network.remove(&network);
             }
         }
     }
@@ -121,16 +112,10 @@ impl Inner {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(from) = self.from {
-            self.among.leave(from);
-        }
-        let present = self.among.present.get() - 1;
-        self.among.present.set(present);
-        if present == 0 {
+        let mut counts = self.among.counts();
+        counts.leave(self.from);
+        if counts.present == 0 {
             self.among.emptied.notify_one();
-        }
-        if let Some(then) = self.then.take() {
-            then();
         }
     }
 }
@@ -147,18 +132,6 @@ mod tests {
         assert!(first.is_some() && second.is_some() && attendance.enter(2).is_none());
         drop(first);
         assert!(attendance.enter(2).is_some());
-    }
-
-    #[test]
-    fn what_follows_from_leaving_comes_when_the_seat_is_free() {
-        let attendance = Attendance::default();
-        let among = attendance.clone();
-        let is_free = Rc::new(Cell::new(false));
-        let found = Rc::clone(&is_free);
-        let seat = attendance.enter(1).unwrap().then(move || found.set(among.enter(1).is_some()));
-        assert!(!is_free.get());
-        drop(seat);
-        assert!(is_free.get());
     }
 
     #[test]
@@ -180,15 +153,13 @@ mod tests {
     fn those_who_left_are_forgotten() {
         let attendance = Attendance::default();
         drop(attendance.enter_from("10.0.0.1".parse().unwrap(), 1, 1).unwrap());
-        assert!(attendance.0.by_network.borrow().is_empty());
+        assert!(attendance.0.counts().by_network.is_empty());
     }
 
     #[actix::test]
-    async fn a_seat_may_be_held_from_another_thread() {
+    async fn a_seat_may_be_left_on_another_thread() {
         let attendance = Attendance::default();
-        let seat = attendance.enter(1).unwrap().lend();
-        tokio::task::yield_now().await;
-        assert!(attendance.enter(1).is_none());
+        let seat = attendance.enter(1).unwrap();
         std::thread::spawn(move || drop(seat));
         attendance.emptied().await;
         assert!(attendance.enter(1).is_some());

@@ -11,7 +11,6 @@
 mod talk;
 
 use self::talk::{End, Talk};
-use crate::attendance::Seat;
 use crate::complaints::Complaints;
 use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
@@ -26,6 +25,7 @@ use herd_core::handshake::{Hello, Purpose};
 use herd_core::limits::Limits;
 use herd_core::redial::{Backoff, Made, courtesy_ms, replaces};
 use log::{debug, info, warn};
+use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,8 +54,8 @@ pub struct PeerActor {
     last_failure: String,
     /// What happens if it panics.
     _on_panic: OnPanic,
-    /// Its place among the peers of the server.
-    _seat: Seat,
+    /// Its seat among the peers of the server, and what follows once it is left.
+    _seat: Box<dyn Any>,
 }
 
 /// Whom a peer tells: the store, for each of these.
@@ -108,7 +108,7 @@ impl PeerActor {
         limits: &Limits,
         seams: Seams,
         on_panic: OnPanic,
-        seat: Seat,
+        seat: impl Any,
     ) -> Self {
         Self {
             here: ends.here,
@@ -125,7 +125,7 @@ impl PeerActor {
             doubled: Complaints::default(),
             last_failure: String::new(),
             _on_panic: on_panic,
-            _seat: seat,
+            _seat: Box::new(seat),
         }
     }
 

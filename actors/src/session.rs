@@ -5,6 +5,7 @@
 //! either: what one client can make a server hold is bounded. It ends when the client has hung up and has every
 //! answer, when it says no line or does not take its answers for too long, or when the store is gone.
 
+use crate::attendance::Seat;
 use crate::messages::{Execute, Executed, Find, Near, Stop};
 use crate::net::{Clock, Socket, read};
 use crate::panics::Panicked;
@@ -18,7 +19,6 @@ use herd_core::faults::{self, Fault};
 use herd_core::limits::Limits;
 use herd_core::session::Session;
 use log::{info, log_enabled, trace, warn};
-use std::any::Any;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -39,8 +39,8 @@ pub struct SessionActor {
     client: Rc<str>,
     /// Rung once, when it is to stop.
     stop: Rc<Bell>,
-    /// Its seat among the sessions of the server, which is only held.
-    _seat: Box<dyn Any>,
+    /// Its seat among the sessions of the server.
+    _seat: Option<Seat>,
 }
 
 /// Whom a session asks.
@@ -58,7 +58,7 @@ pub struct Desk {
 
 impl SessionActor {
     /// A session on a connection from a client, which holds `seat` as long as it lasts.
-    pub fn new(socket: Socket, client: SocketAddr, desk: Desk, limits: &Limits, seat: impl Any) -> Self {
+    pub fn new(socket: Socket, client: SocketAddr, desk: Desk, limits: &Limits, seat: Seat) -> Self {
         let from = client.ip();
         let client: Rc<str> = client.to_string().into();
         let talk = Talk {
@@ -73,13 +73,13 @@ impl SessionActor {
             read_size: READ_MIN.min(limits.in_flight_bytes),
             read_max: limits.in_flight_bytes,
         };
-        Self { talk: Some(talk), client, stop: Rc::default(), _seat: Box::new(seat) }
+        Self { talk: Some(talk), client, stop: Rc::default(), _seat: Some(seat) }
     }
 
     /// A session that ends at once, on a connection that was lost before it began.
     pub fn lost(client: SocketAddr, error: &io::Error) -> Self {
         warn!("session {client} could not begin: {error}");
-        Self { talk: None, client: client.to_string().into(), stop: Rc::default(), _seat: Box::new(()) }
+        Self { talk: None, client: client.to_string().into(), stop: Rc::default(), _seat: None }
     }
 }
 

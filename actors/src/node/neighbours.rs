@@ -18,10 +18,11 @@ use herd_core::limits::Limits;
 use herd_core::status::{LinkReport, Report};
 use log::{debug, info, warn};
 use rustls::pki_types::UnixTime;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -52,6 +53,20 @@ pub(super) struct Neighbours {
     fallen: UnboundedSender<Ends>,
     /// True once nobody may join any more.
     is_stopping: Cell<bool>,
+}
+
+/// A newcomer that is known; dropping this forgets it.
+struct Known {
+    among: Weak<RefCell<BTreeMap<String, Addr<PeerActor>>>>,
+    name: String,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        if let Some(peers) = self.among.upgrade() {
+            peers.borrow_mut().remove(&self.name);
+        }
+    }
 }
 
 impl Neighbours {
@@ -112,16 +127,12 @@ impl Neighbours {
 
     /// Starts the peer of a neighbour that came by itself. It is known as long as it keeps its seat.
     fn start_newcomer(&self, name: &str, seat: Seat) -> Addr<PeerActor> {
-        let (peers, whose) = (Rc::downgrade(&self.peers), name.to_owned());
-        let seat = seat.then(move || {
-            if let Some(peers) = peers.upgrade() {
-                peers.borrow_mut().remove(&whose);
-            }
-        });
-        self.start_peer(name, None, seat)
+        let known = Known { among: Rc::downgrade(&self.peers), name: name.to_owned() };
+        // Dropped in this order: where a name is unknown, its seat is free.
+        self.start_peer(name, None, (seat, known))
     }
 
-    fn start_peer(&self, name: &str, address: Option<String>, seat: Seat) -> Addr<PeerActor> {
+    fn start_peer(&self, name: &str, address: Option<String>, seat: impl Any) -> Addr<PeerActor> {
         let ends = Ends { here: self.settings.name.as_str().into(), there: name.into(), address };
         let (credentials, limits) = (self.settings.credentials.clone(), &self.settings.limits);
         let (fallen, store, whose) = (self.fallen.clone(), self.store.clone(), ends.clone());

@@ -110,7 +110,7 @@ impl Sessions {
         from: SocketAddr,
         seat: Seat,
     ) -> Addr<SessionActor> {
-        let (desk, limits, seat) = (self.desk.clone(), self.limits.clone(), seat.lend());
+        let (desk, limits) = (self.desk.clone(), self.limits.clone());
         SessionActor::start_in_arbiter(worker, move |_| match socket.end() {
             Ok(socket) => SessionActor::new(socket, from, desk, &limits, seat),
             Err(error) => SessionActor::lost(from, &error),
