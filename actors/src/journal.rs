@@ -121,61 +121,25 @@ impl Journal {
     pub async fn open(
         Keep { disk, durability }: Keep,
         log_bytes_min: u64,
-        mut each: impl FnMut(&[u8]),
+        each: impl FnMut(&[u8]),
     ) -> io::Result<(Self, Summary)> {
         let names = disk.names()?;
         // First of all: a disk may be full, and these take room.
         disk.remove(left_behind(&names).collect()).await?;
+        let mut reading = Reading { disk: &*disk, each, whole: Summary::default() };
         let last_snapshot = numbers(&names, "snapshot-").pop();
+        let (snapshot_length, is_cut) = match last_snapshot {
+            Some(number) => reading.snapshot(number, &names).await?,
+            None => (0, false),
+        };
         let first = last_snapshot.unwrap_or_default();
-        let mut whole = Summary::default();
-        let mut snapshot_length = 0;
-        let mut is_cut = false;
-        if last_snapshot.is_some() {
-            let summary = read(&*disk, &snapshot(first), &mut each).await?;
-            snapshot_length = summary.length;
-            is_cut = !summary.has_end;
-            whole.add(summary.of_old());
-        }
-        if is_cut {
-            warn!("snapshot-{first} lacks its end: it was cut, unless an earlier version of herd wrote it");
-            for name in older(&names, first) {
-                whole.add(read(&*disk, &name, &mut each).await?.of_old());
-            }
-        }
-        let mut logs: Vec<u64> =
-            numbers(&names, "log-").into_iter().filter(|&number| number >= first).collect();
-        if let Some(missing) = missing(last_snapshot, &logs) {
-            warn!("{missing} is missing: what it had is lost here");
-        }
-        if faults::is_on(Fault::ReadsLastLogOnly) {
-            logs.drain(..logs.len().saturating_sub(1));
-        }
-        let is_doubted = names.iter().any(|name| name == UNSYNCED) && !faults::is_on(Fault::TrustsFailedDisk);
-        if is_doubted {
-            warn!("a sync failed in the last life of this server: its logs are written anew");
-        }
-        let mut kept_length = 0;
-        let mut last = Summary::default();
-        for &number in &logs {
-            kept_length += last.length;
-            last = read(&*disk, &log(number), &mut each).await?;
-            if is_doubted {
-                write_anew(&*disk, &log(number), last.length).await?;
-            }
-            let is_last = logs.last() == Some(&number);
-            whole.add(if is_last { last } else { last.of_old() });
-            if !is_last && !faults::is_on(Fault::SyncsLastLogOnly) {
-                disk.reopen(&log(number), last.length)?.sync().await?; // It may have been broken off before that.
-            }
-        }
+        let logs = logs_from(last_snapshot, &names);
         let number = logs.last().copied().unwrap_or(first);
-        let name = log(number);
-        let mut log = if logs.is_empty() { disk.create(&name)? } else { disk.reopen(&name, last.length)? };
-        if last.lacks_end {
-            log.append(b"\n")?;
-        }
-        log.sync().await?;
+        let is_doubted = is_doubted(&names);
+        let mut kept = reading.logs(&logs, is_doubted).await?;
+        let last = kept.pop();
+        let whole = reading.whole;
+        let log = open_log(&*disk, number, last).await?;
         disk.sync_names().await?;
         let doubt = is_doubted.then(|| UNSYNCED.to_owned());
         disk.remove(older(&names, if is_cut { 0 } else { first }).chain(doubt).collect()).await?;
@@ -186,8 +150,8 @@ impl Journal {
             number,
             durability,
             first,
-            log_length: last.length,
-            kept_length,
+            log_length: last.unwrap_or_default().length,
+            kept_length: kept.iter().map(|log| log.length).sum(),
             log_bytes_min,
             snapshot_length,
             has_spare: false,
@@ -398,6 +362,90 @@ fn older(names: &[String], number: u64) -> impl Iterator<Item = String> {
 /// The numbers below one of the files whose names begin so, in order.
 fn below(names: &[String], prefix: &str, number: u64) -> impl Iterator<Item = u64> {
     numbers(names, prefix).into_iter().filter(move |&below| below < number)
+}
+
+/// The numbers of the logs that are to be read after the last snapshot, in order. Says if one is missing.
+fn logs_from(last_snapshot: Option<u64>, names: &[String]) -> Vec<u64> {
+    let mut logs = numbers(names, "log-");
+    logs.retain(|&number| number >= last_snapshot.unwrap_or_default());
+    if let Some(missing) = missing(last_snapshot, &logs) {
+        warn!("{missing} is missing: what it had is lost here");
+    }
+    if faults::is_on(Fault::ReadsLastLogOnly) {
+        logs.drain(..logs.len().saturating_sub(1));
+    }
+    logs
+}
+
+/// Whether the disk may not have what is read of the logs. Says if so.
+fn is_doubted(names: &[String]) -> bool {
+    let is_doubted = names.iter().any(|name| name == UNSYNCED) && !faults::is_on(Fault::TrustsFailedDisk);
+    if is_doubted {
+        warn!("a sync failed in the last life of this server: its logs are written anew");
+    }
+    is_doubted
+}
+
+/// Files that are read when a server begins.
+struct Reading<'d, F> {
+    disk: &'d dyn Disk,
+    /// It is told each record line.
+    each: F,
+    /// What all of them turned out to be.
+    whole: Summary,
+}
+
+impl<F: FnMut(&[u8])> Reading<'_, F> {
+    /// Reads a file that was written to its end.
+    async fn old(&mut self, name: &str) -> io::Result<Summary> {
+        let summary = read(self.disk, name, &mut self.each).await?;
+        self.whole.add(summary.of_old());
+        Ok(summary)
+    }
+
+    /// Reads a snapshot and, if it was cut, what it was to take the place of. Tells its length and whether it was.
+    async fn snapshot(&mut self, number: u64, names: &[String]) -> io::Result<(u64, bool)> {
+        let summary = self.old(&snapshot(number)).await?;
+        if !summary.has_end {
+            warn!("snapshot-{number} lacks its end: it was cut, unless an earlier version of herd wrote it");
+            for name in older(names, number) {
+                self.old(&name).await?;
+            }
+        }
+        Ok((summary.length, !summary.has_end))
+    }
+
+    /// Reads logs and makes all but the last of them last. Those that are doubted are written anew.
+    async fn logs(&mut self, numbers: &[u64], is_doubted: bool) -> io::Result<Vec<Summary>> {
+        let mut summaries = Vec::new();
+        for &number in numbers {
+            let (name, is_last) = (log(number), numbers.last() == Some(&number));
+            let summary = read(self.disk, &name, &mut self.each).await?;
+            self.whole.add(if is_last { summary } else { summary.of_old() });
+            if is_doubted {
+                write_anew(self.disk, &name, summary.length).await?;
+            }
+            if !is_last && !faults::is_on(Fault::SyncsLastLogOnly) {
+                self.disk.reopen(&name, summary.length)?.sync().await?; // It may have been broken off before that.
+            }
+            summaries.push(summary);
+        }
+        Ok(summaries)
+    }
+}
+
+/// Opens the log of a number behind what it has, if it is there, and makes that last.
+async fn open_log(disk: &dyn Disk, number: u64, present: Option<Summary>) -> io::Result<Box<dyn Appendable>> {
+    let name = log(number);
+    let mut log = match present {
+        Some(Summary { length, .. }) => disk.reopen(&name, length)?,
+        None => disk.create(&name)?,
+    };
+    if present.is_some_and(|summary| summary.lacks_end) {
+        log.append(b"\n")?;
+    }
+    log.sync().await?;
+    Ok(log)
 }
 
 /// Reads a file, and lets others have a turn now and then: a server that is told to stop need not read all before.
