@@ -1,4 +1,5 @@
-//! Complaints that anybody outside can give cause for as often as they like: the log has them now and then.
+//! Complaints that anybody outside can give cause for as often as they like: the log has them now and then. Why something
+//! fails again and again it has when that changes.
 
 use log::warn;
 use std::cell::Cell;
@@ -57,9 +58,39 @@ impl Complaints {
     }
 }
 
+/// Why something failed the last time that is tried again and again.
+#[derive(Debug, Default)]
+pub struct LastReason(String);
+
+impl LastReason {
+    /// Takes the next reason, and tells whether it is another, by more than its numbers, such as for how many seconds a
+    /// certificate has not been valid.
+    pub fn changes_to(&mut self, reason: &str) -> bool {
+        let without_numbers = reason.replace(|sign: char| sign.is_ascii_digit(), "");
+        let is_other = without_numbers != self.0;
+        self.0 = without_numbers;
+        is_other
+    }
+
+    /// Forgets it: it has not failed.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_another_when_more_than_its_numbers_has_changed_or_it_has_not_failed_meanwhile() {
+        let mut last = LastReason::default();
+        assert!(last.changes_to("late by 9 s"));
+        assert!(!last.changes_to("late by 10 s"));
+        assert!(last.changes_to("refused"));
+        last.clear();
+        assert!(last.changes_to("refused"));
+    }
 
     #[actix::test]
     async fn the_first_is_logged_and_later_one_with_how_many_there_were() {

@@ -17,7 +17,7 @@
 
 use self::caller::Caller;
 use crate::attendance::Seat;
-use crate::complaints::Complaints;
+use crate::complaints::{Complaints, LastReason};
 use crate::messages::{Ask, Flood, Hear, LinkDown, LinkUp, Look, Overhear, Standing, Stop, Take};
 use crate::net::{Seams, Socket, ms_since, roll};
 use crate::panics::{OnPanic, caught_waiting};
@@ -71,8 +71,8 @@ pub struct DialectActor {
     began: Instant,
     /// True once it is to end.
     stopping: bool,
-    /// The last reason why the neighbour was away, so that the log says each only once.
-    last_failure: String,
+    /// Why the neighbour was away.
+    last_failure: LastReason,
     /// The end of the server: the gate knows this actor, and no other in its place.
     _on_panic: OnPanic,
     /// Messages that were not said because the neighbour would not have read all of them.
@@ -180,7 +180,7 @@ impl DialectActor {
             due: None,
             began: Instant::now(),
             stopping: false,
-            last_failure: String::new(),
+            last_failure: LastReason::default(),
             too_long: 0,
             unsaid: Complaints::default(),
             unreadable: Complaints::default(),
@@ -298,11 +298,10 @@ impl DialectActor {
     fn dial_later(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
         self.may_know_better = None;
         let reason = error.to_string();
-        if reason == self.last_failure {
-            debug!("no link to {}: {reason}", self.there.name);
-        } else {
+        if self.last_failure.changes_to(&reason) {
             warn!("no link to {} at {}: {reason}", self.there.name, self.there.clients);
-            self.last_failure = reason;
+        } else {
+            debug!("no link to {}: {reason}", self.there.name);
         }
         if self.stopping {
             return ctx.stop();

@@ -11,7 +11,7 @@
 mod talk;
 
 use self::talk::{End, Talk};
-use crate::complaints::Complaints;
+use crate::complaints::{Complaints, LastReason};
 use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
 use crate::net::{Seams, roll};
@@ -50,8 +50,8 @@ pub struct PeerActor {
     is_stopping: bool,
     /// Of calls though there is a link.
     doubled: Complaints,
-    /// The last reason why there was no link, without its numbers, so that the log says each only once.
-    last_failure: String,
+    /// Why there was no link.
+    last_failure: LastReason,
     /// What happens if it panics.
     _on_panic: OnPanic,
     /// Its seat among the peers of the server, and what follows once it is left.
@@ -123,7 +123,7 @@ impl PeerActor {
             link: None,
             is_stopping: false,
             doubled: Complaints::default(),
-            last_failure: String::new(),
+            last_failure: LastReason::default(),
             _on_panic: on_panic,
             _seat: Box::new(seat),
         }
@@ -161,17 +161,15 @@ impl PeerActor {
         }
     }
 
-    /// A neighbour that is away is no news each second: the log says a reason when it changes, by more than its numbers, such
-    /// as for how many seconds a certificate has not been valid.
+    /// A neighbour that is away is no news each second.
     fn log_failure(&mut self, failure: &NoLink) {
         let (there, address) = (&self.there, self.address.as_deref().unwrap_or_default());
         let reason = failure.to_string();
-        let without_numbers: String = reason.chars().filter(|sign| !sign.is_ascii_digit()).collect();
-        if without_numbers == self.last_failure {
-            return debug!("no link to {there} at {address}: {reason}");
+        if self.last_failure.changes_to(&reason) {
+            warn!("no link to {there} at {address}: {reason}");
+        } else {
+            debug!("no link to {there} at {address}: {reason}");
         }
-        warn!("no link to {there} at {address}: {reason}");
-        self.last_failure = without_numbers;
     }
 
     fn redial(&mut self, ctx: &mut Context<Self>) {
