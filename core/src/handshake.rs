@@ -372,7 +372,7 @@ mod tests {
     fn another_version_or_another_protocol_is_told_so() {
         for (line, reason) in [
             ("HERD 2 link Hands Goloman 00", "protocol 1 is spoken here"),
-            ("HERD 1 gossip Hands Goloman 00", "link or status"),
+            ("HERD 1 gossip Hands Goloman 00", "link, status or list"),
             ("GET / HTTP/1.1", "for servers of the herd"),
             ("", "for servers of the herd"),
         ] {
