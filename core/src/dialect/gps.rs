@@ -1,7 +1,7 @@
 //! The answers to the question of the `clientat` dialect:
 //! `{"gps": [34.06893, -118.445127], "skew": "+0.263873386", "time": 1520023934.918964}` or `{"FOUND": false}`.
 
-use super::figure::{Figure, receipt};
+use super::figure::{Figure, receipt, skew};
 use crate::decimal::{print_number, print_skew};
 use crate::record::Record;
 use serde::Deserialize;
@@ -72,7 +72,7 @@ pub fn parse(answer: &[u8], client: &[u8], server: &str) -> Answer {
 fn line(found: &Found<'_>, client: &[u8], server: &str) -> Option<Vec<u8>> {
     let [latitude, longitude] = found.gps.map(|number| Figure::parse(number.get().as_bytes()));
     let time = Figure::parse(found.time.get().as_bytes()).filter(|time| !time.is_negative())?;
-    let received = receipt(&time, &Figure::parse(found.skew.as_bytes())?)?;
+    let received = receipt(&time, &skew(found.skew.as_bytes())?)?;
     let mut line = [client, b" "].concat();
     for degrees in [latitude?, longitude?] {
         line.push(if degrees.is_negative() { b'-' } else { b'+' });
@@ -126,7 +126,7 @@ mod tests {
         let text = r#"{"gps": [34.06893, -118.445127], "skew": "+0.263873386", "time": 1520023934.918964}"#;
         let expected = "kiwi +34.06893-118.445127 1520023934.918964 1520023935182837386 P";
         assert_eq!(read(text), Answer::Found(expected.into()));
-        let text = r#"{"gps":[1e-05,-0.0],"skew":"-1E-05","time":5,"more":1}"#;
+        let text = r#"{"gps":[1e-05,-0.0],"skew":"--1E-05","time":5,"more":1}"#;
         assert_eq!(read(text), Answer::Found("kiwi +0.00001-0.0 5 4999990000 P".into()));
     }
 
