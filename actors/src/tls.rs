@@ -91,7 +91,7 @@ impl Validity {
 
     /// How often to remind somebody of that: each day, or more often where it does not last for many.
     pub fn reminder(&self) -> Duration {
-        Duration::from_secs(DAY_S.min(self.length_s() / 10))
+        Duration::from_secs((self.length_s() / 10).clamp(60, DAY_S))
     }
 }
 
