@@ -204,8 +204,8 @@ mod tests {
     /// `--memory-only=false` kept everything in memory, and `--open=false` opened the herd to everybody.
     #[test]
     fn a_value_of_a_flag_that_takes_none_is_refused() {
-        let commands: [&[&str]; 4] = [&["serve", "A"], &["up"], &["status"], &["bench"]];
-        let flags = ["open", "memory-only", "places-file-only", "json", "until-stdin-ends"];
+        let commands: [&[&str]; 5] = [&["serve", "A"], &["up"], &["status"], &["list"], &["bench"]];
+        let flags = ["open", "memory-only", "places-file-only", "json", "geojson", "until-stdin-ends"];
         let mut tried = 0;
         for (command, flag) in commands.iter().flat_map(|command| flags.map(|flag| (command, flag))) {
             let bare = format!("--{flag}");
@@ -219,7 +219,7 @@ mod tests {
                 assert_eq!(refused(&[command, &[word.as_str()][..]].concat()), expected);
             }
         }
-        assert_eq!(tried, 9);
+        assert_eq!(tried, 10);
         assert!(asked(&["up", "--log-dir=x=y", "--", "--open=false"]).is_ok());
     }
 
@@ -230,9 +230,8 @@ mod tests {
 
     #[test]
     fn help_has_examples_everywhere_and_hides_what_is_for_the_launcher() {
-        let commands: [&[&str]; 7] =
-            [&[], &["up"], &["serve"], &["send"], &["bench"], &["status"], &["check"]];
-        for command in commands {
+        let commands = ["up", "serve", "send", "bench", "status", "list", "check"];
+        for command in std::iter::once(&[][..]).chain(commands.iter().map(std::slice::from_ref)) {
             let text = help(&[command, &["--help"]].concat());
             assert!(text.contains("EXAMPLES:"), "{text}");
             assert!(!text.contains("until-stdin-ends"), "{text}");
@@ -252,7 +251,7 @@ mod tests {
     /// A line was as long as clap has them, and its last word stood on a line alone.
     #[test]
     fn what_is_written_behind_the_flags_is_shown_as_it_is_written() {
-        let commands = ["up", "serve", "send", "bench", "status", "check"];
+        let commands = ["up", "serve", "send", "bench", "status", "list", "check"];
         for app in Options::clap().p.subcommands.iter().filter(|app| commands.contains(&app.get_name())) {
             let written = app.p.meta.more_help.expect("examples");
             let shown = help(&[app.get_name(), "--help"]);

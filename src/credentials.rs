@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::secrets;
 use herd_actors::door::Credentials;
 use herd_actors::tls::{Tls, Unusable, Validity};
-use herd_core::handshake::ASKER;
+use herd_core::handshake::{ASKER, NOBODY};
 use herd_core::topology::Server;
 use rustls::pki_types::UnixTime;
 use std::path::Path;
@@ -49,13 +49,10 @@ fn renewal(name: &str, validity: Validity, now_s: u64) -> Option<String> {
 
 /// What `herd list` shows, which is told what only servers are told: the certificate of the first of these that the directory
 /// has a usable one for. Told, too, is the name that it may go by.
-pub fn of_member(servers: &[&Server], peer_tls: Option<&Path>) -> Result<(Credentials, String), Failure> {
+pub fn of_member(servers: &[Server], peer_tls: Option<&Path>) -> Result<(Credentials, String), Failure> {
     let (credentials, name) = of_first(peer_tls, servers.iter().map(|server| server.name.as_str()))?;
     Ok((credentials, name.unwrap_or(NOBODY).to_owned()))
 }
-
-/// The name of whoever need not have one.
-const NOBODY: &str = "-";
 
 /// The secret, and where TLS is wanted the first certificate that can be used, with its name.
 fn of_first<'a>(

@@ -154,6 +154,7 @@ flags! {
     handshake_ms: u64, "MS", "HERD_HANDSHAKE_MS", "How long a handshake may take";
     neighbours_max: usize, "N", "HERD_NEIGHBOURS_MAX", "Neighbours, those that joined included";
     handshakes_max: usize, "N", "HERD_HANDSHAKES_MAX", "Handshakes of callers under way at once";
+    listings_max: usize, "N", "HERD_LISTINGS_MAX", "Callers told all clients at once";
     heartbeat_ms: u64, "MS", "HERD_HEARTBEAT_MS", "How often an idle link shows that it lives";
     silent_ms: u64, "MS", "HERD_SILENT_MS", "How long a neighbour may be silent";
     digest_ms: u64, "MS", "HERD_DIGEST_MS", "How often neighbours compare all they know";

@@ -3,10 +3,10 @@
 use crate::credentials;
 use crate::failure::{Failure, reason};
 use crate::options::List;
-use crate::serve::ours;
 use crate::status::{ASK_LIMIT, Absence, absences};
 use crate::terminal;
 use crate::topology::File;
+use crate::up::chosen;
 use herd_actors::listing::Listing;
 use herd_actors::net::Seams;
 use herd_core::decimal::NANOS_PER_SECOND;
@@ -14,19 +14,18 @@ use herd_core::limits::Limits;
 use herd_core::record::Record;
 use herd_core::topology::Server;
 use serde_json::json;
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, IsTerminal};
+use std::sync::mpsc::{self, SendError};
+use std::thread;
 use tokio::time::timeout;
 
 /// Asks a server, or one after the other until one answers, and prints all that it tells.
 pub async fn run(file: &File, list: &List) -> Result<(), Failure> {
-    let servers: Vec<&Server> = match &list.name {
-        Some(name) => vec![ours(file, name)?],
-        None => file.topology.servers().iter().filter(|server| server.speaks.is_none()).collect(),
-    };
+    let servers = chosen(file, list.name.as_slice())?;
     let (credentials, from) = credentials::of_member(&servers, file.peer_tls(list.peer_tls.as_deref())?)?;
     let (seams, limits) = (Seams::real(), Limits::default());
     let mut absent = Vec::new();
-    for server in servers {
+    for server in &servers {
         let ends = (from.as_str(), server.name.as_str());
         let asking = Listing::ask(&seams, &server.peers, ends, &credentials, &limits);
         match timeout(ASK_LIMIT, asking).await {
@@ -38,56 +37,93 @@ pub async fn run(file: &File, list: &List) -> Result<(), Failure> {
     Err(Failure::Undone(absences(absent.iter().map(|(server, absence)| (*server, absence))).join("; ")))
 }
 
-/// Prints a listing as it comes.
+/// Prints a listing as it comes. It is printed by a thread of its own, and waits there in memory for whoever reads it: a server
+/// does not wait for somebody who turns pages.
 async fn print(mut listing: Listing, server: &Server, is_map: bool) -> Result<(), Failure> {
-    let mut sheet = Sheet { out: BufWriter::new(io::stdout()), is_map, count: 0, line: Vec::new() };
-    let written = loop {
-        let record = listing.next().await.map_err(|error| {
-            let (name, peers, count) = (&server.name, &server.peers, sheet.count);
-            let why = reason(&error);
-            Failure::Undone(format!("{name} at {peers} broke off after {count} clients: {why}; try again"))
-        });
-        match record? {
-            Some(record) => {
-                if let Err(error) = sheet.add(&record) {
-                    break Err(error);
+    let (pieces, to_print) = mpsc::channel();
+    let printing =
+        thread::spawn(move || to_print.iter().try_for_each(|piece: Vec<u8>| terminal::write(&piece)));
+    let is_seen = io::stdout().is_terminal();
+    let mut sheet = Sheet { pieces, piece: Vec::new(), is_map, is_seen, count: 0 };
+    let heard = loop {
+        match listing.next().await {
+            Ok(Some(record)) => {
+                if sheet.add(&record).is_err() {
+                    break Ok(()); // Who printed knows why.
                 }
             }
-            None => break sheet.end(),
+            Ok(None) => break sheet.end().or(Ok(())),
+            Err(error) => {
+                let _ = sheet.hand_over(); // As above.
+                break Err(error);
+            }
         }
     };
-    terminal::outcome(written)
+    let count = sheet.count;
+    drop(sheet);
+    let printed = printing.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+    terminal::outcome(printed)?;
+    heard.map_err(|error| {
+        let (name, peers, why) = (&server.name, &server.peers, reason(&error));
+        Failure::Undone(format!("{name} at {peers} broke off after {count} clients: {why}; try again"))
+    })
 }
 
-/// What is printed: lines, or a map.
+/// What is printed: lines, or a map. An error is that nobody prints any more.
 struct Sheet {
-    out: BufWriter<Stdout>,
+    pieces: mpsc::Sender<Vec<u8>>,
+    piece: Vec<u8>,
     is_map: bool,
+    /// True if a terminal shows it.
+    is_seen: bool,
     count: u64,
-    line: Vec<u8>,
 }
+
+/// So much is printed at once, in bytes.
+const PIECE_SIZE: usize = 64 * 1024;
 
 impl Sheet {
-    fn add(&mut self, record: &Record<'_>) -> io::Result<()> {
+    fn add(&mut self, record: &Record<'_>) -> Result<(), SendError<Vec<u8>>> {
         if self.is_map {
-            self.out.write_all(if self.count == 0 { MAP_START } else { b",\n" })?;
-            self.out.write_all(feature(record).as_bytes())?;
+            self.piece.extend_from_slice(if self.count == 0 { MAP_START } else { b",\n" });
+            self.piece.extend_from_slice(feature(record).as_bytes());
         } else {
-            self.line.clear();
-            record.print_at(&mut self.line);
-            self.out.write_all(&self.line)?;
+            let start = self.piece.len();
+            record.print_at(&mut self.piece);
+            if self.is_seen {
+                let shown = shown(&self.piece[start..]);
+                self.piece.truncate(start);
+                self.piece.extend_from_slice(shown.as_bytes());
+            }
         }
         self.count += 1;
-        Ok(())
+        if self.piece.len() < PIECE_SIZE { Ok(()) } else { self.hand_over() }
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    fn end(&mut self) -> Result<(), SendError<Vec<u8>>> {
         if self.is_map {
-            self.out.write_all(if self.count == 0 { MAP_START } else { b"\n" })?;
-            self.out.write_all(MAP_END)?;
+            self.piece.extend_from_slice(if self.count == 0 { MAP_START } else { b"\n" });
+            self.piece.extend_from_slice(MAP_END);
         }
-        self.out.flush()
+        self.hand_over()
     }
+
+    fn hand_over(&mut self) -> Result<(), SendError<Vec<u8>>> {
+        self.pieces.send(std::mem::take(&mut self.piece))
+    }
+}
+
+/// A line as it may go to a terminal. Clients are called as they like, and a terminal would do what a control character says.
+fn shown(line: &[u8]) -> String {
+    let mut shown = String::new();
+    for character in String::from_utf8_lossy(line).chars() {
+        if character.is_control() && character != '\n' {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// GeoJSON as RFC 7946 has it: a feature collection, a feature a line.
@@ -106,12 +142,20 @@ fn feature(record: &Record<'_>) -> String {
         "received": received, "server": text(server),
     });
     let geometry = json!({"type": "Point", "coordinates": [longitude, latitude]});
-    json!({"type": "Feature", "geometry": geometry, "properties": properties}).to_string()
+    let feature = json!({"type": "Feature", "geometry": geometry, "properties": properties}).to_string();
+    // JSON need not escape all that a terminal would do.
+    feature.replace(char::is_control, "\u{fffd}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_is_told_nothing_by_a_client() {
+        let line = "AT A +1 \u{1b}]0;owned\u{7}\u{9b}1mz\u{fc}rich +1-2 3\n".as_bytes();
+        assert_eq!(shown(line), "AT A +1 \\u{1b}]0;owned\\u{7}\\u{9b}1mz\u{fc}rich +1-2 3\n");
+    }
 
     #[test]
     fn a_client_is_a_point_with_the_longitude_first_and_times_are_exact() {

@@ -61,7 +61,7 @@ struct Herd {
 }
 
 /// Picks the servers to start, in the order of the file.
-fn chosen(file: &File, names: &[String]) -> Result<Vec<Server>, Failure> {
+pub fn chosen(file: &File, names: &[String]) -> Result<Vec<Server>, Failure> {
     for name in names {
         ours(file, name)?;
     }

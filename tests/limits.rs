@@ -262,6 +262,38 @@ fn is_welcome(herd: &Herd, name: &str) -> Option<Client> {
     (answer == "WELCOME").then_some(link)
 }
 
+/// They stay at no door meanwhile: whoever calls after them would send them away.
+#[test]
+fn so_many_are_told_all_clients_at_once_and_one_more_is_refused() {
+    let mut herd = Herd::one().without_secret();
+    herd.server_mut("Goloman").options =
+        ["--listings-max=1", "--handshakes-max=1"].map(str::to_owned).to_vec();
+    herd.start("Goloman");
+    let mut teller = herd.connect("Goloman");
+    // More than sockets hold that nobody reads from.
+    let clients: Vec<String> = (0..300).map(|number| format!("{number}{}", "x".repeat(60_000))).collect();
+    for client in &clients {
+        teller.tell(client, HERE, "5");
+    }
+    let ask = || {
+        let mut caller = call(&herd);
+        caller.say("HERD 1 list - Goloman 00\nPROOF -\n").expect("a server that listens");
+        assert!(caller.line().starts_with("HERD 1 "));
+        let answer = caller.line();
+        (caller, answer)
+    };
+    let (mut first, welcome) = ask();
+    assert_eq!(welcome, "WELCOME");
+    let refused = "REFUSED Goloman tells as many callers all clients as it may: 1";
+    assert_eq!(ask().1, refused);
+    assert_eq!(ask().1, refused);
+    let told = first.until(b"\nEND\n").expect("all clients");
+    assert_eq!(told.split(|&byte| byte == b'\n').count(), clients.len() + 2);
+    let (_, welcome) =
+        eventually("there is room again", || Some(ask()).filter(|(_, answer)| answer == "WELCOME"));
+    assert_eq!(welcome, "WELCOME");
+}
+
 /// Every name that had ever joined kept its place until the server ended: 300 of them, and nobody joined any more.
 #[test]
 fn a_server_that_joined_and_left_leaves_its_place_to_others() {

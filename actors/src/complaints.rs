@@ -1,7 +1,7 @@
 //! Complaints that anybody outside can give cause for as often as they like: the log has them now and then. Why something
 //! fails again and again it has when that changes.
 
-use log::warn;
+use log::{Level, log};
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
@@ -36,10 +36,19 @@ impl Complaints {
 
     /// Logs a complaint, or counts it.
     pub fn make(&self, complaint: fmt::Arguments<'_>) {
+        self.log(Level::Warn, complaint);
+    }
+
+    /// Logs what is no complaint, or counts it.
+    pub fn mention(&self, event: fmt::Arguments<'_>) {
+        self.log(Level::Info, event);
+    }
+
+    fn log(&self, level: Level, event: fmt::Arguments<'_>) {
         match self.others() {
             None => {}
-            Some(0) => warn!("{complaint}"),
-            Some(others) => warn!("{complaint} ({others} more were not logged)"),
+            Some(0) => log!(level, "{event}"),
+            Some(others) => log!(level, "{event} ({others} more were not logged)"),
         }
     }
 

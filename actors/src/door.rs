@@ -7,7 +7,7 @@ use crate::net::{Dice, Network, Seams, Socket, unread};
 use crate::tls::{self, Guest, Tls};
 use crate::waiting::in_time;
 use herd_core::frame::Vocabulary;
-use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, Purpose, Refusal, Secret, check_newcomer};
+use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, NOBODY, Purpose, Refusal, Secret};
 use herd_core::limits::Limits;
 use herd_core::status::Report;
 use std::fmt;
@@ -143,7 +143,6 @@ fn check_guest(guest: Option<&Guest>, hello: &Hello) -> Result<(), Refusal> {
         Some(guest) if hello.purpose != Purpose::Status && !guest.is(&hello.from) => {
             Err(Refusal::new(format!("the certificate is not that of {}", hello.from)))
         }
-        Some(_) if hello.purpose == Purpose::List => check_newcomer(&hello.from),
         _ => Ok(()),
     }
 }
@@ -159,7 +158,7 @@ pub async fn ask_status(
     credentials: &Credentials,
     limits: &Limits,
 ) -> Result<Report, NoLink> {
-    let hello = Hello { purpose: Purpose::Status, from: "-".to_owned(), to: name.to_owned() };
+    let hello = Hello { purpose: Purpose::Status, from: NOBODY.to_owned(), to: name.to_owned() };
     let Shaken { socket, rest: mut report, .. } =
         call(&*seams.network, address, &hello, credentials, &seams.dice, limits).await?;
     let mut socket = socket.take(REPORT_MAX);

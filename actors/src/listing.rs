@@ -16,10 +16,10 @@ use std::io::{self, Cursor};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Chain};
 
-/// Tells a caller all records, and that these were all, and hangs up. A caller that takes nothing for as long as a
-/// handshake may last is hung up on.
+/// Tells a caller all records, and that these were all, and hangs up. A caller that takes nothing for as long as a client
+/// may is hung up on.
 pub async fn tell(shaken: Shaken, store: &Recipient<Browse>, limits: &Limits) -> io::Result<()> {
-    let (mut socket, limit) = (shaken.socket, Duration::from_millis(limits.handshake_ms));
+    let (mut socket, limit) = (shaken.socket, Duration::from_millis(limits.write_stall_ms));
     let mut from = Some(0);
     while let Some(slot) = from {
         let Page { mut lines, next } = store.send(Browse { from: slot }).await.map_err(io::Error::other)?;
@@ -57,7 +57,7 @@ impl Listing {
         Ok(Self {
             from: BufReader::new(Cursor::new(rest).chain(socket)),
             line: Vec::new(),
-            limit: Duration::from_millis(limits.handshake_ms),
+            limit: Duration::from_millis(limits.write_stall_ms),
             count: 0,
         })
     }
@@ -73,7 +73,9 @@ impl Listing {
                 Ok(Some(record))
             }
             Some(Line::End) => Ok(None),
-            None if !self.line.ends_with(b"\n") => Err(io::ErrorKind::UnexpectedEof.into()),
+            None if !self.line.ends_with(b"\n") && self.line.len() < LINE_MAX => {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
             None => Err(io::Error::new(io::ErrorKind::InvalidData, "what it says makes no sense")),
         }
     }

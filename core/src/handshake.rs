@@ -10,6 +10,9 @@
 //! A server that knows frames for trees ([`crate::tree`]) puts `+trees` behind its nonce; the acceptor only does so
 //! when the dialler did. One of a version before takes it for a part of the nonce, and is sent no such frames.
 //!
+//! What follows is for `link` in [`crate::frame`], for `status` a line of JSON ([`crate::status`]), and for `list` what
+//! [`crate::listing`] has.
+//!
 //! Either side may say `REFUSED <reason>` instead and close. A proof is the HMAC-SHA-256 (RFC 2104, FIPS 180-4), in
 //! hexadecimal, of the side's role and all that both said before, under the secret that the herd shares; it is `-`
 //! where there is no secret. Both sides prove that they know the secret, and neither proof can be used as the other
@@ -33,6 +36,9 @@ pub const LINE_MAX: usize = 1024;
 
 /// The name of the certificate of whoever only asks how servers are. No server joins by it.
 pub const ASKER: &str = "status";
+
+/// What whoever is no server says for its name.
+pub const NOBODY: &str = "-";
 
 /// What the servers of a herd share so that no one else can join. It never shows in any output.
 #[derive(Clone)]
@@ -87,7 +93,7 @@ impl Purpose {
 pub struct Hello {
     /// What the connection is for.
     pub purpose: Purpose,
-    /// The name of the caller, `-` if it is no server.
+    /// The name of the caller, [`NOBODY`] if it is no server.
     pub from: String,
     /// The name of the server it means to call.
     pub to: String,
@@ -141,6 +147,11 @@ pub fn check_newcomer(name: &str) -> Result<(), Refusal> {
         return Err(Refusal::new(format!("{name} may ask how servers are, and is the name of none")));
     }
     Ok(())
+}
+
+/// Whether a caller may be told all clients by a name: that of nobody, or of any server. The certificate of [`ASKER`] is for less.
+pub fn check_lister(name: &str) -> Result<(), Refusal> {
+    if name == NOBODY { Ok(()) } else { check_newcomer(name) }
 }
 
 /// A random number that is used once.
@@ -299,6 +310,12 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn any_server_and_whoever_is_none_may_list_and_whoever_only_asks_how_servers_are_may_not() {
+        assert!(["-", "Goloman", "Status2"].iter().all(|name| check_lister(name).is_ok()));
+        assert!(["status", "STATUS.", "--", "", "a b"].iter().all(|name| check_lister(name).is_err()));
+    }
 
     fn secret(text: &str) -> Option<Secret> {
         Secret::new(text.as_bytes())

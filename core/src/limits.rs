@@ -82,6 +82,8 @@ pub struct Limits {
     /// Inbound handshakes under way at once. For one more the one gives way that was begun first, of those from the network
     /// that most are from.
     pub handshakes_max: usize,
+    /// How many callers are told all clients at once.
+    pub listings_max: usize,
     /// How often a link with nothing to say says so.
     pub heartbeat_ms: u64,
     /// How long a neighbour may say nothing, or take nothing, before its link is given up.
@@ -169,6 +171,7 @@ impl Default for Limits {
             handshake_ms: 2_000,
             neighbours_max: 256,
             handshakes_max: 64,
+            listings_max: 4,
             heartbeat_ms: 1_000,
             silent_ms: 5_000,
             digest_ms: 30_000,

@@ -13,10 +13,10 @@ use crate::panics::{OnPanic, Panicked};
 use crate::peer::{self, Ends, PeerActor};
 use crate::store::StoreActor;
 use actix::{Actor, Addr};
-use herd_core::handshake::{Hello, Purpose, Refusal, check_newcomer};
+use herd_core::handshake::{Hello, Purpose, Refusal, check_lister, check_newcomer};
 use herd_core::limits::Limits;
 use herd_core::status::{LinkReport, Report};
-use log::{debug, info, warn};
+use log::{debug, warn};
 use rustls::pki_types::UnixTime;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -31,6 +31,9 @@ use tokio::time::{Instant, sleep};
 
 /// How many callers without a link are logged in a while, each with its reason.
 const UNLINKED_LOGGED: u64 = 10;
+
+/// How many of those who are told all clients are logged in a while, when it begins.
+const LISTED_LOGGED: u64 = 10;
 
 /// The peers of a server, and its door for those that call.
 pub(super) struct Neighbours {
@@ -47,6 +50,10 @@ pub(super) struct Neighbours {
     callers: Rc<Doorstep>,
     /// Of those who had to leave it.
     refused: Complaints,
+    /// Those who are told all clients.
+    listings: Attendance,
+    /// What is said of them.
+    listed: Complaints,
     /// Of those who left it without a link: a few neighbours of a wrong secret are all to be seen.
     unlinked: Complaints,
     /// Where the peers that panicked are called out, to be started again.
@@ -89,6 +96,8 @@ impl Neighbours {
             callers: Rc::default(),
             refused: Complaints::default(),
             unlinked: Complaints::some(UNLINKED_LOGGED),
+            listings: Attendance::default(),
+            listed: Complaints::some(LISTED_LOGGED),
             fallen,
             is_stopping: Cell::new(false),
         });
@@ -160,15 +169,15 @@ impl Neighbours {
     }
 
     /// Opens the door to one caller.
-    async fn open(&self, socket: Socket, from: SocketAddr) {
+    async fn open(self: Rc<Self>, socket: Socket, from: SocketAddr) {
         let Settings { credentials, limits, .. } = &self.settings;
-        let mut newcomers = None;
+        let mut taken = None;
         let claimed = RefCell::new(String::new());
         let admit = |hello: &Hello| {
             claimed.replace(format!(" as {:?}", hello.from));
             self.admit(hello)
         };
-        let seat = |hello: &Hello| self.seat(hello).map(|seat| newcomers = seat);
+        let seat = |hello: &Hello| self.seat(hello).map(|seat| taken = seat);
         match greet(socket, credentials, &self.seams.dice, limits, admit, seat).await {
             Err(failure) => {
                 let claimed = claimed.borrow();
@@ -176,10 +185,11 @@ impl Neighbours {
             }
             Ok((Hello { purpose: Purpose::Status, .. }, shaken)) => self.tell_status(shaken, from).await,
             Ok((Hello { purpose: Purpose::List, from: who, .. }, shaken)) => {
-                self.tell_all(shaken, from, &who).await;
+                // It takes no place from those who are at the door.
+                actix_rt::spawn(async move { self.tell_all(shaken, from, &who, taken).await });
             }
             Ok((Hello { purpose: Purpose::Link, from: name, .. }, shaken)) => {
-                self.join(&name, shaken, newcomers);
+                self.join(&name, shaken, taken);
             }
         }
     }
@@ -191,6 +201,8 @@ impl Neighbours {
             Err(Refusal::new(format!("this is {name}, not {}", hello.to)))
         } else if hello.purpose == Purpose::Link && self.is_stopping.get() {
             Err(Refusal::new(format!("{name} stops")))
+        } else if hello.purpose == Purpose::List {
+            check_lister(&hello.from)
         } else if self.is_newcomer(hello) {
             self.admit_newcomer(&hello.from)
         } else {
@@ -212,11 +224,19 @@ impl Neighbours {
         check_newcomer(who)
     }
 
-    /// A seat for a newcomer.
+    /// A seat for a newcomer, or for whoever is to be told all clients.
     fn seat(&self, hello: &Hello) -> Result<Option<Seat>, Refusal> {
-        let Settings { name, limits: Limits { neighbours_max, .. }, .. } = &self.settings;
-        let full = || Refusal::new(format!("{name} has as many neighbours as it may: {neighbours_max}"));
-        self.is_newcomer(hello).then(|| self.attendance.enter(*neighbours_max).ok_or_else(full)).transpose()
+        let Settings { name, limits: Limits { neighbours_max, listings_max, .. }, .. } = &self.settings;
+        let (seat, full) = if hello.purpose == Purpose::List {
+            let full = format!("{name} tells as many callers all clients as it may: {listings_max}");
+            (self.listings.enter(*listings_max), full)
+        } else if self.is_newcomer(hello) {
+            let full = format!("{name} has as many neighbours as it may: {neighbours_max}");
+            (self.attendance.enter(*neighbours_max), full)
+        } else {
+            return Ok(None);
+        };
+        seat.map(Some).ok_or_else(|| Refusal::new(full))
     }
 
     /// Whether another server here has that name.
@@ -249,11 +269,12 @@ impl Neighbours {
         }
     }
 
-    /// Tells a caller all clients, and the log that it did.
-    async fn tell_all(&self, shaken: Shaken, from: SocketAddr, who: &str) {
-        match listing::tell(shaken, &self.store.clone().recipient(), &self.settings.limits).await {
-            Ok(()) => info!("caller {from} as {who:?} was told all clients"),
-            Err(error) => info!("caller {from} as {who:?} did not take all clients: {error}"),
+    /// Tells a caller all clients, and the log that it does.
+    async fn tell_all(&self, shaken: Shaken, from: SocketAddr, who: &str, _seat: Option<Seat>) {
+        self.listed.mention(format_args!("caller {from} as {who:?} is told all clients"));
+        let (store, limits) = (self.store.clone().recipient(), &self.settings.limits);
+        if let Err(error) = listing::tell(shaken, &store, limits).await {
+            debug!("caller {from} as {who:?} did not take all clients: {error}");
         }
     }
 
