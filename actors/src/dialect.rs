@@ -223,7 +223,8 @@ impl DialectActor {
         self.redial = None;
         let caller = self.caller();
         let dialling = async move { caught_waiting(caller.connect()).await? };
-        ctx.spawn(dialling.into_actor(self).map(|result, dialect, ctx| dialect.note_attempt(result, ctx)));
+        // Whoever asked whether the neighbour is there may have found it meanwhile.
+        self.spawn_in_era(dialling, ctx, Self::note_attempt);
     }
 
     /// Looks whether the neighbour is still there, if nothing has shown that lately: one that was away has forgotten.
