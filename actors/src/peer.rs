@@ -187,7 +187,7 @@ impl PeerActor {
             return debug!("a link to {} comes too late", self.there);
         }
         if let Some(link) = &self.link {
-            self.wonder(link, made);
+            self.warn_if_doubled(link, made);
             if !replaces(made, link.made, &self.here, &self.there) {
                 return debug!("a second link to {} is not needed", self.there);
             }
@@ -209,7 +209,7 @@ impl PeerActor {
     }
 
     /// Says so if a neighbour calls that has a link, unless both sides have only just dialled at once.
-    fn wonder(&self, link: &Link, made: Made) {
+    fn warn_if_doubled(&self, link: &Link, made: Made) {
         let is_old = link.began.elapsed() >= Duration::from_millis(self.limits.silent_ms);
         if made == Made::There && (link.made == Made::There || is_old) {
             let there = &self.there;
