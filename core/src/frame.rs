@@ -283,7 +283,7 @@ fn split_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// How much is told of a header that makes no sense, or of a goodbye, in bytes.
+/// How much is told of a header that makes no sense, in bytes, or of a goodbye, in characters.
 const HEADER_SHOWN: usize = 128;
 
 /// The bytes of one sum.
@@ -475,8 +475,9 @@ enum Header {
 impl Header {
     fn parse(line: &[u8]) -> Option<Self> {
         if let Some(reason) = line.strip_prefix(b"BYE ") {
-            let reason = &reason[..reason.len().min(HEADER_SHOWN)];
-            return Some(Self::Alone(Frame::Bye { reason: String::from_utf8_lossy(reason).into_owned() }));
+            // A character has four bytes at most. What is none counts as one, or what is shown would be cut anew when it is read.
+            let reason = String::from_utf8_lossy(&reason[..reason.len().min(4 * HEADER_SHOWN)]);
+            return Some(Self::Alone(Frame::Bye { reason: reason.chars().take(HEADER_SHOWN).collect() }));
         }
         let mut fields = fields(line);
         let header = match fields.next()? {
@@ -739,6 +740,13 @@ mod tests {
         let Ok(Some(Frame::Bye { reason })) = inbox.next(FRAME_MAX) else { panic!("it is no goodbye") };
         assert_eq!(reason.len(), HEADER_SHOWN);
         assert_eq!(inbox.next(FRAME_MAX), Ok(None));
+        for bytes in [&[0xd1; 1000][..], "\u{1f300}".repeat(200).as_bytes(), "\u{fc}x".repeat(100).as_bytes()]
+        {
+            let Ok(Some(heard)) = Inbox::new([b"BYE ", bytes, b"\n"].concat()).next(FRAME_MAX) else {
+                panic!("{bytes:?} is no goodbye")
+            };
+            assert_eq!(Inbox::new(heard.to_bytes()).next(FRAME_MAX), Ok(Some(heard)));
+        }
     }
 
     proptest! {
