@@ -5,16 +5,16 @@
 
 use crate::door::{Credentials, NoLink, Shaken, call};
 use crate::messages::{Browse, Page};
-use crate::net::{Seams, Socket};
+use crate::net::{Seams, Socket, unread};
 use crate::waiting::{within, write_out};
 use actix::Recipient;
 use herd_core::handshake::{Hello, Purpose};
 use herd_core::limits::Limits;
 use herd_core::listing::{END, LINE_MAX, Line};
 use herd_core::record::Record;
-use std::io::{self, Cursor};
+use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Chain};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// Tells a caller all records, and that these were all, and hangs up. A caller that takes nothing for as long as a client
 /// may is hung up on.
@@ -34,7 +34,7 @@ pub async fn tell(shaken: Shaken, store: &Recipient<Browse>, limits: &Limits) ->
 
 /// What a server tells, as it comes.
 pub struct Listing {
-    from: BufReader<Chain<Cursor<Vec<u8>>, Socket>>,
+    from: BufReader<Socket>,
     line: Vec<u8>,
     limit: Duration,
 }
@@ -53,7 +53,7 @@ impl Listing {
         let Shaken { socket, rest, .. } =
             call(&*seams.network, address, &hello, credentials, &seams.dice, limits).await?;
         Ok(Self {
-            from: BufReader::new(Cursor::new(rest).chain(socket)),
+            from: BufReader::new(unread(rest, socket)),
             line: Vec::new(),
             limit: Duration::from_millis(limits.write_stall_ms),
         })
