@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 const HERE: &str = "+34.068930-118.445127";
@@ -273,6 +274,32 @@ fn status_is_asked_with_a_certificate_of_its_own_or_that_of_a_server_and_clients
     }
     herd.server_mut("Goloman").peer_tls = None;
     assert!(herd.report("Goloman").is_none());
+}
+
+/// `herd list Hands` wanted the certificate of Hands, which no other machine has.
+#[test]
+fn any_server_can_be_asked_for_its_clients_with_the_certificate_of_any() {
+    let mut herd = two();
+    let authority = Authority::new(&herd, "ca");
+    equip(&mut herd, &authority, &["Goloman", "Hands"]);
+    herd.start_all();
+    for has in ["Goloman", "Hands"] {
+        let machine = authority.dir.join(format!("machine-of-{has}"));
+        fs::create_dir(&machine).expect("a directory");
+        for file in ["ca.pem", &format!("{has}.pem"), &format!("{has}.key")] {
+            fs::copy(authority.dir.join(file), machine.join(file)).expect("a copy");
+        }
+        for asked in [&[][..], &["Goloman"], &["Hands"]] {
+            let mut list = Command::new(env!("CARGO_BIN_EXE_herd"));
+            list.arg("list").args(asked).arg("--peer-tls").arg(&machine);
+            // The file that Goloman was started with names both.
+            list.arg("--topology").arg(herd.directory().join("Goloman.json"));
+            list.envs(herd.server("Goloman").secret.as_ref().map(|secret| ("HERD_SECRET", secret)));
+            let output = list.output().expect("the program starts");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "with that of {has}, {asked:?}: {said}");
+        }
+    }
 }
 
 #[test]
