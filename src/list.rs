@@ -6,7 +6,6 @@ use crate::options::List;
 use crate::status::{ASK_LIMIT, Absence, absences};
 use crate::terminal;
 use crate::topology::File;
-use crate::up::chosen;
 use herd_actors::listing::Listing;
 use herd_actors::net::Seams;
 use herd_core::decimal::NANOS_PER_SECOND;
@@ -21,7 +20,7 @@ use tokio::time::timeout;
 
 /// Asks a server, or one after the other until one answers, and prints all that it tells.
 pub async fn run(file: &File, list: &List) -> Result<(), Failure> {
-    let servers = chosen(file, list.name.as_slice())?;
+    let servers = file.chosen(list.name.as_slice())?;
     let peer_tls = file.peer_tls(list.peer_tls.as_deref())?;
     // Whom it asks does not matter for who it is.
     let (credentials, from) = credentials::of_member(file.topology.servers(), peer_tls)?;

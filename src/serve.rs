@@ -157,7 +157,7 @@ fn short_life(limits: &Limits) -> Option<String> {
 
 /// Puts together what the server is to be, from the topology, the flags and the environment.
 async fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Failure> {
-    let server = ours(file, name)?;
+    let server = file.ours(name)?;
     let neighbours = file.topology.neighbours(name);
     let limits = flags.limits()?;
     Ok(Settings {
@@ -242,17 +242,6 @@ const TAKE_PAUSE: Duration = Duration::from_millis(50);
 /// Tells where a server keeps what it knows.
 fn data(name: &str, flags: &Flags) -> PathBuf {
     flags.data_dir().join(name)
-}
-
-/// Finds a server that this program can be.
-pub fn ours<'a>(file: &'a File, name: &str) -> Result<&'a Server, Failure> {
-    let server = file.server(name)?;
-    server.speaks.map_or(Ok(server), |speaks| {
-        let path = file.path.display();
-        Err(Failure::Usage(format!(
-            "{name} speaks {speaks} in {path}: it is of another make, start its own program"
-        )))
-    })
 }
 
 /// A neighbour as one of another make, if it is.

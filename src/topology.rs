@@ -55,6 +55,34 @@ impl File {
         })
     }
 
+    /// Finds a server that this program can be.
+    pub fn ours(&self, name: &str) -> Result<&Server, Failure> {
+        let server = self.server(name)?;
+        server.speaks.map_or(Ok(server), |speaks| {
+            let path = self.path.display();
+            let why = "it is of another make, with a program of its own; name one of ours";
+            Err(Failure::Usage(format!("{name} speaks {speaks} in {path}: {why}")))
+        })
+    }
+
+    /// Picks servers that this program can be, in the order of the file; all where none is named.
+    pub fn chosen(&self, names: &[String]) -> Result<Vec<Server>, Failure> {
+        for name in names {
+            self.ours(name)?;
+        }
+        let is_wanted = |server: &Server| names.is_empty() || names.contains(&server.name);
+        let wanted = |server: &&Server| server.speaks.is_none() && is_wanted(server);
+        let servers: Vec<Server> = self.topology.servers().iter().filter(wanted).cloned().collect();
+        if servers.is_empty() {
+            let path = self.path.display();
+            let why = "are of another make, with programs of their own";
+            return Err(Failure::Usage(format!(
+                "all servers in {path} {why}; name another with --topology FILE"
+            )));
+        }
+        Ok(servers)
+    }
+
     /// Refuses settings that cannot be, where they are those of this file and neither flag nor variable is given instead.
     /// What is wrong with those is said where they are used.
     pub fn check(&self, flags: &Flags) -> Result<(), Failure> {
@@ -571,6 +599,24 @@ mod tests {
     fn file(text: &str) -> File {
         let (topology, settings) = parse(text.as_bytes()).expect("a valid topology");
         File { path: "mine.json".into(), topology, settings }
+    }
+
+    #[test]
+    fn servers_are_chosen_in_the_order_of_the_file_whatever_was_typed_and_none_of_another_make() {
+        let stranger = r#""servers": {"P": {"clients": "h:5", "speaks": "trail"}, "#;
+        let file = file(&two("").replacen(r#""servers": {"#, stranger, 1));
+        let chosen = |typed: &[&str]| {
+            let typed: Vec<String> = typed.iter().map(|&name| name.to_owned()).collect();
+            let servers = file.chosen(&typed);
+            servers.map(|servers| servers.into_iter().map(|server| server.name).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&[]).expect("servers"), ["A", "B"]);
+        assert_eq!(chosen(&["B", "A", "B"]).expect("servers"), ["A", "B"]);
+        assert_eq!(chosen(&["D"]).expect_err("a failure").exit_code(), 2);
+        // `herd list P` was told to start it.
+        let why = "it is of another make, with a program of its own; name one of ours";
+        let expected = Failure::Usage(format!("P speaks trail in mine.json: {why}"));
+        assert_eq!(chosen(&["A", "P"]), Err(expected));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use crate::credentials;
 use crate::failure::Failure;
 use crate::launcher::{Ending, Event, Launcher, Recipe, Running};
 use crate::options::Up;
-use crate::serve::ours;
 use crate::signals::Signals;
 use crate::status::{Absence, Answer, State, ask_all, links_up};
 use crate::table::Table;
@@ -37,7 +36,7 @@ pub async fn run(file: File, up: Up) -> Result<(), Failure> {
     // What is wrong with places is said once here, and not by every server.
     settings.places.settings()?;
     let herd = Herd {
-        servers: chosen(&file, &names)?,
+        servers: file.chosen(&names)?,
         credentials: credentials::of_asker(file.topology.servers(), settings.peer_tls.as_deref())?,
         topology: file.topology,
         stop_limit: Duration::from_millis(limits.stop_ms).saturating_add(STOP_MARGIN),
@@ -58,22 +57,6 @@ struct Herd {
     credentials: Credentials,
     /// How long a server may take to stop, and the next one to wait for it.
     stop_limit: Duration,
-}
-
-/// Picks the servers to start, in the order of the file.
-pub fn chosen(file: &File, names: &[String]) -> Result<Vec<Server>, Failure> {
-    for name in names {
-        ours(file, name)?;
-    }
-    let is_wanted = |server: &Server| names.is_empty() || names.contains(&server.name);
-    let wanted = |server: &&Server| server.speaks.is_none() && is_wanted(server);
-    let servers: Vec<Server> = file.topology.servers().iter().filter(wanted).cloned().collect();
-    if servers.is_empty() {
-        let path = file.path.display();
-        let why = format!("all servers in {path} are of another make: start their own programs");
-        return Err(Failure::Usage(why));
-    }
-    Ok(servers)
 }
 
 fn recipe(path: &Path, flags: Vec<std::ffi::OsString>) -> Result<Recipe, Failure> {
@@ -219,7 +202,6 @@ fn invitation(answers: &[Answer]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flags::Flags;
     use crate::launcher::Process;
     use herd_core::status::{LinkReport, Report};
 
@@ -255,20 +237,6 @@ mod tests {
         let process = |&name: &&str| (name.to_owned(), Process { number: 7, has_answered: false });
         running.borrow_mut().extend(names.iter().map(process));
         running
-    }
-
-    #[test]
-    fn servers_are_started_in_the_order_of_the_file_whatever_was_typed() {
-        let names = |typed: &[&str]| {
-            let typed: Vec<String> = typed.iter().map(|&name| name.to_owned()).collect();
-            let file =
-                File { path: "mine.json".into(), topology: herd().topology, settings: Flags::default() };
-            let servers = chosen(&file, &typed);
-            servers.map(|servers| servers.into_iter().map(|server| server.name).collect::<Vec<_>>())
-        };
-        assert_eq!(names(&[]).expect("servers"), ["A", "B", "C"]);
-        assert_eq!(names(&["C", "A", "C"]).expect("servers"), ["A", "C"]);
-        assert_eq!(names(&["D"]).expect_err("a failure").exit_code(), 2);
     }
 
     #[test]

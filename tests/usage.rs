@@ -445,7 +445,8 @@ fn a_herd_in_which_there_is_nothing_to_start_is_refused() {
     let scratch = Scratch::new();
     scratch.write("topology.json", r#"{"servers": {"P": {"clients": "127.0.0.1:1", "speaks": "trail"}}}"#);
     let output = scratch.run(&["up"]);
-    let expected = "herd: all servers in topology.json are of another make: start their own programs\n";
+    let expected = "herd: all servers in topology.json are of another make, with programs of their own; \
+                    name another with --topology FILE\n";
     assert_eq!((err(&output).as_str(), output.status.code()), (expected, Some(2)));
 }
 
