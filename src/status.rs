@@ -42,7 +42,9 @@ pub struct Absence {
 /// How a server is that did not say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Nobody is there, or whoever was broke off.
+    /// No process has its address.
+    Vacant,
+    /// It cannot be reached, or whoever was there broke off.
     Down,
     /// It is there, and would not say, or is not the one that was to be asked.
     Refuses,
@@ -145,8 +147,8 @@ impl Absence {
         let verb = match (self.state, are_many) {
             (State::Refuses, false) => "refuses",
             (State::Refuses, true) => "refuse",
-            (State::Down, false) => "is down",
-            (State::Down, true) => "are down",
+            (State::Vacant | State::Down, false) => "is down",
+            (State::Vacant | State::Down, true) => "are down",
             (State::Silent, false) => "is silent",
             (State::Silent, true) => "are silent",
         };
@@ -159,6 +161,9 @@ impl From<&NoLink> for Absence {
         match error {
             NoLink::Unreachable(error) | NoLink::Broken(error) if error.kind() == ErrorKind::TimedOut => {
                 Absence::new(State::Silent, "no answer in time")
+            }
+            NoLink::Unreachable(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                Absence::new(State::Vacant, reason(error))
             }
             NoLink::Unreachable(error) => Absence::new(State::Down, reason(error)),
             // What TLS does not like on either side, and no words of the operating system.
@@ -184,7 +189,7 @@ impl State {
     /// The word for it in a table.
     pub fn word(self) -> &'static str {
         match self {
-            State::Down => "down",
+            State::Vacant | State::Down => "down",
             State::Refuses => "refuses",
             State::Silent => "silent",
         }
@@ -232,9 +237,9 @@ fn trouble(answers: &[Answer], strangers: &[StrangerStatus]) -> String {
     let beside: Vec<String> = unlinked.chain(strangers.iter().filter_map(silent)).collect();
     let absent = answers.iter().filter_map(|answer| Some((&answer.server, answer.report.as_ref().err()?)));
     let absent: Vec<(&Server, &Absence)> = absent.collect();
-    let nobody_is_there =
-        |answer: &Answer| answer.report.as_ref().is_err_and(|absence| absence.why == NOBODY);
-    let advice = if answers.iter().all(nobody_is_there) {
+    let is_vacant =
+        |answer: &Answer| answer.report.as_ref().is_err_and(|absence| absence.state == State::Vacant);
+    let advice = if answers.iter().all(is_vacant) {
         "; start them with herd up"
     } else if beside.is_empty() && absent.iter().all(|(_, absence)| absence.state == State::Refuses) {
         // Why says itself what to do, or nothing is wrong.
@@ -278,9 +283,6 @@ fn unlinked(answers: &[Answer]) -> Vec<(&str, &str)> {
     }
     pairs
 }
-
-/// What the operating system says when no process has the address.
-const NOBODY: &str = "connection refused";
 
 fn json(answers: &[Answer], strangers: &[StrangerStatus]) -> String {
     let server = |Answer { server, report }: &Answer| {
@@ -338,7 +340,7 @@ mod tests {
     }
 
     fn dead(name: &str, port: u16) -> Answer {
-        absent(name, port, State::Down, "connection refused")
+        absent(name, port, State::Vacant, "connection refused")
     }
 
     fn absent(name: &str, port: u16, state: State, why: &str) -> Answer {
@@ -412,7 +414,8 @@ C       refuses
     fn what_went_wrong_on_the_way_tells_how_a_server_is() {
         let state = |failure: NoLink| Absence::from(&failure).state;
         let words = |kind: ErrorKind| io::Error::from(kind);
-        assert_eq!(state(NoLink::Unreachable(words(ErrorKind::ConnectionRefused))), State::Down);
+        assert_eq!(state(NoLink::Unreachable(words(ErrorKind::ConnectionRefused))), State::Vacant);
+        assert_eq!(state(NoLink::Unreachable(words(ErrorKind::HostUnreachable))), State::Down);
         assert_eq!(state(NoLink::Unreachable(words(ErrorKind::TimedOut))), State::Silent);
         assert_eq!(state(NoLink::Broken(words(ErrorKind::UnexpectedEof))), State::Down);
         assert_eq!(state(NoLink::Broken(words(ErrorKind::TimedOut))), State::Silent);
