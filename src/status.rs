@@ -61,7 +61,7 @@ pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
     let answers = ask_all(&ours, &credentials, ASK_LIMIT).await;
     let strangers = stranger_statuses(strangers, &answers);
     terminal::show(&if status.json { json(&answers, &strangers) } else { table(&answers, &strangers) })?;
-    let trouble = trouble(&answers, &strangers);
+    let trouble = trouble(&file.topology.links(), &answers, &strangers);
     if trouble.is_empty() { Ok(()) } else { Err(Failure::Undone(trouble)) }
 }
 
@@ -228,13 +228,17 @@ pub fn links_up(report: &Report) -> String {
     format!("{} of {}", report.links_up(), report.links.len())
 }
 
-/// Says which servers did not say how they are and why, and which of the others have no link; nothing when all is well.
-fn trouble(answers: &[Answer], strangers: &[StrangerStatus]) -> String {
+/// Says which servers did not say how they are and why, and which of the others have no link, or know of none that the
+/// topology has; nothing when all is well.
+fn trouble(links: &[(&str, &str)], answers: &[Answer], strangers: &[StrangerStatus]) -> String {
     let silent = |StrangerStatus { server, answers }: &StrangerStatus| {
         (*answers == Some(false)).then(|| format!("{} at {} does not answer", server.name, server.clients))
     };
     let unlinked = unlinked(answers).into_iter().map(|(one, other)| format!("{one} has no link to {other}"));
     let beside: Vec<String> = unlinked.chain(strangers.iter().filter_map(silent)).collect();
+    let unheard = links.iter().filter(|&&link| is_unheard_of(link, answers));
+    let unheard = unheard
+        .map(|(one, other)| format!("{one} and {other} know of no link between them: start them anew"));
     let absent = answers.iter().filter_map(|answer| Some((&answer.server, answer.report.as_ref().err()?)));
     let absent: Vec<(&Server, &Absence)> = absent.collect();
     let is_vacant =
@@ -242,12 +246,12 @@ fn trouble(answers: &[Answer], strangers: &[StrangerStatus]) -> String {
     let advice = if answers.iter().all(is_vacant) {
         "; start them with herd up"
     } else if beside.is_empty() && absent.iter().all(|(_, absence)| absence.state == State::Refuses) {
-        // Why says itself what to do, or nothing is wrong.
+        // What is said says itself what to do, or nothing is wrong.
         ""
     } else {
         "; see their logs"
     };
-    let trouble: Vec<String> = absences(absent.into_iter()).into_iter().chain(beside).collect();
+    let trouble: Vec<String> = unheard.chain(absences(absent.into_iter())).chain(beside).collect();
     if trouble.is_empty() { String::new() } else { trouble.join("; ") + advice }
 }
 
@@ -282,6 +286,16 @@ fn unlinked(answers: &[Answer]) -> Vec<(&str, &str)> {
         pairs.extend(apart.map(|&(other, _)| (one, other)));
     }
     pairs
+}
+
+/// Whether both ends of a link of the topology are up and neither knows of it: they were started with another file.
+fn is_unheard_of((one, other): (&str, &str), answers: &[Answer]) -> bool {
+    let misses = |name: &str, neighbour: &str| {
+        let answer = answers.iter().find(|answer| answer.server.name == name);
+        let report = answer.and_then(|answer| answer.report.as_ref().ok());
+        report.is_some_and(|report| report.links.iter().all(|link| link.name != neighbour))
+    };
+    misses(one, other) && misses(other, one)
 }
 
 fn json(answers: &[Answer], strangers: &[StrangerStatus]) -> String {
@@ -359,11 +373,11 @@ Hands    down
 
     #[test]
     fn servers_that_are_down_are_named_in_one_line() {
-        assert_eq!(trouble(&[up("A", 1)], &[]), "");
+        assert_eq!(trouble(&[], &[up("A", 1)], &[]), "");
         let one = "B at h:1002 is down (connection refused); see their logs";
-        assert_eq!(trouble(&[up("A", 1), dead("B", 2)], &[]), one);
+        assert_eq!(trouble(&[], &[up("A", 1), dead("B", 2)], &[]), one);
         let all = "A at h:1001, B at h:1002 are down (connection refused); start them with herd up";
-        assert_eq!(trouble(&[dead("A", 1), dead("B", 2)], &[]), all);
+        assert_eq!(trouble(&[], &[dead("A", 1), dead("B", 2)], &[]), all);
     }
 
     /// All were called down that would not talk to a stranger, each with the same words, and those that were stuck.
@@ -372,11 +386,11 @@ Hands    down
         let refuses = |name, port| absent(name, port, State::Refuses, "HERD_SECRET is not set here: set it");
         let answers = [refuses("A", 1), refuses("B", 2)];
         let expected = "A at h:1001, B at h:1002 refuse (HERD_SECRET is not set here: set it)";
-        assert_eq!(trouble(&answers, &[]), expected);
+        assert_eq!(trouble(&[], &answers, &[]), expected);
         let answers = [refuses("A", 1), absent("B", 2, State::Silent, "no answer in time"), refuses("C", 3)];
         let expected = "A at h:1001, C at h:1003 refuse (HERD_SECRET is not set here: set it); \
                         B at h:1002 is silent (no answer in time); see their logs";
-        assert_eq!(trouble(&answers, &[]), expected);
+        assert_eq!(trouble(&[], &answers, &[]), expected);
         let expected = "\
 SERVER  STATE    LINKS UP  CLIENTS  SECONDS UP  VERSION
 A       refuses
@@ -437,11 +451,29 @@ C       refuses
         let a = || linked("A", &[("B", false), ("C", true), ("D", false), ("P", false)]);
         let b = linked("B", &[("A", false)]);
         let c = linked("C", &[("A", true)]);
-        assert_eq!(trouble(&[a(), b, c], &[]), "A has no link to B; see their logs");
+        assert_eq!(trouble(&[], &[a(), b, c], &[]), "A has no link to B; see their logs");
         // B was started with a file that does not name A, and D is down.
         let answers = [linked("B", &[]), a(), dead("D", 4)];
         let expected = "D at h:1004 is down (connection refused); B has no link to A; see their logs";
-        assert_eq!(trouble(&answers, &[]), expected);
+        assert_eq!(trouble(&[], &answers, &[]), expected);
+    }
+
+    /// Two servers that were not started anew after a link of theirs was put into the file were well.
+    #[test]
+    fn a_link_of_the_topology_of_which_neither_end_knows_is_named() {
+        let knows = |name: &str, neighbour: Option<&str>| {
+            let link = |name: &str| LinkReport { name: name.to_owned(), up: true, ..LinkReport::default() };
+            let links = neighbour.map(link).into_iter().collect();
+            Answer { server: server(name, 1), report: Ok(Report { links, ..Report::default() }) }
+        };
+        // P is of another make, and D is down.
+        let answers = [knows("A", None), knows("B", None), knows("C", Some("A")), dead("D", 4)];
+        let said = |links: &[(&str, &str)]| trouble(links, &answers[..3], &[]);
+        assert_eq!(said(&[("A", "C"), ("A", "D"), ("A", "P")]), "");
+        let expected = "A and B know of no link between them: start them anew";
+        assert_eq!(said(&[("A", "B"), ("A", "C")]), expected);
+        let down = "D at h:1004 is down (connection refused); see their logs";
+        assert_eq!(trouble(&[("A", "B"), ("A", "D")], &answers, &[]), format!("{expected}; {down}"));
     }
 
     #[test]
@@ -475,7 +507,7 @@ Wilkes   silent     speaks trail
 Welsh    not asked  speaks trail
 ";
         assert_eq!(table(&answers, &statuses), expected);
-        assert_eq!(trouble(&answers, &statuses), "Wilkes at h:9 does not answer; see their logs");
+        assert_eq!(trouble(&[], &answers, &statuses), "Wilkes at h:9 does not answer; see their logs");
         let said: serde_json::Value = serde_json::from_str(&json(&[], &statuses[..1])).expect("JSON");
         let hands =
             json!({"name": "Hands", "up": true, "state": "answers", "clients": "h:9", "speaks": "trail"});
