@@ -111,17 +111,27 @@ fn cannot_start(name: &str, flags: &Flags, error: &StartError) -> Failure {
                 data(name, flags).display(),
                 reason(error)
             ),
-            "see that all in it are files that this server may read and write, or name another place with --data-dir",
+            "see that all in it are files that this server may read and write, or name another place with --data-dir, \
+             where it begins with nothing",
         ),
-        StartError::Address { error: cause, .. } if cause.kind() == io::ErrorKind::AddrNotAvailable => {
-            (error.to_string(), "this machine has no such address: name those servers that are to run here")
-        }
-        StartError::Address { .. } => {
-            (error.to_string(), "see that nothing else uses it, or change the topology")
-        }
+        StartError::Address { error: cause, .. } => (reason(error), no_address_advice(cause.kind())),
     };
     log::error!("server {name} cannot start: {why}");
     Failure::Undone(format!("{name} cannot start: {why}; {advice}"))
+}
+
+/// What to do where an address cannot be taken.
+fn no_address_advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "see that nothing else uses it, or change the topology",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: name those servers that are to run here"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 takes root, or the capability CAP_NET_BIND_SERVICE"
+        }
+        _ => "see that the host is a name or an address of this machine",
+    }
 }
 
 /// Says how a server runs, for whoever wonders later.
@@ -186,13 +196,22 @@ async fn keep(server: &Server, flags: &Flags, limits: &Limits) -> Result<Option<
     let path = data(name, flags);
     let disk = take(server, &path, limits).await.map_err(|error| {
         let (path, why) = (path.display(), reason(&error));
-        let advice = match error.kind() {
-            io::ErrorKind::ResourceBusy => "see that the server does not run twice",
-            _ => "name another place with --data-dir",
-        };
+        let advice = no_keep_advice(error.kind());
         Failure::Undone(format!("{name} cannot keep its data in {path}: {why}; {advice}"))
     })?;
     Ok(Some(Keep { disk: Arc::new(disk), durability: flags.durability.unwrap_or_default() }))
+}
+
+/// What to do where a directory cannot be taken.
+fn no_keep_advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::ResourceBusy => "see that the server does not run twice",
+        io::ErrorKind::PermissionDenied => {
+            "it belongs to another user: give it, with all that is in it, to the one that the server runs as, or where \
+             there is nothing yet name another place with --data-dir"
+        }
+        _ => "name another place with --data-dir",
+    }
 }
 
 /// Takes a directory. If another process has it, that may be this server, which was told to stop and will: for so long it is
@@ -272,6 +291,29 @@ async fn end_of_stdin() {
 mod tests {
     use super::*;
     use tokio::net::{TcpListener, TcpStream};
+
+    /// All were told to see that nothing else uses the address, and to keep elsewhere what they could not read.
+    #[test]
+    fn who_cannot_start_is_told_what_to_do_of_what_is_wrong() {
+        let said = |error| {
+            let error = StartError::Address { purpose: "clients", address: "h:1".to_owned(), error };
+            cannot_start("A", &Flags::default(), &error).to_string()
+        };
+        let named = |kind: io::ErrorKind| said(kind.into());
+        assert!(
+            named(io::ErrorKind::AddrInUse)
+                .ends_with("; see that nothing else uses it, or change the topology")
+        );
+        assert!(named(io::ErrorKind::PermissionDenied).contains("; a port below 1024 takes root"));
+        let unknown =
+            said(io::Error::other("failed to lookup address information: Name or service not known"));
+        assert!(
+            unknown.ends_with("not known; see that the host is a name or an address of this machine"),
+            "{unknown}"
+        );
+        assert!(!said(io::Error::from_raw_os_error(13)).contains("os error"));
+        assert!(no_keep_advice(io::ErrorKind::PermissionDenied).starts_with("it belongs to another user: "));
+    }
 
     #[tokio::test]
     async fn an_address_is_served_as_long_as_somebody_listens_there() {

@@ -345,7 +345,8 @@ fn data_that_cannot_be_read_are_named_with_their_place() {
     let output = scratch.run(&["serve", "A", "--data-dir", "elsewhere"]);
     assert_eq!(output.status.code(), Some(1));
     let why = "cannot start: its data in elsewhere/A cannot be read or written: log-0 is no regular file";
-    let advice = "see that all in it are files that this server may read and write, or name another place with --data-dir";
+    let advice = "see that all in it are files that this server may read and write, or name another place with \
+                  --data-dir, where it begins with nothing";
     let said = err(&output);
     assert_eq!(said.lines().last(), Some(format!("herd: A {why}; {advice}").as_str()), "{said}");
     assert!(scratch.read("logs/A.log").contains(&format!("server A {why}\n")), "{said}");
