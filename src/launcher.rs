@@ -6,7 +6,7 @@
 //!
 //! A server that dies is started again, after a delay that grows while it keeps dying, unless it never got up.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use herd_core::limits::Limits;
 use herd_core::redial::Backoff;
 use std::cell::RefCell;
@@ -127,7 +127,8 @@ impl Launcher {
     /// Starts a server.
     pub fn start(&mut self, name: &str) -> Result<(), Failure> {
         let child = self.recipe.command(name).spawn().map_err(|error| {
-            Failure::Undone(format!("cannot start {name} with {}: {error}", self.recipe.program.display()))
+            let (program, why) = (self.recipe.program.display(), reason(&error));
+            Failure::Undone(format!("cannot start {name} with {program}: {why}"))
         })?;
         let process = Process { number: child.id().unwrap_or(0), has_answered: false };
         self.running.borrow_mut().insert(name.to_owned(), process);
@@ -295,7 +296,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.status {
             Ok(status) => write!(f, "{} ended with {}", self.name, Status(*status)),
-            Err(error) => write!(f, "{} cannot be watched: {error}", self.name),
+            Err(error) => write!(f, "{} cannot be watched: {}", self.name, reason(error)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The signals that ask a command to stop: SIGINT (Ctrl-C), SIGTERM, and SIGHUP, which a terminal sends that closes.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use std::fs;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,8 +23,8 @@ const ECHO: Duration = Duration::from_millis(100);
 impl Signals {
     /// Begins to catch; fails where the operating system refuses.
     pub fn new() -> Result<Signals, Failure> {
-        let catch =
-            |kind| signal(kind).map_err(|error| Failure::Undone(format!("cannot catch signals: {error}")));
+        let refused = |error| Failure::Undone(format!("cannot catch signals: {}", reason(&error)));
+        let catch = |kind| signal(kind).map_err(refused);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let hangup = minds_hangups(&status).then(|| catch(SignalKind::hangup())).transpose()?;
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);

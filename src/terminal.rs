@@ -1,6 +1,6 @@
 //! Standard output and standard error: nothing written here can panic, whoever reads or has stopped reading.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use std::io::{self, ErrorKind, Write};
 
 /// Writes to standard output at once.
@@ -12,7 +12,7 @@ pub fn show(text: &str) -> Result<(), Failure> {
 pub fn outcome(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Undone(format!("cannot write to standard output: {error}")))
+            Err(Failure::Undone(format!("cannot write to standard output: {}", reason(&error))))
         }
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! `herd up`: starts the servers of a topology, says when they are ready and which of them end, stops them.
 
 use crate::credentials;
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::launcher::{Ending, Event, Launcher, Recipe, Running};
 use crate::options::Up;
 use crate::signals::Signals;
@@ -60,8 +60,9 @@ struct Herd {
 }
 
 fn recipe(path: &Path, flags: Vec<std::ffi::OsString>) -> Result<Recipe, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::Undone(format!("cannot find the program that is running: {error}")))?;
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::Undone(format!("cannot find the program that is running: {}", reason(&error)))
+    })?;
     let mut topology = std::ffi::OsString::from("--topology=");
     topology.push(path);
     Ok(Recipe { program, arguments: std::iter::once(topology).chain(flags).collect() })
