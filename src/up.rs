@@ -70,8 +70,8 @@ fn recipe(path: &Path, flags: Vec<std::ffi::OsString>) -> Result<Recipe, Failure
 
 /// Says when the herd is ready and which servers end, until a signal; a failure when none is left.
 async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> Result<(), Failure> {
-    let mut ready = pin!(herd.ready(launcher.running()));
-    let mut announced = false;
+    let mut announcement = pin!(herd.announce(launcher.running()));
+    let mut is_announced = false;
     loop {
         tokio::select! {
             _ = signals.next() => return Ok(()),
@@ -79,9 +79,9 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
                 Event::Ended(ending) => report_end(&ending, launcher)?,
                 Event::RestartDue(name) => restart(&name, launcher),
             },
-            answers = &mut ready, if !announced => {
-                announced = true;
-                terminal::show(&herd.announcement(&answers))?;
+            announced = &mut announcement, if !is_announced => {
+                is_announced = true;
+                announced?;
             }
         }
     }
@@ -130,20 +130,35 @@ async fn stop(launcher: &mut Launcher, signals: &mut Signals) -> Result<(), Fail
 }
 
 impl Herd {
+    /// Says how the servers are once they are ready or time is up, and, where none has answered by then, once more when
+    /// one does: a long log on a slow disk takes as long as it takes.
+    async fn announce(&self, running: Running) -> Result<(), Failure> {
+        let mut answers = self.ready(&running).await;
+        terminal::show(&self.announcement(&answers))?;
+        while answers.iter().all(|answer| answer.report.is_err()) {
+            tokio::time::sleep(ASK_EVERY).await;
+            answers = self.ready(&running).await;
+            if let Some(invitation) = invitation(&answers) {
+                terminal::show(&invitation)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Asks until every server that runs is linked with all its neighbours that run, or time is up.
-    async fn ready(&self, running: Running) -> Vec<Answer> {
+    async fn ready(&self, running: &Running) -> Vec<Answer> {
         let deadline = Instant::now() + READY_LIMIT;
         let runs = |server: &Server| running.borrow().contains_key(&server.name);
         loop {
             let mut answers = ask_all(&self.servers, &self.credentials, ASK_LIMIT).await;
             for answer in &mut answers {
-                note_answer(answer, &running);
+                note_answer(answer, running);
             }
             // One that does not answer may wait for its data, as long as another that has them may take to stop.
             let waits = answers.iter().any(|answer| answer.report.is_err() && runs(&answer.server));
             let patience = if waits { self.stop_limit } else { Duration::ZERO };
             let over = Instant::now().checked_duration_since(deadline);
-            if self.is_linked(&answers, &running) || over.is_some_and(|over| over >= patience) {
+            if self.is_linked(&answers, running) || over.is_some_and(|over| over >= patience) {
                 return answers;
             }
             tokio::time::sleep(ASK_EVERY).await;
@@ -172,7 +187,8 @@ impl Herd {
             let links = report.as_ref().map_or_else(|absence| absence.state.word().to_owned(), links_up);
             table.row(vec![server.name.clone(), server.clients.clone(), neighbours.join(", "), links]);
         }
-        table.print() + &invitation(answers)
+        table.print()
+            + &invitation(answers).unwrap_or_else(|| "no server answers yet; see their logs\n".to_owned())
     }
 }
 
@@ -185,19 +201,17 @@ fn note_answer(answer: &mut Answer, running: &Running) {
     }
 }
 
-/// Says in one line that the herd is ready, and what to type in another terminal.
-fn invitation(answers: &[Answer]) -> String {
-    let Some(first) = answers.iter().find(|answer| answer.report.is_ok()) else {
-        return "no server answers yet; see their logs\n".to_owned();
-    };
+/// Says in one line that the herd is ready, and what to type in another terminal; none while no server answers.
+fn invitation(answers: &[Answer]) -> Option<String> {
+    let first = answers.iter().find(|answer| answer.report.is_ok())?;
     let down: Vec<&str> =
         answers.iter().filter(|a| a.report.is_err()).map(|a| a.server.name.as_str()).collect();
     let without = if down.is_empty() { String::new() } else { format!(" without {}", down.join(", ")) };
     let (host, port) = host_and_port(&first.server.clients);
-    format!(
+    Some(format!(
         "The herd is ready{without}; Ctrl-C stops it. Try: \
          printf 'IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\\n' | nc {host} {port}\n"
-    )
+    ))
 }
 
 #[cfg(test)]

@@ -391,6 +391,28 @@ fn a_taken_port_costs_one_server_which_is_named() {
     assert!(said.last().is_some_and(|line| line.starts_with("The herd is ready without A; ")), "{said:?}");
 }
 
+/// That no server answers yet was the last word of all, however soon they were ready after it.
+#[test]
+fn a_herd_that_is_ready_late_is_announced_all_the_same() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    // A pipe in the place of its log holds the server up until somebody reads it, as a slow disk does.
+    fs::create_dir(scratch.path("logs")).expect("a directory");
+    let log = scratch.path("logs/A.log");
+    assert!(Command::new("mkfifo").arg(&log).status().is_ok_and(|status| status.success()));
+    let mut herd = Background::start(scratch.herd(&["up", "--stop-ms", "1"]));
+    let mut said = Vec::new();
+    while !said.last().is_some_and(|line: &String| line.starts_with("no server answers yet; ")) {
+        said.push(herd.out.recv_timeout(PATIENCE).expect("a line on standard output"));
+    }
+    let reading = thread::spawn(move || fs::read(log));
+    assert!(herd.announcement().concat().starts_with("The herd is ready; "));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+    assert!(reading.join().expect("a reader").is_ok());
+    fs::remove_file(scratch.path("logs/A.log")).expect("it is gone");
+}
+
 #[test]
 fn a_second_herd_on_the_same_ports_does_not_pass_for_ready() {
     let scratch = Scratch::new();
