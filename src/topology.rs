@@ -84,19 +84,17 @@ impl File {
     }
 
     /// Refuses settings that cannot be, where they are those of this file and neither flag nor variable is given instead.
-    /// What is wrong with those is said where they are used.
+    /// What is wrong without the file as well, such as a key in the environment, is said where it is used.
     pub fn check(&self, flags: &Flags) -> Result<(), Failure> {
         let (here, there) = (&self.settings, flags);
         self.directory("peer_tls", there.peer_tls.as_deref(), here.peer_tls.as_deref())?;
         self.directory("log_dir", there.log_dir.as_deref(), here.log_dir.as_deref())?;
         self.directory("data_dir", there.data_dir.as_deref(), here.data_dir.as_deref())?;
         let wrong = |flags: &Flags| flags.limits().and_then(|_| flags.places.settings()).err();
-        let alone = wrong(&self.settings).filter(|alone| {
-            // What is wrong without the file as well, such as a key in the environment, is not its fault.
-            wrong(&flags.clone().or(self.settings.clone())).as_ref() == Some(alone)
-                && wrong(&Flags::default()).as_ref() != Some(alone)
-        });
-        alone.map_or(Ok(()), |failure| Err(self.blamed(&failure)))
+        match wrong(&flags.clone().or(self.settings.clone())) {
+            Some(failure) if wrong(flags).is_none() => Err(self.blamed(&failure)),
+            _ => Ok(()),
+        }
     }
 
     /// The directory with the certificates that links need, as it is given, or else as the file has it.
