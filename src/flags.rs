@@ -41,7 +41,8 @@ macro_rules! flags {
             /// Talk to other servers over TLS, with the certificates in this directory; see docs/security.md
             #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(try_from_os_str = directory))]
             pub peer_tls: Option<PathBuf>,
-            /// Where servers keep what they know, each in a directory of its name [default: data]
+            /// Where servers keep what they know, each in a directory of its name; relative paths, those of the settings too,
+            /// begin where herd is started [default: data]
             #[structopt(long, value_name = "DIR", env = "HERD_DATA_DIR", parse(try_from_os_str = directory))]
             pub data_dir: Option<PathBuf>,
             /// Keep everything in memory alone: a server that ends forgets, and asks its neighbours

@@ -138,17 +138,18 @@ fn no_address_advice(kind: io::ErrorKind) -> &'static str {
 fn description(file: &File, settings: &Settings, flags: &Flags) -> String {
     let keeps = settings.keep.as_ref().map_or_else(
         || "nothing".to_owned(),
-        |keep| {
-            let path = data(&settings.name, flags);
-            let path = std::path::absolute(&path).unwrap_or(path);
-            format!("{:?} durability={}", path.display().to_string(), keep.durability)
-        },
+        |keep| format!("{:?} durability={}", absolute(&data(&settings.name, flags)), keep.durability),
     );
     let lifetime =
         lifetime(&settings.limits).map_or_else(|| "forever".to_owned(), |life| format!("{life:?}"));
     let secret = if settings.credentials.secret.is_some() { "on" } else { "off" };
-    let (open, topology) = (settings.open, file.path.display().to_string());
+    let (open, topology) = (settings.open, absolute(&file.path));
     format!("keeps={keeps} lifetime={lifetime} secret={secret} open={open} topology={topology:?}")
+}
+
+/// A path that says the same wherever whoever reads it is.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// How long records live, if not for ever.

@@ -536,6 +536,8 @@ fn a_server_in_the_foreground_logs_to_both_and_stops_at_a_signal() {
         let mut server = Background::start(scratch.herd(&["serve", "A"]));
         let line = server.complaint("INFO");
         assert!(scratch.read("logs/A.log").contains(&line), "{line}");
+        let topology = scratch.path("topology.json").canonicalize().expect("a path");
+        assert!(line.ends_with(&format!("topology={topology:?}")), "{line}");
         until("A answers", || pids(&scratch).get("A").copied());
         server.signal(name);
         assert_eq!(server.end().code(), Some(0), "{name}");
