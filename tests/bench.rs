@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Herd, eventually};
+use harness::{Herd, eventually, program, signal};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -11,8 +11,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 fn bench(server: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
-    command.args(["bench", server]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = program::herd(&["bench", server]);
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -135,9 +135,8 @@ fn an_interrupt_ends_it_with_what_was_measured() {
     // The second line follows the answer to the first.
     (0..2).for_each(|_| heard.recv().expect("a line"));
     drop(heard);
-    let pid = child.id().to_string();
     let ended = eventually("the interrupt is heard", || {
-        Command::new("kill").args(["-INT", &pid]).status().expect("a signal");
+        signal(child.id(), "INT");
         child.try_wait().expect("a state")
     });
     assert_eq!(ended.code(), Some(0));

@@ -1,10 +1,11 @@
 //! `herd up` and what talks to a running herd, as a user has them: real processes, real ports, real signals.
 
-#[path = "program/scratch.rs"]
-mod scratch;
+mod harness;
 
-use scratch::canary::Canaries;
-use scratch::{Scratch, err, out};
+use harness::canary::Canaries;
+use harness::program::{PROGRAM, kill};
+use harness::scratch::{err, out};
+use harness::{PATIENCE, Scratch, eventually, signal};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,10 +15,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
-
-/// Long enough for a busy machine; nothing waits for it when all is well.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program in the background whose lines are read as they come; killed when the test ends without it.
 struct Background {
@@ -66,7 +63,7 @@ impl Background {
     }
 
     fn end(&mut self) -> ExitStatus {
-        until("the program ends", || self.child.try_wait().expect("a status"))
+        eventually("the program ends", || self.child.try_wait().expect("a status"))
     }
 }
 
@@ -91,27 +88,6 @@ fn lines(from: impl Read + Send + 'static, said: &Arc<Mutex<String>>) -> Receive
         lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
     });
     receiver
-}
-
-/// Tries until there is something, and gives up after a while.
-fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = attempt() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "never: {what}");
-        thread::park_timeout(Duration::from_millis(10));
-    }
-}
-
-fn kill(pid: u32, signal: &str) -> bool {
-    let line = format!("kill -{signal} {pid} 2> /dev/null");
-    Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success())
-}
-
-fn signal(pid: u32, name: &str) {
-    assert!(kill(pid, name), "process {pid} takes {name}");
 }
 
 fn is_alive(pid: u32) -> bool {
@@ -140,7 +116,7 @@ fn up(scratch: &Scratch) -> Background {
 
 /// Waits until A is up again, and ends the herd.
 fn comes_back_and_stops(scratch: &Scratch, herd: &mut Background) {
-    until("A is back", || pids(scratch).contains_key("A").then_some(()));
+    eventually("A is back", || pids(scratch).contains_key("A").then_some(()));
     herd.signal("TERM");
     assert_eq!(herd.end().code(), Some(0));
 }
@@ -223,7 +199,7 @@ fn list_tells_all_clients_as_lines_or_as_a_map_from_the_first_server_that_answer
     };
     let mut expected = told.to_vec();
     expected.sort();
-    until("B knows both", || (listed(&["list", "B"]) == expected).then_some(()));
+    eventually("B knows both", || (listed(&["list", "B"]) == expected).then_some(()));
     let map: serde_json::Value =
         serde_json::from_slice(&scratch.run(&["list", "--geojson"]).stdout).expect("JSON");
     assert_eq!(map["features"][1]["geometry"]["coordinates"], serde_json::json!([-118.445_127, 34.068_93]));
@@ -297,7 +273,7 @@ fn no_server_outlives_a_launcher_that_was_killed() {
     herd.child.kill().expect("SIGKILL");
     herd.end();
     for (server, pid) in servers {
-        until(&format!("{server} ends"), || (!is_alive(pid)).then_some(()));
+        eventually(&format!("{server} ends"), || (!is_alive(pid)).then_some(()));
     }
 }
 
@@ -340,7 +316,7 @@ fn a_start_that_fails_is_tried_again_while_the_others_go_on() {
     scratch.chain(&["A", "B"]);
     // A link, since a copy cannot be run while another test starts a process: that has what is written to open for a moment.
     let program = scratch.path("herd");
-    let link = || fs::hard_link(env!("CARGO_BIN_EXE_herd"), &program).expect("a link to the program");
+    let link = || fs::hard_link(PROGRAM, &program).expect("a link to the program");
     link();
     let mut herd = Background::start(scratch.herd_at(&program, &["up"]));
     herd.announcement();
@@ -447,7 +423,7 @@ fn a_second_signal_does_not_wait_for_a_server_that_is_stuck() {
     let servers = pids(&scratch);
     signal(servers["A"], "STOP");
     herd.signal("TERM");
-    until("B ends", || (!is_alive(servers["B"])).then_some(()));
+    eventually("B ends", || (!is_alive(servers["B"])).then_some(()));
     assert!(is_alive(servers["A"]));
     herd.signal("INT");
     assert_eq!(herd.end().code(), Some(1));
@@ -464,7 +440,7 @@ fn a_second_hangup_does_not_hasten_anything() {
     let servers = pids(&scratch);
     signal(servers["A"], "STOP");
     herd.signal(stopping().pop().expect("a signal"));
-    until("B ends", || (!is_alive(servers["B"])).then_some(()));
+    eventually("B ends", || (!is_alive(servers["B"])).then_some(()));
     herd.signal("HUP");
     signal(servers["A"], "CONT");
     assert_eq!(herd.end().code(), Some(0));
@@ -479,7 +455,7 @@ fn under_nohup_a_terminal_that_closes_stops_nothing() {
     let mut command = scratch.herd_at(Path::new("sh"), &["-c", "trap '' HUP; exec \"$@\"", "sh"]);
     command.arg(herd.get_program()).args(herd.get_args());
     let mut server = Background::start(command);
-    until("A answers", || pids(&scratch).get("A").copied());
+    eventually("A answers", || pids(&scratch).get("A").copied());
     server.signal("HUP");
     assert_eq!(out(&scratch.run(&["send", "A", "hello"])), "? hello\n");
     server.signal("TERM");
@@ -538,7 +514,7 @@ fn a_server_in_the_foreground_logs_to_both_and_stops_at_a_signal() {
         assert!(scratch.read("logs/A.log").contains(&line), "{line}");
         let topology = scratch.path("topology.json").canonicalize().expect("a path");
         assert!(line.ends_with(&format!("topology={topology:?}")), "{line}");
-        until("A answers", || pids(&scratch).get("A").copied());
+        eventually("A answers", || pids(&scratch).get("A").copied());
         server.signal(name);
         assert_eq!(server.end().code(), Some(0), "{name}");
     }
@@ -578,7 +554,7 @@ fn send_takes_lines_from_standard_input_as_they_come() {
     write!(typed, "the end").expect("typed");
     drop(typed);
     assert_eq!(answers.recv_timeout(PATIENCE).as_deref(), Ok("? the end"));
-    assert_eq!(until("send ends", || client.try_wait().expect("a status")).code(), Some(0));
+    assert_eq!(eventually("send ends", || client.try_wait().expect("a status")).code(), Some(0));
 }
 
 /// The end of its pipe was taken for the end of the server's words, and the server blamed for it.
@@ -595,7 +571,7 @@ fn send_ends_well_when_nobody_reads_the_answers_any_more() {
     let mut typed = client.stdin.take().expect("standard input");
     writeln!(typed, "one").expect("typed");
     // There may be more to say: what is typed has not ended.
-    assert_eq!(until("send ends", || client.try_wait().expect("a status")).code(), Some(0));
+    assert_eq!(eventually("send ends", || client.try_wait().expect("a status")).code(), Some(0));
     let mut said = String::new();
     client.stderr.take().expect("standard error").read_to_string(&mut said).expect("text");
     assert_eq!(said, "");

@@ -2,8 +2,7 @@
 
 mod harness;
 
-use harness::{Client, Herd, eventually};
-use std::process::Command;
+use harness::{Client, Herd, eventually, program};
 
 const HERE: &str = "+34.068930-118.445127";
 
@@ -147,8 +146,7 @@ fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
 /// The flags of a server that take numbers, each with the most that it is said to take.
 fn most_of_each_number() -> Vec<(String, u64)> {
     let said = |arguments: &[&str]| {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_herd")).args(arguments).output().expect("the program runs");
+        let output = program::herd(arguments).output().expect("the program runs");
         String::from_utf8([output.stdout, output.stderr].concat()).expect("text")
     };
     let help = said(&["serve", "--help"]);

@@ -6,12 +6,12 @@ mod harness;
 mod stand_in;
 
 use harness::canary::KEY;
-use harness::{Client, Herd, eventually};
+use harness::{Client, Herd, eventually, program};
 use serde_json::Value;
 use stand_in::{Answer, StandIn, head, http};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::{Arc, Barrier};
 
 const KIWI: &str = "kiwi.cs.ucla.edu";
@@ -161,9 +161,7 @@ fn a_server_told_to_stop_lets_an_answer_that_waits_for_google_out_and_takes_nobo
 }
 
 fn herd_program(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
-    command.env_remove("GOOGLE_PLACES_API_KEY").env_remove("HERD_PLACES").args(arguments);
-    command.output().expect("the program starts")
+    program::herd(arguments).output().expect("the program starts")
 }
 
 #[test]
@@ -217,9 +215,8 @@ fn an_import_writes_over_no_directory_and_not_over_what_it_reads() {
     );
     assert_eq!((own.status.code(), own.stdout), (Some(2), Vec::new()));
     assert!(fs::read(&table.0).expect("the table").starts_with(b"name,lat,lon"));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_herd"));
-    command.args(["places", "import", table.name(), "-o", "."]).current_dir(directory);
-    let here = command.output().expect("the program starts");
+    let mut import = program::herd(&["places", "import", table.name(), "-o", "."]);
+    let here = import.current_dir(directory).output().expect("the program starts");
     let said = String::from_utf8_lossy(&here.stderr).into_owned();
     assert!(said.ends_with("it is no regular file; name another with -o\n"), "{said}");
     assert!(here.status.code() == Some(1) && !directory.join("..part").exists());

@@ -1,15 +1,17 @@
 //! The built program as somebody meets it who has no server running: help, wrong usage, topologies, exit codes.
 
-#[path = "program/scratch.rs"]
-mod scratch;
+mod harness;
 
-use scratch::canary::{Canaries, KEY, SECRET};
-use scratch::{Scratch, err, out};
+use harness::Scratch;
+use harness::canary::{Canaries, KEY, SECRET};
+use harness::program::PROGRAM;
+use harness::scratch::{err, out};
 use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
 #[test]
 fn help_goes_to_standard_output_and_succeeds() {
@@ -44,11 +46,9 @@ fn the_version_is_told() {
 fn a_version_that_cannot_be_written_is_complained_of_in_our_words() {
     // The limit on the size of a file stands in for a full disk.
     let scratch = Scratch::new();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; \"$0\" --version > version", env!("CARGO_BIN_EXE_herd")]);
-    let output = shell.current_dir(scratch.path("")).output().expect("a shell");
-    let expected = "herd: cannot write to standard output: file too large\n";
-    assert_eq!(err(&output), expected);
+    let line = "trap '' XFSZ; ulimit -f 0; \"$0\" --version > version";
+    let output = scratch.herd_at(Path::new("sh"), &["-c", line, PROGRAM]).output().expect("a shell");
+    assert_eq!(err(&output), "herd: cannot write to standard output: file too large\n");
     assert_eq!(output.status.code(), Some(1));
 }
 

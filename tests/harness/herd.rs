@@ -4,15 +4,13 @@ use super::canary::{self, Canaries};
 use super::client::Client;
 use super::cut::Cut;
 use super::eventually;
+use super::program::{self, PROGRAM};
 use super::room::{Room, reserve};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::{env, thread};
-
-/// The program under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_herd");
+use std::thread;
 
 /// One server: its place in the topology, and its process while it runs.
 pub struct Server {
@@ -213,12 +211,9 @@ impl Herd {
         resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
     }
 
-    /// Sends a signal, named as `kill` names it.
+    /// Sends a signal to a server, named as `kill` names it.
     pub fn signal(&self, name: &str, signal: &str) {
-        let id = self.server(name).process.as_ref().expect("a running server").id();
-        let done =
-            Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().expect("a shell");
-        assert!(done.success(), "no signal {signal} for {name}");
+        program::signal(self.server(name).process.as_ref().expect("a running server").id(), signal);
     }
 
     /// Asks a server to end with a signal, and returns how it ended.
@@ -330,17 +325,9 @@ impl Herd {
         command
     }
 
-    /// Gives a command the room as its directory, secrets, and nothing else that means something to herd. How much is
-    /// logged can be chosen for all tests.
+    /// Gives a command the room as its directory, secrets, and nothing else that means something to herd.
     fn furnish(&self, command: &mut Command, name: &str) {
-        command.current_dir(self.room.path());
-        for (key, _) in env::vars_os() {
-            if key.to_string_lossy().starts_with("HERD_") {
-                command.env_remove(key);
-            }
-        }
-        command.env("GOOGLE_PLACES_API_KEY", canary::KEY).env("HERD_PLACES", "none");
-        command.env("RUST_LOG", env::var_os("HERD_TEST_LOG").unwrap_or_default());
+        program::furnish(command.current_dir(self.room.path()));
         if let Some(secret) = &self.server(name).secret {
             command.env("HERD_SECRET", secret);
         }

@@ -1,15 +1,17 @@
-//! What the tests of the built program share: a herd of processes, a client, and links that can be cut.
+//! What the tests of the built program share: a herd of processes, a client, links that can be cut, and the program alone
+//! in a directory of its own.
 //!
 //! Nothing here knows the crates of herd: the program is a file that is started, and all else goes through sockets.
 #![allow(dead_code, unused_imports, reason = "each file of tests uses its part of the harness")]
 
-#[path = "../program/canary.rs"]
 pub mod canary;
 mod client;
 mod cut;
 mod herd;
 mod neighbour;
+pub mod program;
 mod room;
+pub mod scratch;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,9 +19,11 @@ use std::time::{Duration, Instant};
 pub use client::Client;
 pub use herd::Herd;
 pub use neighbour::Neighbour;
+pub use program::signal;
+pub use scratch::Scratch;
 
 /// How long anything may take before a test gives up: far more than it needs on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tries until there is something to return, and panics with `what` was waited for when patience ends.
 ///

@@ -1,16 +1,12 @@
 //! A directory of its own for one test, herds on free ports in it, and the built program run there.
 
-use canary::Canaries;
-use room::{Room, reserve};
+use super::canary::{self, Canaries};
+use super::program::{PROGRAM, furnish};
+use super::room::{Room, reserve};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
-
-#[path = "canary.rs"]
-pub mod canary;
-#[path = "../harness/room.rs"]
-mod room;
 
 /// A directory that goes when the test ends.
 pub struct Scratch {
@@ -40,22 +36,15 @@ impl Scratch {
 
     /// Prepares to run the program in the directory, with secrets and without settings of the person who runs the tests.
     pub fn herd(&self, arguments: &[&str]) -> Command {
-        self.herd_at(Path::new(env!("CARGO_BIN_EXE_herd")), arguments)
+        self.herd_at(Path::new(PROGRAM), arguments)
     }
 
     /// The same for the program at another place.
     pub fn herd_at(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.room.path());
-        for (variable, _) in std::env::vars_os() {
-            let name = variable.to_string_lossy();
-            if name.starts_with("HERD_") || name.starts_with("GOOGLE_PLACES_") || name == "RUST_LOG" {
-                command.env_remove(&variable);
-            }
-        }
-        command.env("HERD_SECRET", canary::SECRET).env("GOOGLE_PLACES_API_KEY", canary::KEY);
-        command.env("RUST_LOG", std::env::var_os("HERD_TEST_LOG").unwrap_or_default());
-        command.env("HERD_PLACES", "none");
+        furnish(&mut command);
+        command.env("HERD_SECRET", canary::SECRET);
         command
     }
 
