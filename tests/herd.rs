@@ -4,6 +4,7 @@ mod harness;
 
 use harness::{Client, Herd, eventually};
 use herd_core::journal::print_entries;
+use memchr::memmem;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -33,13 +34,6 @@ fn tell_many(herd: &Herd, name: &str, count: usize) -> Vec<(String, String)> {
     let mut connection = herd.connect(name);
     let client = |number| format!("{name}.{number}");
     (0..count).map(|number| (client(number), connection.tell(&client(number), HERE, "1.5"))).collect()
-}
-
-fn wait_until_it_counts(herd: &Herd, name: &str, clients: usize) {
-    eventually(&format!("{name} has heard of {clients} clients"), || {
-        let known = herd.report(name)?.get("clients_known")?.as_u64()?;
-        (known == clients as u64).then_some(())
-    });
 }
 
 #[test]
@@ -103,13 +97,14 @@ fn a_server_killed_and_restarted_gets_everything_back_from_its_neighbours() {
     let told: Vec<_> = ["Goloman", "Welsh"].iter().flat_map(|name| tell_many(&herd, name, 50)).collect();
     // The five clients that showed that the herd is linked count too.
     let clients = told.len() + EVERYBODY.len();
-    wait_until_it_counts(&herd, "Holiday", clients);
+    herd.wait_until_counted(&["Holiday"], clients);
 
     herd.kill("Welsh");
     herd.forget("Welsh");
     let missed = herd.connect("Hands").tell(&told[0].0, THERE, "2.5");
+    herd.wait_until_known(&["Holiday"], &told[0].0, &missed);
     herd.start("Welsh");
-    wait_until_it_counts(&herd, "Welsh", clients);
+    herd.wait_until_counted(&["Welsh"], clients);
 
     // Its only neighbour is gone now, so that it can ask nobody.
     herd.kill("Holiday");
@@ -133,12 +128,16 @@ fn with_two_servers_killed_the_others_go_on_and_the_two_catch_up() {
     let others = ["Goloman", "Holiday", "Wilkes"];
     herd.wait_until_known(&others, "before", &before);
     let meanwhile = others.map(|name| (name, herd.connect(name).tell(name, HERE, "2")));
+    // The five clients that showed that the herd is linked, and the one from before.
+    let clients = EVERYBODY.len() + 1 + meanwhile.len();
+    herd.wait_until_counted(&others, clients);
     for (client, line) in &meanwhile {
         herd.wait_until_known(&others, client, line);
     }
 
     herd.start("Hands");
     herd.start("Welsh");
+    herd.wait_until_counted(EVERYBODY, clients);
     herd.wait_until_known(EVERYBODY, "before", &before);
     for (client, line) in &meanwhile {
         herd.wait_until_known(EVERYBODY, client, line);
@@ -173,6 +172,7 @@ fn the_halves_of_a_herd_that_was_cut_converge_when_it_heals() {
     for (one, other) in across {
         herd.heal(one, other);
     }
+    herd.wait_until_counted(EVERYBODY, EVERYBODY.len() + 3);
     for (client, line) in [(KIWI, later), ("left", only_left), ("right", only_right)] {
         herd.wait_until_known(EVERYBODY, client, &line);
     }
@@ -188,7 +188,10 @@ fn what_a_link_swallowed_while_it_seemed_to_be_up_arrives_in_the_end() {
 
     herd.silence("Goloman", "Hands");
     let swallowed = herd.connect("Goloman").tell(KIWI, HERE, "1");
+    let overheard = || memmem::find(&herd.overheard("Goloman", "Hands"), KIWI.as_bytes());
+    eventually("Goloman says it to Hands", overheard);
     herd.heal("Goloman", "Hands");
+    herd.wait_until_counted(&both, both.len() + 1);
     herd.wait_until_known(&both, KIWI, &swallowed);
 }
 
@@ -224,6 +227,7 @@ fn a_server_that_the_others_name_joins_while_they_run() {
     herd.wait_until_known(&others, KIWI, &before);
 
     herd.start("Welsh");
+    herd.wait_until_counted(&["Welsh"], 1);
     herd.wait_until_known(EVERYBODY, KIWI, &before);
     let after = herd.connect("Welsh").tell(KIWI, THERE, "2");
     herd.wait_until_known(EVERYBODY, KIWI, &after);
@@ -249,6 +253,7 @@ fn a_stranger_joins_an_open_server_while_it_runs() {
 
     herd.start("Newcomer");
     let all = ["Goloman", "Hands", "Newcomer"];
+    herd.wait_until_counted(&["Newcomer"], 1);
     herd.wait_until_known(&all, KIWI, &before);
     let after = herd.connect("Newcomer").tell(KIWI, THERE, "2");
     herd.wait_until_known(&all, KIWI, &after);
@@ -292,6 +297,7 @@ fn a_stopped_neighbour_delays_nobody_and_catches_up() {
     assert!(last.ends_with(&format!(" {count}")), "{last:?}");
     herd.wait_until_known(&["Hands", "Holiday", "Welsh"], KIWI, &last);
     herd.signal("Wilkes", "CONT");
+    herd.wait_until_counted(&["Wilkes"], EVERYBODY.len() + 1);
     herd.wait_until_known(EVERYBODY, KIWI, &last);
 }
 

@@ -243,11 +243,23 @@ impl Herd {
     }
 
     /// Returns when each of these servers answers with this AT line.
+    ///
+    /// One that does not know the client searches the herd for it. That it was told shows only where it knew an older
+    /// line, or has [counted](Self::wait_until_counted) the client before it is asked.
     pub fn wait_until_known(&self, names: &[&str], client: &str, line: &str) {
         for name in names {
             let mut connection = self.connect(name);
             eventually(&format!("{name} says {line:?}"), || {
                 (connection.find(client).as_deref() == Some(line)).then_some(())
+            });
+        }
+    }
+
+    /// Returns when each of these servers says that it knows so many clients.
+    pub fn wait_until_counted(&self, names: &[&str], clients: usize) {
+        for name in names {
+            eventually(&format!("{name} knows {clients} clients"), || {
+                (self.report(name)?["clients_known"] == clients).then_some(())
             });
         }
     }
