@@ -155,7 +155,9 @@ fn a_name_that_is_not_in_the_herd_is_answered_with_those_that_are() {
     let scratch = Scratch::new();
     scratch.chain(&["A", "B"]);
     let expected = "herd: there is no server \"C\" in topology.json; it has A, B\n";
-    assert_eq!(err(&scratch.run(&["send", "C", "x"])), expected);
+    for command in [&["send", "C", "x"][..], &["serve", "C"], &["up", "C"], &["bench", "C"]] {
+        assert_eq!(err(&scratch.run(command)), expected, "{command:?}");
+    }
 }
 
 #[test]
@@ -322,19 +324,6 @@ fn logs_go_where_the_flag_says_then_the_environment_then_the_file_then_the_defau
     assert!(logged("file") && !logged("logs"));
     serve(&[], None);
     assert!(logged("logs"));
-}
-
-#[test]
-fn a_taken_port_is_named_with_the_server_that_wanted_it() {
-    let scratch = Scratch::new();
-    let clients = scratch.chain(&["A"]);
-    let _taken = TcpListener::bind(&clients[0]).expect("the port of A");
-    let output = scratch.run(&["serve", "A"]);
-    let said = err(&output);
-    let line = said.lines().last().unwrap_or_default();
-    assert!(line.starts_with("herd: A cannot start: "), "{said}");
-    assert!(line.contains(&clients[0]) && line.contains("in use"), "{said}");
-    assert_eq!(output.status.code(), Some(1));
 }
 
 /// The path was missing, and the advice was that of an address that is in use.
