@@ -13,6 +13,7 @@ mod nanoseconds;
 mod run;
 
 use case::{Case, Step};
+use run::Way;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -36,18 +37,18 @@ fn cases_of(file: &str) -> Vec<Case> {
 /// So many failures are shown; the cases after them are not run.
 const MOST_FAILURES: usize = 20;
 
-/// Runs all cases of a file against a server of its own, and fails with what went wrong.
+/// Runs all cases of a file in every way against a server of its own, and fails with what went wrong.
 fn hold(file: &str) {
-    hold_with(file, &[]);
+    let mut herd = harness::Herd::one();
+    herd.start("Goloman");
+    hold_at(&herd, file, |case| run::every_way(case, "Goloman"));
 }
 
-fn hold_with(file: &str, options: &[&str]) {
-    let mut herd = harness::Herd::one();
-    herd.server_mut("Goloman").options.extend(options.iter().map(|option| (*option).to_owned()));
-    herd.start("Goloman");
+fn hold_at(herd: &harness::Herd, file: &str, ways: impl Fn(&Case) -> Vec<Way>) {
     let address = &herd.server("Goloman").clients;
     let cases = cases_of(file);
-    let problems = cases.iter().flat_map(|case| run::run_in_every_way(case, address, "Goloman"));
+    let runs = cases.iter().flat_map(|case| ways(case).into_iter().map(move |way| (case, way)));
+    let problems = runs.filter_map(|(case, way)| run::failure(case, way, address, "Goloman"));
     let problems: Vec<String> = problems.take(MOST_FAILURES).collect();
     assert!(problems.is_empty(), "tests/protocol/{file}:\n{}", problems.join("\n"));
 }
@@ -87,10 +88,14 @@ fn whatsat_answers_with_the_at_line_and_places() {
     hold("whatsat.case");
 }
 
+/// Threads change nothing in how lines are cut out of bytes: two ways are enough.
 #[test]
 fn sessions_on_threads_of_their_own_answer_the_same() {
+    let mut herd = harness::Herd::one();
+    herd.server_mut("Goloman").options = ["--workers", "2"].map(str::to_owned).to_vec();
+    herd.start("Goloman");
     for (file, _) in FILES {
-        hold_with(file, &["--workers", "2"]);
+        hold_at(&herd, file, |_| vec![Way::AsWritten, Way::Together]);
     }
 }
 

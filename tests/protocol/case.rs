@@ -151,6 +151,9 @@ fn braces(rest: &mut std::str::Chars) -> Result<Vec<Piece>, String> {
         let count: usize = count.parse().map_err(|_| format!("repeat {count} times?"))?;
         *rest = after.chars();
         let once = merged(pieces(rest, Some('}'))?);
+        if let [Piece::Bytes(bytes)] = &once[..] {
+            return Ok(vec![Piece::Bytes(bytes.repeat(count))]);
+        }
         return Ok(once.iter().cycle().take(count * once.len()).cloned().collect());
     }
     let (inside, after) = rest.as_str().split_once('}').ok_or("a brace is not closed")?;

@@ -38,8 +38,8 @@ impl fmt::Display for Way {
     }
 }
 
-/// Runs a case in every way, each on a new connection, and says what went wrong in which, as it goes.
-pub fn run_in_every_way(case: &Case, address: &str, server: &str) -> impl Iterator<Item = String> {
+/// Every way in which the bytes of a case may be cut.
+pub fn every_way(case: &Case, server: &str) -> Vec<Way> {
     let mut ways = vec![Way::AsWritten, Way::Together];
     let longest = Run::new(server).segments(&case.steps, Way::Together)[0].len();
     if longest <= MOST_SINGLE_BYTES {
@@ -48,11 +48,13 @@ pub fn run_in_every_way(case: &Case, address: &str, server: &str) -> impl Iterat
     if case.split {
         ways.extend((1..longest).map(Way::SplitAt));
     }
-    let failure = move |way: Way| {
-        let problem = run(case, way, address, server).err()?;
-        Some(format!("line {}: {} ({way}): {problem}", case.line, case.name))
-    };
-    ways.into_iter().filter_map(failure)
+    ways
+}
+
+/// Runs a case on a new connection, and says what went wrong.
+pub fn failure(case: &Case, way: Way, address: &str, server: &str) -> Option<String> {
+    let problem = run(case, way, address, server).err()?;
+    Some(format!("line {}: {} ({way}): {problem}", case.line, case.name))
 }
 
 fn run(case: &Case, way: Way, address: &str, server: &str) -> Result<(), String> {
