@@ -1,6 +1,6 @@
 # The commands of herd. `make help` lists them.
 .PHONY: help herd test check fmt clippy docs sim fuzz fuzz-check mixes canary kills netns soak instructions \
-	instructions-record bench bench-quick bench-check bench-tools
+	instructions-record bench-build bench bench-quick bench-check bench-tools
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,7 +40,7 @@ FUZZ_SECONDS ?= 60
 
 fuzz: ## fuzz each target for FUZZ_SECONDS (needs cargo-fuzz)
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "skipped: install with 'cargo install cargo-fuzz'"; exit 0; }; \
-	for target in client_lines peer_frames log_recovery topology dialects places; do \
+	for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
 	mkdir -p fuzz/corpus/$$target && \
 	cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target core/tests/corpus/$$target -- \
 	-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
@@ -74,14 +74,14 @@ instructions-record: ## count them and write the counts to core/instructions/cou
 # Rows and lengths: `make bench BENCH="--rows 1,3,5 --runs 9"`. The figures go to docs/bench.json and docs/bench.svg.
 BENCH ?=
 
-bench: ## measure the herd against its targets (10 to 20 minutes; wants a quiet machine)
+bench-build:
 	@cargo build --release --quiet --target-dir target
 	@cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir bench/target
+
+bench: bench-build ## measure the herd against its targets (10 to 20 minutes; wants a quiet machine)
 	bench/target/release/herd-bench run --herd target/release/herd --json docs/bench.json --svg docs/bench.svg $(BENCH)
 
-bench-quick: ## the same in two minutes, to see that all works: not to be quoted
-	@cargo build --release --quiet --target-dir target
-	@cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir bench/target
+bench-quick: bench-build ## the same in two minutes, to see that all works: not to be quoted
 	bench/target/release/herd-bench run --quick --herd target/release/herd $(BENCH)
 
 # They are workspaces of their own, so that they slow no normal build; what they depend on is often built for the others.
