@@ -13,6 +13,7 @@ pub mod faults;
 pub mod fields;
 pub mod flood;
 pub mod frame;
+#[cfg(feature = "fuzz")]
 pub mod fuzz;
 pub mod handshake;
 pub mod healing;
