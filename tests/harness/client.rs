@@ -1,6 +1,7 @@
 //! A client of one server: says bytes, hears bytes, and gives up after a while.
 
 use super::canary::Canaries;
+use memchr::memmem;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
@@ -76,7 +77,7 @@ impl Client {
     pub fn until(&mut self, end: &[u8]) -> Result<Vec<u8>, String> {
         let mut looked = 0;
         loop {
-            if let Some(at) = self.heard[looked..].windows(end.len()).position(|window| window == end) {
+            if let Some(at) = memmem::find(&self.heard[looked..], end) {
                 return Ok(self.heard.drain(..looked + at + end.len()).collect());
             }
             looked = self.heard.len().saturating_sub(end.len() - 1);
