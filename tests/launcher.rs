@@ -417,13 +417,14 @@ fn some_servers_can_be_started_alone() {
 #[test]
 fn a_second_signal_does_not_wait_for_a_server_that_is_stuck() {
     let scratch = Scratch::new();
-    scratch.chain(&["A", "B"]);
+    // B waits for A to say goodbye, and C for nobody who is stuck.
+    scratch.chain(&["A", "B", "C"]);
     let mut herd = up(&scratch);
     herd.announcement();
     let servers = pids(&scratch);
     signal(servers["A"], "STOP");
     herd.signal("TERM");
-    eventually("B ends", || (!is_alive(servers["B"])).then_some(()));
+    eventually("C ends", || (!is_alive(servers["C"])).then_some(()));
     assert!(is_alive(servers["A"]));
     herd.signal("INT");
     assert_eq!(herd.end().code(), Some(1));
@@ -434,13 +435,14 @@ fn a_second_signal_does_not_wait_for_a_server_that_is_stuck() {
 #[test]
 fn a_second_hangup_does_not_hasten_anything() {
     let scratch = Scratch::new();
-    scratch.chain(&["A", "B"]);
+    // B waits for A to say goodbye, and C for nobody who is stuck.
+    scratch.chain(&["A", "B", "C"]);
     let mut herd = up(&scratch);
     herd.announcement();
     let servers = pids(&scratch);
     signal(servers["A"], "STOP");
     herd.signal(stopping().pop().expect("a signal"));
-    eventually("B ends", || (!is_alive(servers["B"])).then_some(()));
+    eventually("C ends", || (!is_alive(servers["C"])).then_some(()));
     herd.signal("HUP");
     signal(servers["A"], "CONT");
     assert_eq!(herd.end().code(), Some(0));

@@ -97,7 +97,7 @@ fn a_client_for_whom_there_is_no_room_is_answered_as_invalid_and_the_log_says_so
 fn a_record_whose_time_is_up_is_forgotten_in_memory_and_on_disk_and_by_neighbours() {
     let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
     for name in ["Goloman", "Hands"] {
-        herd.server_mut(name).options = vec!["--record-ttl-ms=2000".to_owned()];
+        herd.server_mut(name).options = vec!["--record-ttl-ms=1000".to_owned()];
     }
     herd.start_all();
     let mut connection = herd.connect("Goloman");
@@ -169,7 +169,7 @@ fn servers_run_with_every_limit_at_its_most() {
     for (flag, most) in most_of_each_number() {
         match flag.as_str() {
             // A thousand threads, and as long as it takes for ever.
-            "--workers" | "--redial-max-ms" => {}
+            "--workers" | "--redial-min-ms" | "--redial-max-ms" => {}
             // It must be less than another that is at its most.
             "--heartbeat-ms" => options.push(format!("{flag}={}", most - 1)),
             _ => options.push(format!("{flag}={most}")),
@@ -290,6 +290,9 @@ fn so_many_are_told_all_clients_at_once_and_one_more_is_refused() {
     let (_, welcome) =
         eventually("there is room again", || Some(ask()).filter(|(_, answer)| answer == "WELCOME"));
     assert_eq!(welcome, "WELCOME");
+    // Nobody need search so many names for secrets.
+    herd.kill("Goloman");
+    herd.forget("Goloman");
 }
 
 /// Every name that had ever joined kept its place until the server ended: 300 of them, and nobody joined any more.
