@@ -123,12 +123,19 @@ struct Presence {
 enum Taking {
     #[default]
     Not,
+    /// It was to be asked when there was no room: it is once there is.
+    NoRoom,
     UnderWay,
     /// It has rung meanwhile: what it has now may not be in the answer.
     Rung,
 }
 
 impl Presence {
+    /// Whether the store is yet to answer.
+    fn is_taking(&self) -> bool {
+        matches!(self.taking, Taking::UnderWay | Taking::Rung)
+    }
+
     /// Whether to wait until the neighbour has closed the next connection of an update.
     fn is_waited_for(&self) -> bool {
         self.closes || self.left_open < LEFT_OPEN_MAX || self.left_open.is_multiple_of(LEFT_OPEN_LOOK)
@@ -314,10 +321,14 @@ impl DialectActor {
         }
     }
 
-    /// Asks the store for more, if there is room for it.
+    /// Asks the store for more, once there is room for it.
     fn take(&mut self, ctx: &mut Context<Self>) {
         let Some(presence) = &mut self.presence else { return };
-        if presence.taking != Taking::Not || !self.bag.has_room() {
+        if presence.is_taking() {
+            return;
+        }
+        if !self.bag.has_room() {
+            presence.taking = Taking::NoRoom;
             return;
         }
         presence.taking = Taking::UnderWay;
@@ -384,7 +395,8 @@ impl DialectActor {
         }
     }
 
-    /// Carries what may be carried now, and sees to it that the rest is when it may.
+    /// Carries what may be carried now, and sees to it that the rest is when it may. There may be room by then, whatever
+    /// made it.
     fn deliver(&mut self, ctx: &mut Context<Self>) {
         if self.stopping {
             self.bag.hurry();
@@ -405,6 +417,9 @@ impl DialectActor {
         if let Some(due_ms) = self.bag.due_ms().filter(|_| self.is_there()) {
             let delay = Duration::from_millis(due_ms.saturating_sub(self.now_ms()).max(1));
             self.due = Some(ctx.run_later(delay, Self::deliver));
+        }
+        if self.presence.as_ref().is_some_and(|presence| presence.taking == Taking::NoRoom) {
+            self.take(ctx);
         }
     }
 
@@ -487,7 +502,7 @@ impl Handler<Flood> for DialectActor {
 
     fn handle(&mut self, Flood: Flood, ctx: &mut Self::Context) {
         match &mut self.presence {
-            Some(presence) if presence.taking != Taking::Not => presence.taking = Taking::Rung,
+            Some(presence) if presence.is_taking() => presence.taking = Taking::Rung,
             _ => self.take(ctx),
         }
     }
@@ -546,7 +561,11 @@ impl Handler<Stop> for DialectActor {
 
     fn handle(&mut self, Stop: Stop, ctx: &mut Self::Context) {
         self.stopping = true;
-        if self.is_there() { self.take(ctx) } else { ctx.stop() }
+        if !self.is_there() {
+            return ctx.stop();
+        }
+        self.deliver(ctx); // What waits for its time may be all that there is room for.
+        self.take(ctx);
     }
 }
 
@@ -571,6 +590,7 @@ mod tests {
     use crate::net::{Incoming, Network, Step};
     use crate::testing::{NOON, Switchboard, answering, recording, seams};
     use actix::Addr;
+    use herd_core::dialect::gate::Overheard;
     use herd_core::frame::Update;
     use std::cell::RefCell;
     use std::collections::VecDeque;
@@ -601,6 +621,15 @@ mod tests {
         speaks: Dialect,
         chunks: Vec<Vec<u8>>,
     ) -> (Store, Addr<DialectActor>) {
+        speak_within(&Limits { dialect_connections_max: 2, ..Limits::default() }, network, speaks, chunks)
+    }
+
+    fn speak_within(
+        limits: &Limits,
+        network: impl Network + 'static,
+        speaks: Dialect,
+        chunks: Vec<Vec<u8>>,
+    ) -> (Store, Addr<DialectActor>) {
         let ((link_up, ups), (link_down, downs), (hear, heard)) = (recording(), recording(), recording());
         let chunks = Rc::new(RefCell::new(VecDeque::from(chunks)));
         let take = answering(move |_: Take| chunks.borrow_mut().pop_front().unwrap_or_default());
@@ -611,9 +640,8 @@ mod tests {
             speaks,
             kin: vec!["Theirs".to_owned()],
         };
-        let limits = Limits { dialect_connections_max: 2, ..Limits::default() };
         let seat = Attendance::default().enter(1).unwrap();
-        let dialect = DialectActor::new("Ours".into(), there, desk, &limits, seams(network), seat).start();
+        let dialect = DialectActor::new("Ours".into(), there, desk, limits, seams(network), seat).start();
         (Store { ups, downs, heard }, dialect)
     }
 
@@ -807,6 +835,43 @@ mod tests {
         assert!(store.heard.recv().await.is_some());
         flood.send(Flood).await.unwrap();
         assert!(store.heard.try_recv().is_err());
+    }
+
+    /// One that has room for one letter, and one that waits, as the neighbour's own kind wrote it. The store has another.
+    async fn full(
+        network: Switchboard,
+        calls: &mut UnboundedReceiver<DuplexStream>,
+    ) -> (Store, DuplexStream, Addr<DialectActor>) {
+        let chunks = ["k", "l"].map(|client| update(&format!("{client} +1-2 5 6000000000 Theirs\n")));
+        let limits = Limits { dialect_letters_max: 1, ..Limits::default() };
+        let (store, dialect) = speak_within(&limits, network, Dialect::Update, chunks.into());
+        let mut first = calls.recv().await.unwrap();
+        assert!(timeout(Duration::from_millis(1), message(&mut first)).await.is_err());
+        (store, first, dialect)
+    }
+
+    /// Room came, and nobody asked the store again, which rings once until somebody does.
+    #[actix::test]
+    async fn what_found_no_room_is_said_when_the_neighbour_turns_out_to_hold_what_was_in_the_way() {
+        tokio::time::pause();
+        let (network, mut calls) = Switchboard::new(true, 1024);
+        let (_store, mut first, dialect) = full(network, &mut calls).await;
+        let line = b"k +1-2 5 6000000000 Theirs".to_vec();
+        dialect.send(Overhear(Overheard { line, spelling: None, is_held: true, newer: None })).await.unwrap();
+        let said = timeout(Duration::from_secs(1), message(&mut first)).await;
+        assert!(said.as_ref().is_ok_and(|said| said.contains(" l ")), "{said:?}");
+    }
+
+    #[actix::test]
+    async fn one_that_stops_while_there_is_no_room_says_all_at_once() {
+        tokio::time::pause();
+        let (network, mut calls) = Switchboard::new(true, 1024);
+        let (_store, mut first, dialect) = full(network, &mut calls).await;
+        let began = Instant::now();
+        dialect.send(Stop).await.unwrap();
+        assert!(message(&mut first).await.contains(" k "));
+        assert!(message(&mut calls.recv().await.unwrap()).await.contains(" l "));
+        assert!(began.elapsed() < Duration::from_millis(Limits::default().dialect_settle_ms));
     }
 
     #[actix::test]
