@@ -657,7 +657,7 @@ mod tests {
             Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
         }
 
-        fn connect<'a>(&'a self, _: &'a str) -> Step<'a, Socket> {
+        fn connect<'a>(&'a self, _: &'a str, _: Duration) -> Step<'a, Socket> {
             Box::pin(async {
                 self.calls.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(self.takes).await;

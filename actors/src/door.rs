@@ -84,7 +84,8 @@ pub async fn call(
     dice: &Dice,
     limits: &Limits,
 ) -> Result<Shaken, NoLink> {
-    let connecting = in_time(limits.connect_ms, network.connect(address));
+    let limit = Duration::from_millis(limits.connect_ms);
+    let connecting = in_time(limits.connect_ms, network.connect(address, limit));
     let socket = connecting.await.map_err(NoLink::Unreachable)?;
     let mut door = Door::new(socket);
     let (dialler, line) = Dialler::new(hello, credentials.secret.clone(), dice());

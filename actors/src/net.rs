@@ -9,9 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 /// A connection, real or simulated.
@@ -63,8 +64,9 @@ pub trait Network: Send + Sync {
     /// Takes an address, `host:port`, for connections to come in.
     fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>>;
 
-    /// Connects to an address, `host:port`.
-    fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket>;
+    /// Connects to an address, `host:port`. If the host has several, none is waited for so long that the others have no part
+    /// of the limit, within which the caller has this end.
+    fn connect<'a>(&'a self, address: &'a str, limit: Duration) -> Step<'a, Socket>;
 
     /// The IP addresses of a host.
     fn resolve<'a>(&'a self, host: &'a str) -> Step<'a, Vec<IpAddr>> {
@@ -93,8 +95,11 @@ impl Network for Tcp {
         })
     }
 
-    fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket> {
-        Box::pin(async move { at_once(TcpStream::connect(address).await?) })
+    fn connect<'a>(&'a self, address: &'a str, limit: Duration) -> Step<'a, Socket> {
+        Box::pin(async move {
+            let addresses: Vec<_> = lookup_host(address).await?.collect();
+            at_once(first_of(&addresses, limit, TcpStream::connect).await?)
+        })
     }
 }
 
@@ -118,14 +123,18 @@ const BACKLOG: u32 = 4096;
 
 /// Takes the first address of a host that can be taken, as [`TcpListener::bind`] does.
 async fn listen(address: &str) -> io::Result<TcpListener> {
-    let mut failed = None;
+    let mut failed = no_address();
     for address in lookup_host(address).await? {
         match listen_at(address) {
             Ok(listener) => return Ok(listener),
-            Err(error) => failed = Some(error),
+            Err(error) => failed = error,
         }
     }
-    Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address")))
+    Err(failed)
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the host has no address")
 }
 
 fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
@@ -133,6 +142,25 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?; // A server that is started again need not wait for its old connections.
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Connects to the first address that answers. Each has an equal part of the time that those before it have left over.
+async fn first_of<T>(
+    addresses: &[SocketAddr],
+    limit: Duration,
+    connect: impl AsyncFn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let deadline = Instant::now() + limit;
+    let mut failed = no_address();
+    for (before, &address) in addresses.iter().enumerate() {
+        let parts = u32::try_from(addresses.len() - before).unwrap_or(u32::MAX);
+        let part = deadline.saturating_duration_since(Instant::now()) / parts;
+        match timeout(part, connect(address)).await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(connected) => return Ok(connected),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// Answers go out when they are written: every write here is a whole batch, so nothing is gained by waiting for more.
@@ -198,4 +226,48 @@ impl Seams {
 fn time_of_day() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(2);
+
+    /// Connects to addresses at which nobody says anything (port 1), nobody is (port 2), or somebody answers.
+    async fn connect(ports: &[u16]) -> (io::Result<u16>, Duration) {
+        let addresses: Vec<_> = ports.iter().map(|&port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        let began = Instant::now();
+        let answering = async |address: SocketAddr| match address.port() {
+            1 => std::future::pending().await,
+            2 => Err(io::ErrorKind::ConnectionRefused.into()),
+            port => Ok(port),
+        };
+        (first_of(&addresses, LIMIT, answering).await, began.elapsed())
+    }
+
+    /// Each call took the whole time for the first address, and the next began there again.
+    #[actix::test]
+    async fn an_address_that_says_nothing_leaves_time_for_the_others_of_its_host() {
+        tokio::time::pause();
+        for ports in [&[3, 1][..], &[1, 3], &[2, 1, 3], &[1, 1, 2, 1, 3]] {
+            let (connected, elapsed) = connect(ports).await;
+            assert!(connected.is_ok_and(|port| port == 3) && elapsed < LIMIT, "{ports:?}: {elapsed:?}");
+        }
+    }
+
+    #[actix::test]
+    async fn one_that_says_nothing_has_all_the_time_that_the_others_leave() {
+        tokio::time::pause();
+        for ports in [&[1][..], &[2, 1], &[2, 2, 2, 1]] {
+            let (connected, elapsed) = connect(ports).await;
+            assert!(connected.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
+            assert!(elapsed >= LIMIT, "{ports:?}: {elapsed:?}");
+        }
+    }
+
+    #[actix::test]
+    async fn a_host_without_an_address_cannot_be_reached() {
+        assert!(connect(&[]).await.0.is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
+    }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -63,7 +64,7 @@ impl Network for Switchboard {
         Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 
-    fn connect<'a>(&'a self, _: &'a str) -> Step<'a, Socket> {
+    fn connect<'a>(&'a self, _: &'a str, _: Duration) -> Step<'a, Socket> {
         Box::pin(async {
             let (near, far) = tokio::io::duplex(self.capacity);
             self.calls.send(far).map_err(io::Error::other)?;

@@ -60,7 +60,7 @@ impl Network for Fused {
         })
     }
 
-    fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket> {
+    fn connect<'a>(&'a self, address: &'a str, _: Duration) -> Step<'a, Socket> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
             let socket: Socket = Box::new(FusedStream(stream, self.0.dialled.clone()));

@@ -24,7 +24,9 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) async fn connect(&self) -> io::Result<Socket> {
-        in_time(self.limits.connect_ms, self.seams.network.connect(&self.there.clients)).await
+        let limit_ms = self.limits.connect_ms;
+        let limit = Duration::from_millis(limit_ms);
+        in_time(limit_ms, self.seams.network.connect(&self.there.clients, limit)).await
     }
 
     /// Says a message on a connection of its own.

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -34,7 +35,7 @@ impl Network for Simulated {
         })
     }
 
-    fn connect<'a>(&'a self, address: &'a str) -> Step<'a, Socket> {
+    fn connect<'a>(&'a self, address: &'a str, _: Duration) -> Step<'a, Socket> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
             Ok(Box::new(Wire::new(stream, Some(self.ear()), self.window, &self.trace)?) as Socket)
