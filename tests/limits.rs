@@ -133,6 +133,7 @@ fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
     let crowd: Vec<Client> = (0..60).map(|_| herd.connect("Goloman")).collect();
     let complaint = "no connection could be accepted: too many open files";
     eventually("no more connections are accepted", || herd.log("Goloman").contains(complaint).then_some(()));
+    assert!(herd.report("Goloman").is_some());
     // A snapshot is a new log and a new file.
     for time in 0..20 {
         first.tell("kiwi", HERE, &time.to_string());

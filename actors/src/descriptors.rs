@@ -1,13 +1,26 @@
 //! Descriptors: how many files and connections this process may have open at once, and for whom the last are kept.
 //!
 //! A connection that comes in may be refused. A log that is begun may not: to a server that cannot open a file its disk
-//! has failed. So those who come in leave some descriptors to everything that the server opens itself.
+//! has failed. So those who come in leave some descriptors to everything that the server opens itself; and clients leave
+//! some to neighbours, and to whoever asks how a server is that has so many.
 
+use crate::net::Socket;
+use std::any::Any;
 use std::io;
+use tokio::net::TcpStream;
 
-/// So many descriptors are kept from those who come in: for files, and for connections to neighbours and to providers of
-/// places.
+/// So many descriptors are kept from clients: for files, and for connections with neighbours and providers of places.
 const RESERVED: u64 = 64;
+
+/// Who comes in at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guests {
+    /// Clients.
+    Clients,
+    /// Servers, and whoever asks one something as a server does. Half of what is kept from clients is kept from them, too:
+    /// anybody may come to the door.
+    Peers,
+}
 
 /// Has the process open as many as the system lets it; told is how many that are, if they are limited and known.
 pub fn raise_limit() -> Option<u64> {
@@ -16,16 +29,21 @@ pub fn raise_limit() -> Option<u64> {
 
 /// Refuses a connection that came in on one of the last descriptors. The system gives the lowest that is free, so the
 /// number tells how many are left at most.
-pub(crate) fn leave_some(socket: &tokio::net::TcpStream) -> io::Result<()> {
-    if imp::number(socket).zip(imp::limit()).is_some_and(|(number, limit)| is_reserved(number, limit)) {
-        return Err(io::Error::other(format!("too many open files: the last {RESERVED} are kept")));
+pub(crate) fn leave_some(socket: &Socket, guests: Guests) -> io::Result<()> {
+    let Some(stream) = (&**socket as &dyn Any).downcast_ref::<TcpStream>() else { return Ok(()) };
+    let Some((number, limit)) = imp::number(stream).zip(imp::limit()) else { return Ok(()) };
+    let kept = kept_from(guests, limit);
+    if number >= limit - kept {
+        return Err(io::Error::other(format!("too many open files: the last {kept} are kept")));
     }
     Ok(())
 }
 
-fn is_reserved(number: u64, limit: u64) -> bool {
+/// How many of so many descriptors are kept from those who come in.
+fn kept_from(guests: Guests, limit: u64) -> u64 {
     // Where there are few at all, half of them are enough.
-    number >= limit - RESERVED.min(limit / 2)
+    let kept = RESERVED.min(limit / 2);
+    if guests == Guests::Peers { kept / 2 } else { kept }
 }
 
 #[cfg(target_os = "linux")]
@@ -73,8 +91,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_descriptors_are_kept_and_of_a_few_no_more_than_half() {
-        assert!(!is_reserved(1024 - 65, 1024) && is_reserved(1024 - 64, 1024));
-        assert!(!is_reserved(19, 40) && is_reserved(20, 40));
+    fn the_last_descriptors_are_kept_and_of_a_few_no_more_than_half_and_fewer_from_peers() {
+        assert_eq!([1024, 40].map(|limit| kept_from(Guests::Clients, limit)), [64, 20]);
+        assert_eq!([1024, 40].map(|limit| kept_from(Guests::Peers, limit)), [32, 10]);
     }
 }

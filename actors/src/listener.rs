@@ -3,6 +3,7 @@
 //! It hears [`Stop`], and then takes no more. It never ends alone: a listener that panics ends the whole server.
 
 use crate::complaints::Complaints;
+use crate::descriptors::{Guests, leave_some};
 use crate::messages::Stop;
 use crate::net::{Abort, Incoming, Socket};
 use crate::panics::OnPanic;
@@ -15,16 +16,16 @@ pub type Welcome = Box<dyn FnMut(Socket, SocketAddr)>;
 
 /// Takes the connections that come in at one address.
 pub struct ListenerActor {
-    /// The address and what to do with connections, until it starts.
-    duty: Option<(Box<dyn Incoming>, Welcome)>,
+    /// The address, who comes in there, and what to do with connections, until it starts.
+    duty: Option<(Box<dyn Incoming>, Guests, Welcome)>,
     /// The end of the server: nobody would come in any more.
     _on_panic: OnPanic,
 }
 
 impl ListenerActor {
     /// A listener at an address that was taken already, so that a port in use is known before anything starts.
-    pub fn new(incoming: Box<dyn Incoming>, welcome: Welcome, abort: &Abort) -> Self {
-        Self { duty: Some((incoming, welcome)), _on_panic: OnPanic::abort(abort, "a listener") }
+    pub fn new(incoming: Box<dyn Incoming>, guests: Guests, welcome: Welcome, abort: &Abort) -> Self {
+        Self { duty: Some((incoming, guests, welcome)), _on_panic: OnPanic::abort(abort, "a listener") }
     }
 }
 
@@ -32,8 +33,8 @@ impl Actor for ListenerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some((incoming, welcome)) = self.duty.take() {
-            ctx.spawn(accept(incoming, welcome).into_actor(self));
+        if let Some((incoming, guests, welcome)) = self.duty.take() {
+            ctx.spawn(accept(incoming, guests, welcome).into_actor(self));
         }
     }
 }
@@ -49,10 +50,11 @@ impl Handler<Stop> for ListenerActor {
 /// How long to wait after a failed accept: too many open files, say, pass when somebody hangs up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-async fn accept(mut incoming: Box<dyn Incoming>, mut welcome: Welcome) {
+async fn accept(mut incoming: Box<dyn Incoming>, guests: Guests, mut welcome: Welcome) {
     let complaints = Complaints::default();
     loop {
-        match incoming.accept().await {
+        let accepted = incoming.accept().await;
+        match accepted.and_then(|(socket, from)| leave_some(&socket, guests).map(|()| (socket, from))) {
             Ok((socket, from)) => welcome(socket, from),
             Err(error) => {
                 complaints.make(format_args!("no connection could be accepted: {error}"));
@@ -104,7 +106,8 @@ mod tests {
         let welcome: Welcome = Box::new(move |_, from| {
             let _ = handed.send(from); // A test that is over looks at nothing any more.
         });
-        (ListenerActor::new(Box::new(Queue(queue)), welcome, &abort).start(), connect, welcomed)
+        let listener = ListenerActor::new(Box::new(Queue(queue)), Guests::Clients, welcome, &abort);
+        (listener.start(), connect, welcomed)
     }
 
     #[actix::test]

@@ -1,7 +1,6 @@
 //! Where sockets come from: real TCP, or whatever a test puts in its place. And the other seams: the clock, the dice, and
 //! the end of the server.
 
-use crate::descriptors::leave_some;
 use std::any::Any;
 use std::future::Future;
 use std::io;
@@ -107,7 +106,6 @@ impl Incoming for TcpListener {
     fn accept(&mut self) -> Step<'_, (Socket, SocketAddr)> {
         Box::pin(async move {
             let (stream, from) = TcpListener::accept(self).await?;
-            leave_some(&stream)?;
             Ok((at_once(stream)?, from))
         })
     }

@@ -8,6 +8,7 @@ use self::neighbours::Neighbours;
 use self::sessions::Sessions;
 use self::strangers::Strangers;
 use crate::attendance::{Attendance, Seat};
+use crate::descriptors::Guests;
 use crate::dialect;
 use crate::door::Credentials;
 use crate::journal::{Journal, Keep};
@@ -129,8 +130,8 @@ impl Node {
         let neighbours = Neighbours::new(settings, store, strangers, seams);
         let abort = &neighbours.seams.abort;
         let listeners = vec![
-            ListenerActor::new(for_clients, sessions.welcome(), abort).start(),
-            ListenerActor::new(for_peers, neighbours.welcome(), abort).start(),
+            ListenerActor::new(for_clients, Guests::Clients, sessions.welcome(), abort).start(),
+            ListenerActor::new(for_peers, Guests::Peers, neighbours.welcome(), abort).start(),
         ];
         let Settings { name, credentials, .. } = &neighbours.settings;
         let tls = if credentials.tls.is_some() { "on" } else { "off" };
