@@ -80,17 +80,11 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     }
 }
 
-/// How many files a server has open beside its clients and workers, at most, unless it has hundreds of neighbours.
-const FILES_BESIDE: u64 = 100;
-
-/// How many files each of several workers has open, beside its clients.
-const FILES_OF_WORKER: u64 = 4;
-
 /// Sees that the system allows as many open files as a server needs to start; it should allow some for each client.
 fn check_files(files: u64, limits: &Limits) -> Result<(), Failure> {
     let Limits { workers, sessions_max, .. } = *limits;
-    let of_workers = if workers > 1 { FILES_OF_WORKER.saturating_mul(workers as u64) } else { 0 };
-    let own = FILES_BESIDE.saturating_add(of_workers);
+    let of_workers = if workers > 1 { descriptors::OF_WORKER.saturating_mul(workers as u64) } else { 0 };
+    let own = descriptors::BESIDE_CLIENTS.saturating_add(of_workers);
     if workers > 1 && files < own {
         let why = format!("too few for {workers} workers, which take {of_workers}: see ulimit -Hn");
         return Err(Failure::Undone(format!("the system allows {files} open files, {why}")));

@@ -12,6 +12,13 @@ use tokio::net::TcpStream;
 /// So many descriptors are kept from clients: for files, and for connections with neighbours and providers of places.
 const RESERVED: u64 = 64;
 
+/// How many a server has beside its clients' and workers', at most, unless it has hundreds of neighbours: those that are
+/// kept, and what it has opened before anybody comes in.
+pub const BESIDE_CLIENTS: u64 = RESERVED + 36;
+
+/// How many each of several workers has, beside those of its clients.
+pub const OF_WORKER: u64 = 4;
+
 /// Who comes in at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guests {
