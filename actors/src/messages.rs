@@ -19,10 +19,11 @@
 //! | [`Browse`] | node, for whoever asks for all clients | store | a [`Page`] of record lines |
 //! | [`Dump`] | node | store | every record line |
 //! | [`Flush`] | node | store | nothing, once all is on disk |
-//! | [`Stop`] | node | listener, session, peer, dialect | nothing |
+//! | [`Stop`] | node | listener, peer, dialect | nothing |
 //!
 //! The node ([`crate::node`]) and the gate ([`crate::dialect::gate`]) are no actors, but objects on the server's own thread
 //! that hold mailboxes of actors. The store ends with the server, and the places when nobody has their mailbox any more.
+//! Sessions hear nothing but answers: one bell, which all of them share with the gate, tells them to end.
 
 use crate::door::Shaken;
 use crate::panics::Panicked;

@@ -17,6 +17,7 @@ use crate::messages::{Census, Count, Dump, Flush, Near, Stop};
 use crate::net::{Incoming, Seams};
 use crate::peer;
 use crate::store::StoreActor;
+use crate::waiting::Bell;
 use actix::{Actor, Addr, Recipient};
 use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
@@ -26,6 +27,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -125,8 +127,10 @@ impl Node {
         replica.expect(to_come, LINKS_COME_MS);
         let Seams { clock, dice, abort, .. } = seams.clone();
         let store = StoreActor::new(replica, journal, clock, dice, abort).start();
-        let strangers = Strangers::new(&settings, &store, &seams);
-        let sessions = Sessions::new(&store, near, &settings.limits, &seams, Rc::clone(&strangers.gate));
+        let stop = Arc::<Bell>::default();
+        let strangers = Strangers::new(&settings, &store, &seams, Arc::clone(&stop));
+        let gate = Rc::clone(&strangers.gate);
+        let sessions = Sessions::new(&store, near, &settings.limits, &seams, gate, stop);
         let neighbours = Neighbours::new(settings, store, strangers, seams);
         let abort = &neighbours.seams.abort;
         let listeners = vec![

@@ -1,18 +1,17 @@
 //! The session: it owns one client's connection, from the first byte to the last answer.
 //!
-//! It says [`Execute`] for all whole lines of a read at once, [`Find`] and [`Near`] where a line needs them, and
-//! hears [`Stop`]. It reads nothing while it owes answers, so a client that does not read its answers is not read
-//! either: what one client can make a server hold is bounded. It ends when the client has hung up and has every
-//! answer, when it says no line or does not take its answers for too long, or when the store is gone.
+//! It says [`Execute`] for all whole lines of a read at once, and [`Find`] and [`Near`] where a line needs them. It reads
+//! nothing while it owes answers, so a client that does not read its answers is not read either: what one client can make
+//! a server hold is bounded. It ends when the client has hung up and has every answer, when it says no line or does not
+//! take its answers for too long, when the [`Bell`] of all sessions rings because the server stops, when the store is
+//! gone, or when whoever was asked has panicked.
 
 use crate::attendance::Seat;
-use crate::messages::{Execute, Executed, Find, Near, Stop};
+use crate::messages::{Execute, Executed, Find, Near};
 use crate::net::{Clock, Socket, read};
 use crate::panics::Panicked;
 use crate::waiting::{Bell, FOREVER, Hourglass, write_out};
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MailboxError, Recipient, WrapFuture,
-};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, MailboxError, Recipient, WrapFuture};
 use herd_core::batch::{Batch, OUTPUT_MAX, Pause};
 use herd_core::decimal::Nanos;
 use herd_core::faults::{self, Fault};
@@ -25,6 +24,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -37,10 +37,10 @@ pub struct SessionActor {
     talk: Option<Talk>,
     /// Who the client is, for the log.
     client: Rc<str>,
-    /// Rung once, when it is to stop.
-    stop: Rc<Bell>,
+    /// Rung once, when all are to stop.
+    stop: Arc<Bell>,
     /// Its seat among the sessions of the server.
-    _seat: Option<Seat>,
+    _seat: Seat,
 }
 
 /// Whom a session asks.
@@ -57,8 +57,15 @@ pub struct Desk {
 }
 
 impl SessionActor {
-    /// A session on a connection from a client, which holds `seat` as long as it lasts.
-    pub fn new(socket: Socket, client: SocketAddr, desk: Desk, limits: &Limits, seat: Seat) -> Self {
+    /// A session on a connection from a client, which lasts until `stop` rings at most, and holds `seat` as long as it does.
+    pub fn new(
+        socket: Socket,
+        client: SocketAddr,
+        desk: Desk,
+        limits: &Limits,
+        stop: Arc<Bell>,
+        seat: Seat,
+    ) -> Self {
         let from = client.ip();
         let client: Rc<str> = client.to_string().into();
         let talk = Talk {
@@ -73,13 +80,7 @@ impl SessionActor {
             read_size: READ_MIN.min(limits.in_flight_bytes),
             read_max: limits.in_flight_bytes,
         };
-        Self { talk: Some(talk), client, stop: Rc::default(), _seat: Some(seat) }
-    }
-
-    /// A session that ends at once, on a connection that was lost before it began.
-    pub fn lost(client: SocketAddr, error: &io::Error) -> Self {
-        warn!("session {client} could not begin: {error}");
-        Self { talk: None, client: client.to_string().into(), stop: Rc::default(), _seat: None }
+        Self { talk: Some(talk), client, stop, _seat: seat }
     }
 }
 
@@ -87,10 +88,10 @@ impl Actor for SessionActor {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let Some(mut talk) = self.talk.take() else { return ctx.stop() };
+        let Some(mut talk) = self.talk.take() else { return };
         info!("session {} opened", self.client);
-        let stop = Rc::clone(&self.stop);
-        // A task of its own: this actor is woken to stop and at the end, and not for every command.
+        let stop = Arc::clone(&self.stop);
+        // A task of its own: this actor is woken at the end, and not for every command.
         let talking = actix_rt::spawn(async move {
             let end = talk.run(&stop).await;
             (talk.lines, end)
@@ -102,14 +103,6 @@ impl Actor for SessionActor {
             }
             ctx.stop();
         }));
-    }
-}
-
-impl Handler<Stop> for SessionActor {
-    type Result = ();
-
-    fn handle(&mut self, Stop: Stop, _: &mut Self::Context) {
-        self.stop.ring_last();
     }
 }
 
@@ -406,12 +399,11 @@ mod tests {
     use super::*;
     use crate::attendance::Attendance;
     use crate::testing::{NOON, answering, recording};
-    use actix::{Addr, ResponseActFuture, ResponseFuture};
+    use actix::{Handler, ResponseActFuture, ResponseFuture};
     use herd_core::places::Query;
     use herd_core::replica::Replica;
     use std::cell::RefCell;
     use std::net::{IpAddr, Ipv4Addr};
-    use std::sync::Arc;
     use tokio::io::{AsyncReadExt, DuplexStream};
     use tokio::sync::Notify;
     use tokio::sync::mpsc::UnboundedReceiver;
@@ -442,7 +434,7 @@ mod tests {
 
     struct Bench {
         client: DuplexStream,
-        session: Addr<SessionActor>,
+        stop: Arc<Bell>,
         asked: Asked,
         finds: UnboundedReceiver<Find>,
     }
@@ -458,8 +450,9 @@ mod tests {
         let desk = Desk { execute, find, near, clock: Arc::new(|| NOON) };
         let (client, socket) = tokio::io::duplex(capacity);
         let seat = Attendance::default().enter(1).unwrap();
-        let session = SessionActor::new(Box::new(socket), NC, desk, limits, seat).start();
-        Bench { client, session, asked, finds }
+        let stop = Arc::<Bell>::default();
+        SessionActor::new(Box::new(socket), NC, desk, limits, Arc::clone(&stop), seat).start();
+        Bench { client, stop, asked, finds }
     }
 
     fn bench() -> Bench {
@@ -708,7 +701,7 @@ mod tests {
     #[actix::test]
     async fn a_session_that_is_stopped_while_its_client_is_kept_waiting_hangs_up_behind_the_answer() {
         tokio::time::pause();
-        let mut bench = kept_waiting(async |bench| bench.session.send(Stop).await.unwrap()).await;
+        let mut bench = kept_waiting(async |bench| bench.stop.ring_last()).await;
         let soon = Duration::from_secs(1);
         assert_eq!(timeout(soon, bench.client.read(&mut [0])).await.unwrap().unwrap(), 0);
     }
@@ -731,9 +724,17 @@ mod tests {
         let mut bench = bench();
         bench.client.write_all(IAMAT).await.unwrap();
         assert_eq!(bench.hear(AT.len()).await, AT);
-        bench.session.send(Stop).await.unwrap();
+        bench.stop.ring_last();
         let mut rest = Vec::new();
         assert_eq!(bench.client.read_to_end(&mut rest).await.unwrap(), 0);
+    }
+
+    /// It came out of the gate, say, or had just arrived on its thread.
+    #[actix::test]
+    async fn a_session_that_begins_when_all_were_stopped_hangs_up() {
+        let mut bench = bench();
+        bench.stop.ring_last(); // Nothing of it has run yet.
+        assert_eq!(bench.say(IAMAT).await, "");
     }
 
     #[actix::test]
@@ -744,7 +745,7 @@ mod tests {
         let desk = Desk { execute, find, near, clock: Arc::new(|| NOON) };
         let (mut client, socket) = tokio::io::duplex(1000);
         let seat = Attendance::default().enter(1).unwrap();
-        SessionActor::new(Box::new(socket), NC, desk, &Limits::default(), seat).start();
+        SessionActor::new(Box::new(socket), NC, desk, &Limits::default(), Arc::default(), seat).start();
         client.write_all(IAMAT).await.unwrap();
         let mut answer = Vec::new();
         assert_eq!(client.read_to_end(&mut answer).await.unwrap(), 0);

@@ -1,9 +1,9 @@
 //! Waiting that has an end, where it nearly always ends before: timers are made and moved as little as can be.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -50,33 +50,41 @@ pub async fn write_out(
     within(limit, to.flush()).await
 }
 
-/// Wakes whoever waits for it, and tells them at its last ring to finish and end.
+/// Wakes whoever waits for it, on whatever thread, and tells all at its last ring to finish and end.
 #[derive(Default)]
 pub struct Bell {
     rung: Notify,
-    is_last: Cell<bool>,
+    is_last: AtomicBool,
 }
 
 impl Bell {
-    /// Wakes whoever waits, or will wait next.
+    /// Wakes one that waits, or will wait next.
     pub fn ring(&self) {
         self.rung.notify_one();
     }
 
-    /// The same for the last time: whoever hears it is to end.
+    /// Rings for the last time, for all who wait: whoever hears it is to end.
     pub fn ring_last(&self) {
-        self.is_last.set(true);
-        self.ring();
+        self.is_last.store(true, Ordering::Release);
+        self.rung.notify_waiters();
     }
 
-    /// True once it rang for the last time.
+    /// True once it rang for the last time. Whoever waits asks this when the waiting has begun, or nothing may wake it.
     pub fn rang_last(&self) -> bool {
-        self.is_last.get()
+        self.is_last.load(Ordering::Acquire)
     }
 
-    /// Waits until it rings.
+    /// Begins to wait until it rings.
     pub fn rung(&self) -> Notified<'_> {
         self.rung.notified()
+    }
+
+    /// Waits until it has rung for the last time, if it does nothing else.
+    pub async fn rung_last(&self) {
+        let rung = self.rung();
+        if !self.rang_last() {
+            rung.await;
+        }
     }
 }
 

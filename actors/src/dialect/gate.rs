@@ -11,7 +11,7 @@ use crate::complaints::Complaints;
 use crate::messages::{Ask, Hear, Overhear, Recall};
 use crate::net::{Dice, Seams, Socket, fresh, ms_since, read, unread};
 use crate::panics::OnPanic;
-use crate::waiting::in_time;
+use crate::waiting::{Bell, in_time};
 use actix::Recipient;
 use herd_core::dialect::gate::consequence;
 use herd_core::dialect::speech::{Speech, Told, Unreadable, acknowledgement, parse};
@@ -27,9 +27,9 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -42,8 +42,8 @@ pub struct Gate {
     /// The UUIDs of updates that came in this way.
     seen: RefCell<Seen>,
     began: Instant,
-    /// True once nothing more is taken.
-    closed: watch::Sender<bool>,
+    /// Rung once, when nothing more is to be taken.
+    stop: Arc<Bell>,
 }
 
 /// Whom the gate asks and tells: the store, for each of these.
@@ -97,8 +97,14 @@ const LOOKUP_PAUSE: Duration = Duration::from_secs(30);
 const READ_SIZE: usize = 2 * 1024;
 
 impl Gate {
-    /// A gate for some neighbours.
-    pub fn new(neighbours: Vec<Known>, desk: Desk, limits: &Limits, seams: &Seams) -> Rc<Self> {
+    /// A gate for some neighbours, until `stop` rings.
+    pub fn new(
+        neighbours: Vec<Known>,
+        desk: Desk,
+        limits: &Limits,
+        seams: &Seams,
+        stop: Arc<Bell>,
+    ) -> Rc<Self> {
         let gate = Rc::new(Self {
             neighbours,
             desk,
@@ -106,7 +112,7 @@ impl Gate {
             limits: limits.clone(),
             seen: RefCell::new(Seen::new(limits.seen_max, limits.seen_ms)),
             began: Instant::now(),
-            closed: watch::Sender::new(false),
+            stop,
         });
         let (looking, seams) = (Rc::clone(&gate), seams.clone());
         if gate.neighbours.iter().any(|known| known.host.parse::<IpAddr>().is_err()) {
@@ -129,16 +135,10 @@ impl Gate {
         self.neighbours.iter().find(|known| known.name == name).map(|known| known.refused.get())
     }
 
-    /// Takes nothing more.
-    pub fn close(&self) {
-        self.closed.send_replace(true);
-    }
-
     /// Hears a connection; gives it back with what was read if it is a client's.
     ///
     /// A neighbour says one message on it. What came behind one begins anew, as another message or a client's line.
     pub async fn open(&self, mut socket: Socket, from: SocketAddr) -> Option<Socket> {
-        let mut closed = self.closed.subscribe();
         let hearing = async {
             let mut bytes = Vec::new();
             let spoken = self.spoken(from.ip());
@@ -157,7 +157,7 @@ impl Gate {
         };
         tokio::select! {
             biased;
-            _ = closed.wait_for(|&closed| closed) => None,
+            () = self.stop.rung_last() => None,
             client = hearing => client,
         }
     }
@@ -285,15 +285,14 @@ impl Gate {
     }
 
     async fn look_up(&self, seams: &Seams) {
-        let mut closed = self.closed.subscribe();
-        while !*closed.borrow_and_update() {
+        while !self.stop.rang_last() {
             for known in &self.neighbours {
                 match seams.network.resolve(&known.host).await {
                     Ok(addresses) => known.addresses.replace(addresses).clear(),
                     Err(error) => warn!("nobody knows where {} is: {}: {error}", known.name, known.host),
                 }
             }
-            let _ = timeout(LOOKUP_PAUSE, closed.changed()).await; // Either way it is time to look again.
+            let _ = timeout(LOOKUP_PAUSE, self.stop.rung_last()).await; // Either way it is time to look again.
         }
     }
 }
@@ -326,7 +325,7 @@ mod tests {
         };
         let known = Known::new(&there, recording().0, answering(|_: Ask| None));
         let desk = Desk { recall: answering(|_: Recall| None), hear: recording().0 };
-        Gate::new(vec![known], desk, limits, &seams(Switchboard::new(true, 1).0))
+        Gate::new(vec![known], desk, limits, &seams(Switchboard::new(true, 1).0), Arc::default())
     }
 
     /// One that said nothing was closed after twice the time, since a session then waited as long again.

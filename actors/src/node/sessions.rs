@@ -3,20 +3,18 @@
 use crate::attendance::{Attendance, Seat};
 use crate::complaints::Complaints;
 use crate::dialect::gate::Gate;
-use crate::messages::{Near, Stop};
+use crate::messages::Near;
 use crate::net::{Seams, Socket, Transit};
 use crate::session::{self, SessionActor};
 use crate::store::StoreActor;
+use crate::waiting::Bell;
 use crate::workers::Workers;
 use actix::{Actor, Addr, ArbiterHandle, Recipient};
 use herd_core::limits::Limits;
-use std::cell::{Cell, RefCell};
+use log::warn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Fewer sessions than this are not worth a sweep.
-const SWEEP_MIN: usize = 64;
 
 /// The sessions of a server.
 pub(super) struct Sessions {
@@ -29,10 +27,8 @@ pub(super) struct Sessions {
     attendance: Attendance,
     /// Of those that found no seat.
     refused: Complaints,
-    /// Those that were started; those that have ended are swept out whenever the number has doubled.
-    started: RefCell<Vec<Addr<SessionActor>>>,
-    /// The number at which the next sweep is due.
-    sweep_at: Cell<usize>,
+    /// Rung once, for all of them and for the gate, when they are to end.
+    stop: Arc<Bell>,
 }
 
 impl Sessions {
@@ -42,6 +38,7 @@ impl Sessions {
         limits: &Limits,
         seams: &Seams,
         gate: Rc<Gate>,
+        stop: Arc<Bell>,
     ) -> Rc<Self> {
         let desk = session::Desk {
             execute: store.clone().recipient(),
@@ -56,8 +53,7 @@ impl Sessions {
             workers: Workers::new(limits.workers),
             attendance: Attendance::default(),
             refused: Complaints::default(),
-            started: RefCell::default(),
-            sweep_at: Cell::new(SWEEP_MIN),
+            stop,
         })
     }
 
@@ -84,44 +80,33 @@ impl Sessions {
     }
 
     fn start(&self, socket: Socket, from: SocketAddr, seat: Seat) {
-        let session = match self.workers.next() {
+        match self.workers.next() {
             None => self.start_here(socket, from, seat),
             Some(worker) => match Transit::begin(socket) {
                 Ok(socket) => self.start_at(&worker, socket, from, seat),
                 Err(socket) => self.start_here(socket, from, seat),
             },
-        };
-        let mut started = self.started.borrow_mut();
-        if started.len() >= self.sweep_at.get() {
-            started.retain(Addr::connected);
-            self.sweep_at.set(SWEEP_MIN.max(started.len() * 2));
         }
-        started.push(session);
     }
 
-    fn start_here(&self, socket: Socket, from: SocketAddr, seat: Seat) -> Addr<SessionActor> {
-        SessionActor::new(socket, from, self.desk.clone(), &self.limits, seat).start()
+    fn start_here(&self, socket: Socket, from: SocketAddr, seat: Seat) {
+        let (desk, stop) = (self.desk.clone(), Arc::clone(&self.stop));
+        SessionActor::new(socket, from, desk, &self.limits, stop, seat).start();
     }
 
-    fn start_at(
-        &self,
-        worker: &ArbiterHandle,
-        socket: Transit,
-        from: SocketAddr,
-        seat: Seat,
-    ) -> Addr<SessionActor> {
-        let (desk, limits) = (self.desk.clone(), self.limits.clone());
-        SessionActor::start_in_arbiter(worker, move |_| match socket.end() {
-            Ok(socket) => SessionActor::new(socket, from, desk, &limits, seat),
-            Err(error) => SessionActor::lost(from, &error),
-        })
+    fn start_at(&self, worker: &ArbiterHandle, socket: Transit, from: SocketAddr, seat: Seat) {
+        let (desk, limits, stop) = (self.desk.clone(), self.limits.clone(), Arc::clone(&self.stop));
+        SessionActor::start_in_arbiter(worker, move |_| {
+            let socket = socket.end().unwrap_or_else(|error| {
+                warn!("session {from} has lost its connection: {error}");
+                Box::new(tokio::io::empty())
+            });
+            SessionActor::new(socket, from, desk, &limits, stop, seat)
+        });
     }
 
     pub(super) async fn stop(&self) {
-        self.gate.close();
-        for session in self.started.take() {
-            session.do_send(Stop); // One that is gone needs no telling.
-        }
+        self.stop.ring_last();
         self.attendance.emptied().await;
     }
 }

@@ -7,9 +7,11 @@ use crate::dialect::{self, DialectActor};
 use crate::messages::{Look, Standing, Stop};
 use crate::net::Seams;
 use crate::store::StoreActor;
+use crate::waiting::Bell;
 use actix::{Actor, Addr};
 use herd_core::status::LinkReport;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The neighbours of another make.
 pub(super) struct Strangers {
@@ -19,7 +21,8 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
-    pub(super) fn new(settings: &Settings, store: &Addr<StoreActor>, seams: &Seams) -> Self {
+    /// Those of the settings; the gate takes nothing once `stop` has rung.
+    pub(super) fn new(settings: &Settings, store: &Addr<StoreActor>, seams: &Seams, stop: Arc<Bell>) -> Self {
         let (limits, attendance) = (&settings.limits, Attendance::default());
         let start = |stranger: &dialect::Neighbour| {
             let seat = seat_for(&stranger.name, &attendance, limits)?;
@@ -33,7 +36,7 @@ impl Strangers {
             Known::new(stranger, actor.clone().recipient(), actor.clone().recipient())
         };
         let desk = gate::Desk { recall: store.clone().recipient(), hear: store.clone().recipient() };
-        let gate = Gate::new(actors.iter().map(known).collect(), desk, limits, seams);
+        let gate = Gate::new(actors.iter().map(known).collect(), desk, limits, seams, stop);
         Self { gate, actors, attendance }
     }
 
