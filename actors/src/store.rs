@@ -85,7 +85,7 @@ impl StoreActor {
             clock,
             began: Instant::now(),
             dice,
-            keeper: journal.map(|journal| Keeper::new(journal, Arc::clone(&abort))),
+            keeper: journal.map(Keeper::new),
             _on_panic: OnPanic::abort(&abort, "the store"),
             abort,
             warned: (0, None),

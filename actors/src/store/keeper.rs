@@ -4,7 +4,7 @@ use super::StoreActor;
 use crate::disk::Appendable;
 use crate::journal::{Durability, Journal, Mark, Snapshot};
 use crate::messages::Executed;
-use crate::net::{Abort, Step};
+use crate::net::Step;
 use actix::dev::OneshotSender;
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use herd_core::faults::{self, Fault};
@@ -33,7 +33,6 @@ pub struct Keeper {
     began: Instant,
     /// When there was nothing dead on the disk last, or a snapshot was begun. What was there at the start may be of any age.
     clean: Option<Instant>,
-    abort: Abort,
 }
 
 /// How long an update that the operating system has may wait for the disk, in [`Durability::Write`].
@@ -63,7 +62,7 @@ struct Copying {
 
 impl Keeper {
     /// A keeper of a journal that was just opened.
-    pub fn new(journal: Journal, abort: Abort) -> Self {
+    pub fn new(journal: Journal) -> Self {
         Self {
             journal,
             synced: 0,
@@ -73,13 +72,7 @@ impl Keeper {
             is_copying: false,
             began: Instant::now(),
             clean: None,
-            abort,
         }
-    }
-
-    /// Ends the whole server.
-    pub fn abort(&self, reason: &str) {
-        (self.abort)(reason);
     }
 
     /// Whether everything that was appended counts as kept.
@@ -315,9 +308,7 @@ impl StoreActor {
             if faults::is_on(Fault::OutlivesItsDisk) {
                 return;
             }
-            if let Some(keeper) = &self.keeper {
-                keeper.abort(&format!("the disk failed, and nothing more can be acknowledged: {error}"));
-            }
+            (self.abort)(&format!("the disk failed, and nothing more can be acknowledged: {error}"));
             ctx.terminate();
         })
         .ok()
@@ -329,6 +320,7 @@ mod tests {
     use super::*;
     use crate::journal::{Keep, UNFINISHED};
     use crate::messages::{Count, Dump, Execute, Find, Flush, Hear, LinkUp};
+    use crate::net::Abort;
     use crate::net::Clock;
     use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
