@@ -72,9 +72,15 @@ impl Complaints {
 pub struct LastReason(String);
 
 impl LastReason {
+    /// Logs that it failed again, as a warning if that has another reason: the same is no news each second.
+    pub fn log(&mut self, reason: &str, event: fmt::Arguments<'_>) {
+        let level = if self.changes_to(reason) { Level::Warn } else { Level::Debug };
+        log!(level, "{event}: {reason}");
+    }
+
     /// Takes the next reason, and tells whether it is another, by more than its numbers, such as for how many seconds a
     /// certificate has not been valid.
-    pub fn changes_to(&mut self, reason: &str) -> bool {
+    fn changes_to(&mut self, reason: &str) -> bool {
         let without_numbers = reason.replace(|sign: char| sign.is_ascii_digit(), "");
         let is_other = without_numbers != self.0;
         self.0 = without_numbers;

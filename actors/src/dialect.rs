@@ -33,7 +33,7 @@ use herd_core::frame::{self, Frame, Inbox, Span, Vocabulary};
 use herd_core::limits::Limits;
 use herd_core::record::Record;
 use herd_core::redial::Backoff;
-use log::{debug, info, warn};
+use log::info;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -305,12 +305,8 @@ impl DialectActor {
 
     fn dial_later(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
         self.may_know_better = None;
-        let reason = error.to_string();
-        if self.last_failure.changes_to(&reason) {
-            warn!("no link to {} at {}: {reason}", self.there.name, self.there.clients);
-        } else {
-            debug!("no link to {}: {reason}", self.there.name);
-        }
+        let Neighbour { name, clients, .. } = &*self.there;
+        self.last_failure.log(&error.to_string(), format_args!("no link to {name} at {clients}"));
         if self.stopping {
             return ctx.stop();
         }

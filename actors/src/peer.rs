@@ -24,7 +24,7 @@ use herd_core::faults::{self, Fault};
 use herd_core::handshake::{Hello, Purpose};
 use herd_core::limits::Limits;
 use herd_core::redial::{Backoff, Made, courtesy_ms, replaces};
-use log::{debug, info, warn};
+use log::{debug, info};
 use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
@@ -161,15 +161,9 @@ impl PeerActor {
         }
     }
 
-    /// A neighbour that is away is no news each second.
     fn log_failure(&mut self, failure: &NoLink) {
         let (there, address) = (&self.there, self.address.as_deref().unwrap_or_default());
-        let reason = failure.to_string();
-        if self.last_failure.changes_to(&reason) {
-            warn!("no link to {there} at {address}: {reason}");
-        } else {
-            debug!("no link to {there} at {address}: {reason}");
-        }
+        self.last_failure.log(&failure.to_string(), format_args!("no link to {there} at {address}"));
     }
 
     fn redial(&mut self, ctx: &mut Context<Self>) {

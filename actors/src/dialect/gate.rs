@@ -7,7 +7,7 @@
 //! says that a message is a neighbour's: this trusts the network.
 
 use super::Neighbour;
-use crate::complaints::Complaints;
+use crate::complaints::{Complaints, LastReason};
 use crate::messages::{Ask, Hear, Overhear, Recall};
 use crate::net::{Dice, Seams, Socket, fresh, ms_since, read, unread};
 use crate::panics::OnPanic;
@@ -285,11 +285,19 @@ impl Gate {
     }
 
     async fn look_up(&self, seams: &Seams) {
+        let mut sought: Vec<_> = self.neighbours.iter().map(|known| (known, LastReason::default())).collect();
         while !self.stop.rang_last() {
-            for known in &self.neighbours {
-                match seams.network.resolve(&known.host).await {
-                    Ok(addresses) => known.addresses.replace(addresses).clear(),
-                    Err(error) => warn!("nobody knows where {} is: {}: {error}", known.name, known.host),
+            for (known, last_failure) in &mut sought {
+                let Known { name, host, .. } = known;
+                match seams.network.resolve(host).await {
+                    Ok(addresses) => {
+                        last_failure.clear();
+                        *known.addresses.borrow_mut() = addresses;
+                    }
+                    Err(error) => {
+                        let event = format_args!("nobody knows where {name} is: {host}");
+                        last_failure.log(&error.to_string(), event);
+                    }
                 }
             }
             let _ = timeout(LOOKUP_PAUSE, self.stop.rung_last()).await; // Either way it is time to look again.
