@@ -226,12 +226,16 @@ impl DialectActor {
         }));
     }
 
+    /// Attempts to make a connection. A panic in it is a failure like others.
+    fn attempt(&self) -> impl Future<Output = io::Result<Socket>> + 'static {
+        let caller = self.caller();
+        async move { caught_waiting(caller.connect()).await? }
+    }
+
     fn dial(&mut self, ctx: &mut Context<Self>) {
         self.redial = None;
-        let caller = self.caller();
-        let dialling = async move { caught_waiting(caller.connect()).await? };
         // Whoever asked whether the neighbour is there may have found it meanwhile.
-        self.spawn_in_era(dialling, ctx, Self::note_attempt);
+        self.spawn_in_era(self.attempt(), ctx, Self::note_attempt);
     }
 
     /// Looks whether the neighbour is still there, if nothing has shown that lately: one that was away has forgotten.
@@ -240,9 +244,7 @@ impl DialectActor {
         let left = self.looked.map_or(Duration::ZERO, |looked| pause.saturating_sub(looked.elapsed()));
         ctx.run_later(if left.is_zero() { pause } else { left }, Self::look_again);
         if self.is_there() && left.is_zero() && !self.bag.is_carrying() {
-            let caller = self.caller();
-            let looking = async move { caught_waiting(caller.connect()).await? };
-            self.spawn_in_era(looking, ctx, Self::note_attempt);
+            self.spawn_in_era(self.attempt(), ctx, Self::note_attempt);
         }
     }
 
@@ -538,9 +540,8 @@ impl Handler<Look> for DialectActor {
         if is_known || (!self.is_there() && self.redial.is_none()) {
             return Box::pin(std::future::ready(self.standing()).into_actor(self));
         }
-        let (caller, era) = (self.caller(), self.era);
-        let limit = Duration::from_millis(self.limits.search_ms);
-        let looking = async move { timeout(limit, caller.connect()).await };
+        let era = self.era;
+        let looking = timeout(Duration::from_millis(self.limits.search_ms), self.attempt());
         Box::pin(looking.into_actor(self).map(move |result, dialect: &mut Self, ctx| {
             // Whoever asks does not wait longer. That is no reason to give the neighbour up, which may only be slow.
             let Ok(result) = result else { return Standing { answers: false, ..dialect.standing() } };
@@ -663,6 +664,23 @@ mod tests {
         }
     }
 
+    /// A network on which the first call is answered, and whoever makes another panics.
+    #[derive(Default)]
+    struct Faulty(AtomicUsize);
+
+    impl Network for Faulty {
+        fn bind<'a>(&'a self, _: &'a str) -> Step<'a, Box<dyn Incoming>> {
+            Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+        }
+
+        fn connect<'a>(&'a self, _: &'a str, _: Duration) -> Step<'a, Socket> {
+            Box::pin(async {
+                assert!(self.0.fetch_add(1, Ordering::Relaxed) == 0, "as the test wants");
+                Ok(Box::new(tokio::io::duplex(1024).0) as Socket)
+            })
+        }
+    }
+
     fn update(lines: &str) -> Vec<u8> {
         Frame::Update(Update::new(Uuid::nil(), lines.as_bytes())).to_bytes()
     }
@@ -770,6 +788,17 @@ mod tests {
         assert!(!dialect.send(Look).await.unwrap().answers);
         tokio::time::sleep(takes * 10).await;
         assert!(store.downs.try_recv().is_err());
+    }
+
+    /// Of all that calls a neighbour this alone ended the server.
+    #[actix::test]
+    async fn a_panic_over_a_call_for_whoever_asks_ends_nothing_but_the_call() {
+        tokio::time::pause();
+        let (mut store, dialect) = speak_over(Faulty::default(), Dialect::At, Vec::new());
+        assert!(store.ups.recv().await.is_some());
+        tokio::time::advance(LOOK_PAUSE).await;
+        assert!(!dialect.send(Look).await.unwrap().answers);
+        assert!(dialect.connected());
     }
 
     #[actix::test]
