@@ -111,7 +111,7 @@ pub async fn greet(
     credentials: &Credentials,
     dice: &Dice,
     limits: &Limits,
-    admit: impl Fn(&Hello) -> Result<(), Refusal>,
+    admit: impl FnOnce(&Hello) -> Result<(), Refusal>,
     seat: impl FnOnce(&Hello) -> Result<(), Refusal>,
 ) -> Result<(Hello, Shaken), NoLink> {
     let mut door = Door::new(socket);
@@ -318,7 +318,7 @@ mod tests {
     async fn shake(
         caller: &str,
         host: &str,
-        admit: impl Fn(&Hello) -> Result<(), Refusal>,
+        admit: impl FnOnce(&Hello) -> Result<(), Refusal>,
     ) -> (Result<Shaken, NoLink>, Result<(Hello, Shaken), NoLink>) {
         let (network, mut calls) = Switchboard::new(true, 1 << 16);
         let (dice, limits, hello) = (counting(), Limits::default(), hello());

@@ -171,16 +171,14 @@ impl Neighbours {
     /// Opens the door to one caller.
     async fn open(self: Rc<Self>, socket: Socket, from: SocketAddr) {
         let Settings { credentials, limits, .. } = &self.settings;
-        let mut taken = None;
-        let claimed = RefCell::new(String::new());
+        let (mut claimed, mut taken) = (String::new(), None);
         let admit = |hello: &Hello| {
-            claimed.replace(format!(" as {:?}", hello.from));
+            claimed = format!(" as {:?}", hello.from);
             self.admit(hello)
         };
         let seat = |hello: &Hello| self.seat(hello).map(|seat| taken = seat);
         match greet(socket, credentials, &self.seams.dice, limits, admit, seat).await {
             Err(failure) => {
-                let claimed = claimed.borrow();
                 self.unlinked.make(format_args!("caller {from} has no link{claimed}: {failure}"));
             }
             Ok((Hello { purpose: Purpose::Status, .. }, shaken)) => self.tell_status(shaken, from).await,
