@@ -5,7 +5,7 @@
 
 use crate::net::{Dice, Network, Seams, Socket, unread};
 use crate::tls::{self, Guest, Tls};
-use crate::waiting::in_time;
+use crate::waiting::{drain, in_time};
 use herd_core::frame::Vocabulary;
 use herd_core::handshake::{Acceptor, Dialler, Hello, LINE_MAX, NOBODY, Purpose, Refusal, Secret};
 use herd_core::limits::Limits;
@@ -15,7 +15,6 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 
 /// What a server shows at a door, its own or another's, and wants to be shown.
 #[derive(Clone, Debug, Default)]
@@ -132,7 +131,7 @@ pub async fn greet(
     match in_time(limits.handshake_ms, shaking).await {
         Ok(Acceptor { hello, vocabulary, .. }) => Ok((hello, door.shaken(vocabulary))),
         Err(failure) => {
-            door.linger().await;
+            drain(&mut door.socket, LINGER, LINGER).await;
             Err(failure)
         }
     }
@@ -270,14 +269,6 @@ impl Door {
             }
             Err(error) => Err(NoLink::Broken(error)),
         }
-    }
-
-    /// Gives the other side some time to read what was said last. A connection that is closed while there are bytes
-    /// that nobody read is reset, and the reset may overtake the words.
-    async fn linger(mut self) {
-        let mut ignored = [0; 512];
-        let draining = async { while self.socket.read(&mut ignored).await.is_ok_and(|length| length > 0) {} };
-        let _ = timeout(LINGER, draining).await; // Whoever has not hung up by then is hung up on.
     }
 
     /// Goes on with what a step came to; a refusal is told to the other side first.

@@ -10,7 +10,7 @@ use crate::attendance::Seat;
 use crate::messages::{Execute, Executed, Find, Near};
 use crate::net::{Clock, Socket, read};
 use crate::panics::Panicked;
-use crate::waiting::{Bell, FOREVER, Hourglass, write_out};
+use crate::waiting::{Bell, FOREVER, Hourglass, drain, write_out};
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, MailboxError, Recipient, WrapFuture};
 use herd_core::batch::{Batch, OUTPUT_MAX, Pause};
 use herd_core::decimal::Nanos;
@@ -313,22 +313,9 @@ impl Talk {
     async fn hang_up(&mut self, end: End) -> Result<End, End> {
         self.socket.shutdown().await?;
         if !matches!(end, End::Eof) {
-            let _ = timeout(self.write_stall, self.linger()).await; // It has had time enough.
+            drain(&mut self.socket, LINGER, self.write_stall).await;
         }
         Ok(end)
-    }
-
-    /// Takes what the client still says, and drops it, until it has hung up or says nothing for a while. A connection
-    /// that is closed over bytes which nobody has read is reset, and answers on their way are lost with it.
-    async fn linger(&mut self) {
-        loop {
-            let buffer = self.session.buffer();
-            buffer.clear();
-            match timeout(LINGER, read(&mut self.socket, buffer, READ_MIN)).await {
-                Ok(Ok(1..)) => {}
-                _ => return,
-            }
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::error::Elapsed;
@@ -48,6 +48,22 @@ pub async fn write_out(
     }
     // TLS keeps what the socket has not taken until it is told to flush.
     within(limit, to.flush()).await
+}
+
+/// How much of what nobody wants is read at a time.
+const DRAIN_SIZE: usize = 2 * 1024;
+
+/// Takes what the other side still says, and drops it, until it has hung up, says nothing for a while, or has had time
+/// enough. A connection that is closed over bytes which nobody has read is reset, and the reset may overtake what was said
+/// last.
+pub async fn drain(from: &mut (impl AsyncRead + Unpin), silence: Duration, limit: Duration) {
+    let mut unwanted = Vec::with_capacity(DRAIN_SIZE);
+    let draining = async {
+        while let Ok(Ok(1..)) = timeout(silence, from.read_buf(&mut unwanted)).await {
+            unwanted.clear();
+        }
+    };
+    let _ = timeout(limit, draining).await; // Whoever has not hung up by then is hung up on.
 }
 
 /// Wakes whoever waits for it, on whatever thread, and tells all at its last ring to finish and end.
@@ -141,7 +157,6 @@ impl Hourglass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt;
 
     #[actix::test]
     async fn one_that_takes_a_little_at_a_time_gets_all_and_one_that_takes_no_more_is_given_up() {
