@@ -67,9 +67,9 @@ pub trait Network: Send + Sync {
     /// of the limit, within which the caller has this end.
     fn connect<'a>(&'a self, address: &'a str, limit: Duration) -> Step<'a, Socket>;
 
-    /// The IP addresses of a host.
-    fn resolve<'a>(&'a self, host: &'a str) -> Step<'a, Vec<IpAddr>> {
-        Box::pin(async move { Ok(lookup_host((host, 0)).await?.map(|address| address.ip()).collect()) })
+    /// The IP addresses of a host. A network that a test has made knows none, unless it says so.
+    fn resolve<'a>(&'a self, _host: &'a str) -> Step<'a, Vec<IpAddr>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
 }
 
@@ -99,6 +99,10 @@ impl Network for Tcp {
             let addresses: Vec<_> = lookup_host(address).await?.collect();
             at_once(first_of(&addresses, limit, TcpStream::connect).await?)
         })
+    }
+
+    fn resolve<'a>(&'a self, host: &'a str) -> Step<'a, Vec<IpAddr>> {
+        Box::pin(async move { Ok(lookup_host((host, 0)).await?.map(|address| address.ip()).collect()) })
     }
 }
 
