@@ -13,11 +13,11 @@ use crate::panics::{OnPanic, Panicked};
 use crate::peer::{self, Ends, PeerActor};
 use crate::store::StoreActor;
 use actix::{Actor, Addr};
+use herd_core::decimal::NANOS_PER_SECOND;
 use herd_core::handshake::{Hello, Purpose, Refusal, check_lister, check_newcomer};
 use herd_core::limits::Limits;
 use herd_core::status::{LinkReport, Report};
 use log::{debug, warn};
-use rustls::pki_types::UnixTime;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -286,7 +286,7 @@ impl Neighbours {
         };
         let mut links: Vec<LinkReport> = names.into_iter().map(link).collect();
         links.extend(self.strangers.report().await);
-        let tls = self.settings.credentials.tls.as_ref();
+        let (tls, now_s) = (self.settings.credentials.tls.as_ref(), (self.seams.clock)() / NANOS_PER_SECOND);
         Report {
             name: self.settings.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -296,7 +296,7 @@ impl Neighbours {
             records_late: census.counts.late,
             uptime_s: self.began.elapsed().as_secs(),
             panics: self.seams.panics.load(Ordering::Relaxed),
-            certificate_days: tls.map(|tls| tls.validity().days_left(UnixTime::now().as_secs())),
+            certificate_days: tls.map(|tls| tls.validity().days_left(now_s)),
             links,
         }
     }
