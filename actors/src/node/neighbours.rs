@@ -63,12 +63,12 @@ pub(super) struct Neighbours {
 }
 
 /// A newcomer that is known; dropping this forgets it.
-struct Known {
+struct Registration {
     among: Weak<RefCell<BTreeMap<String, Addr<PeerActor>>>>,
     name: String,
 }
 
-impl Drop for Known {
+impl Drop for Registration {
     fn drop(&mut self) {
         if let Some(peers) = self.among.upgrade() {
             peers.borrow_mut().remove(&self.name);
@@ -136,9 +136,9 @@ impl Neighbours {
 
     /// Starts the peer of a neighbour that came by itself. It is known as long as it keeps its seat.
     fn start_newcomer(&self, name: &str, seat: Seat) -> Addr<PeerActor> {
-        let known = Known { among: Rc::downgrade(&self.peers), name: name.to_owned() };
+        let registration = Registration { among: Rc::downgrade(&self.peers), name: name.to_owned() };
         // Dropped in this order: where a name is unknown, its seat is free.
-        self.start_peer(name, None, (seat, known))
+        self.start_peer(name, None, (seat, registration))
     }
 
     fn start_peer(&self, name: &str, address: Option<String>, seat: impl Any) -> Addr<PeerActor> {
