@@ -259,9 +259,9 @@ fn data(name: &str, flags: &Flags) -> PathBuf {
 }
 
 /// A neighbour as one of another make, if it is.
-fn stranger(topology: &Topology, server: &Server) -> Option<dialect::Neighbour> {
+fn stranger(topology: &Topology, server: &Server) -> Option<dialect::Stranger> {
     let speaks = server.speaks?;
-    Some(dialect::Neighbour {
+    Some(dialect::Stranger {
         name: server.name.clone(),
         clients: server.clients.clone(),
         speaks,

@@ -49,7 +49,7 @@ pub mod gate;
 /// Speaks to one neighbour of another make.
 pub struct DialectActor {
     here: Arc<str>,
-    there: Arc<Neighbour>,
+    there: Arc<Stranger>,
     desk: Desk,
     limits: Limits,
     seams: Seams,
@@ -85,9 +85,9 @@ pub struct DialectActor {
     _seat: Seat,
 }
 
-/// A neighbour of another make.
+/// A stranger: a neighbour of another make.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
+pub struct Stranger {
     /// Its name.
     pub name: String,
     /// Its only address, `host:port`.
@@ -164,7 +164,7 @@ impl DialectActor {
     /// An actor that speaks to a neighbour, and keeps `seat` as long as it lasts.
     pub fn new(
         here: Arc<str>,
-        there: Neighbour,
+        there: Stranger,
         desk: Desk,
         limits: &Limits,
         seams: Seams,
@@ -307,7 +307,7 @@ impl DialectActor {
 
     fn dial_later(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
         self.may_know_better = None;
-        let Neighbour { name, clients, .. } = &*self.there;
+        let Stranger { name, clients, .. } = &*self.there;
         self.last_failure.log(&error.to_string(), format_args!("no link to {name} at {clients}"));
         if self.stopping {
             return ctx.stop();
@@ -631,7 +631,7 @@ mod tests {
         let chunks = Rc::new(RefCell::new(VecDeque::from(chunks)));
         let take = answering(move |_: Take| chunks.borrow_mut().pop_front().unwrap_or_default());
         let desk = Desk { link_up, link_down, hear, take };
-        let there = Neighbour {
+        let there = Stranger {
             name: "Theirs".to_owned(),
             clients: "there:1".to_owned(),
             speaks,

@@ -43,7 +43,7 @@ pub struct Settings {
     /// The servers it keeps links to.
     pub neighbours: Vec<Neighbour>,
     /// The servers of another make that it speaks with.
-    pub strangers: Vec<dialect::Neighbour>,
+    pub strangers: Vec<dialect::Stranger>,
     /// Whether servers may join that it does not know.
     pub open: bool,
     /// What servers must know and show to be neighbours.

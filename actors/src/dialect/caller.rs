@@ -1,6 +1,6 @@
 //! The calls to a neighbour of another make: a connection for each message, each within its time.
 
-use super::Neighbour;
+use super::Stranger;
 use crate::net::{Seams, Socket};
 use crate::waiting::in_time;
 use herd_core::dialect::gps;
@@ -17,7 +17,7 @@ const ANSWER_MAX: u64 = 4096;
 
 /// Makes connections to one neighbour, one for each message.
 pub(super) struct Caller {
-    pub(super) there: Arc<Neighbour>,
+    pub(super) there: Arc<Stranger>,
     pub(super) seams: Seams,
     pub(super) limits: Limits,
 }

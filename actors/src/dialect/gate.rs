@@ -6,7 +6,7 @@
 //! that says no first word for as long as a client may take for its first line is hung up on. Nothing but the IP address
 //! says that a message is a neighbour's: this trusts the network.
 
-use super::Neighbour;
+use super::Stranger;
 use crate::complaints::{Complaints, LastReason};
 use crate::messages::{Ask, Hear, Overhear, Recall};
 use crate::net::{Dice, Seams, Socket, fresh, ms_since, read, unread};
@@ -71,11 +71,11 @@ pub struct Known {
 
 impl Known {
     /// A neighbour, and the actor that speaks to it.
-    pub fn new(neighbour: &Neighbour, overhear: Recipient<Overhear>, ask: Recipient<Ask>) -> Self {
-        let (host, _) = host_and_port(&neighbour.clients);
+    pub fn new(stranger: &Stranger, overhear: Recipient<Overhear>, ask: Recipient<Ask>) -> Self {
+        let (host, _) = host_and_port(&stranger.clients);
         Self {
-            name: neighbour.name.clone(),
-            speaks: neighbour.speaks,
+            name: stranger.name.clone(),
+            speaks: stranger.speaks,
             addresses: RefCell::new(host.parse().into_iter().collect()),
             host: host.to_owned(),
             overhear,
@@ -325,7 +325,7 @@ mod tests {
 
     /// A gate for one neighbour, before a store that knows nobody.
     fn gate(speaks: Dialect, limits: &Limits) -> Rc<Gate> {
-        let there = Neighbour {
+        let there = Stranger {
             name: "Theirs".to_owned(),
             clients: "127.0.0.1:9".to_owned(),
             speaks,

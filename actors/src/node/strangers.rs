@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The neighbours of another make.
 pub(super) struct Strangers {
     pub(super) gate: Rc<Gate>,
-    actors: Vec<(dialect::Neighbour, Addr<DialectActor>)>,
+    actors: Vec<(dialect::Stranger, Addr<DialectActor>)>,
     attendance: Attendance,
 }
 
@@ -24,7 +24,7 @@ impl Strangers {
     /// Those of the settings; the gate takes nothing once `stop` has rung.
     pub(super) fn new(settings: &Settings, store: &Addr<StoreActor>, seams: &Seams, stop: Arc<Bell>) -> Self {
         let (limits, attendance) = (&settings.limits, Attendance::default());
-        let start = |stranger: &dialect::Neighbour| {
+        let start = |stranger: &dialect::Stranger| {
             let seat = seat_for(&stranger.name, &attendance, limits)?;
             let here = settings.name.as_str().into();
             let (desk, seams) = (desk_of(store), seams.clone());
@@ -32,7 +32,7 @@ impl Strangers {
             Some((stranger.clone(), actor))
         };
         let actors: Vec<_> = settings.strangers.iter().filter_map(start).collect();
-        let known = |(stranger, actor): &(dialect::Neighbour, Addr<DialectActor>)| {
+        let known = |(stranger, actor): &(dialect::Stranger, Addr<DialectActor>)| {
             Known::new(stranger, actor.clone().recipient(), actor.clone().recipient())
         };
         let desk = gate::Desk { recall: store.clone().recipient(), hear: store.clone().recipient() };
@@ -42,7 +42,7 @@ impl Strangers {
 
     /// Asks all at once, since one that is away may take its time.
     pub(super) async fn report(&self) -> Vec<LinkReport> {
-        let ask = |(stranger, actor): &(dialect::Neighbour, Addr<DialectActor>)| {
+        let ask = |(stranger, actor): &(dialect::Stranger, Addr<DialectActor>)| {
             (stranger.clone(), actix_rt::spawn(actor.send(Look)))
         };
         let mut reports = Vec::new();

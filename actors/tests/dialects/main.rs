@@ -5,7 +5,7 @@ mod prototype;
 
 use actix::actors::mocker::Mocker;
 use actix::{Actor, Recipient};
-use herd_actors::dialect::Neighbour as Stranger;
+use herd_actors::dialect::Stranger;
 use herd_actors::door::{Credentials, ask_status};
 use herd_actors::messages::Near;
 use herd_actors::net::Seams;
