@@ -4,7 +4,7 @@
 //! store has for it ([`Take`]) in the neighbour's own words, one connection per message. It hears [`Flood`] when there
 //! is something to take, [`Overhear`] and [`Ask`] when the gate took something from there, [`Look`] when somebody
 //! wants to know, and [`Stop`], upon which it says what is left to say and ends. While the neighbour is away it dials
-//! after growing delays. What is said and when is decided by the [`Mailbag`]; `caller` makes the connections, one for each
+//! after growing delays. What is said and when is decided by the [`Mailbag`]; `courier` has the connections, one for each
 //! message. What the neighbour says comes in at the [`gate`], on the address for clients, and from there to this actor or
 //! past it to the store.
 //!
@@ -15,7 +15,7 @@
 //! this server began, if it overwrites: while this server was away it may have learned what is newer, and would believe what
 //! is older.
 
-use self::caller::Caller;
+use self::courier::Courier;
 use crate::attendance::Seat;
 use crate::complaints::{Complaints, LastReason};
 use crate::messages::{Ask, Flood, Hear, LinkDown, LinkUp, Look, Overhear, Standing, Stop, Take};
@@ -43,7 +43,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-mod caller;
+mod courier;
 pub mod gate;
 
 /// Speaks to one neighbour of another make.
@@ -207,8 +207,8 @@ impl DialectActor {
         self.presence.is_some()
     }
 
-    fn caller(&self) -> Caller {
-        Caller { there: Arc::clone(&self.there), seams: self.seams.clone(), limits: self.limits.clone() }
+    fn courier(&self) -> Courier {
+        Courier { there: Arc::clone(&self.there), seams: self.seams.clone(), limits: self.limits.clone() }
     }
 
     /// Goes on with what some work comes to, unless the neighbour has come or gone meanwhile.
@@ -228,8 +228,8 @@ impl DialectActor {
 
     /// Attempts to make a connection. A panic in it is a failure like others.
     fn attempt(&self) -> impl Future<Output = io::Result<Socket>> + 'static {
-        let caller = self.caller();
-        async move { caught_waiting(caller.connect()).await? }
+        let courier = self.courier();
+        async move { caught_waiting(courier.connect()).await? }
     }
 
     fn dial(&mut self, ctx: &mut Context<Self>) {
@@ -422,10 +422,10 @@ impl DialectActor {
     }
 
     fn carry(&mut self, line: Vec<u8>, message: Vec<u8>, ctx: &mut Context<Self>) {
-        let caller = self.caller();
+        let courier = self.courier();
         let Some(presence) = &mut self.presence else { return };
         let (spare, waits) = (presence.spare.take(), presence.is_waited_for());
-        let carrying = async move { caught_waiting(caller.tell(spare, &message, waits)).await? };
+        let carrying = async move { caught_waiting(courier.tell(spare, &message, waits)).await? };
         self.spawn_in_era(carrying, ctx, move |dialect, result, ctx| dialect.carried(&line, result, ctx));
     }
 
@@ -446,14 +446,14 @@ impl DialectActor {
     /// Asks the neighbour for a client, if its kind can be asked.
     fn ask(&mut self, uuid: Uuid, client: Vec<u8>, ctx: &mut Context<Self>) {
         let question = speech::question(self.there.speaks, &client, uuid);
-        let caller = self.caller();
+        let courier = self.courier();
         let max = self.limits.dialect_connections_max;
         let presence = self.presence.as_mut().filter(|presence| presence.questions < max);
         let (Some(question), Some(presence)) = (question, presence) else {
             return self.tell_store(Frame::NotFound { uuid });
         };
         presence.questions += 1;
-        let asking = async move { caught_waiting(caller.ask(&question, &client)).await? };
+        let asking = async move { caught_waiting(courier.ask(&question, &client)).await? };
         self.spawn_in_era(asking, ctx, move |dialect, answer, ctx| dialect.heard(uuid, answer, ctx));
     }
 

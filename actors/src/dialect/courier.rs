@@ -1,4 +1,4 @@
-//! The calls to a neighbour of another make: a connection for each message, each within its time.
+//! The courier: it carries messages to a neighbour of another make, a connection for each, each within its time.
 
 use super::Stranger;
 use crate::net::{Seams, Socket};
@@ -16,13 +16,13 @@ use tokio::time::timeout;
 const ANSWER_MAX: u64 = 4096;
 
 /// Makes connections to one neighbour, one for each message.
-pub(super) struct Caller {
+pub(super) struct Courier {
     pub(super) there: Arc<Stranger>,
     pub(super) seams: Seams,
     pub(super) limits: Limits,
 }
 
-impl Caller {
+impl Courier {
     pub(super) async fn connect(&self) -> io::Result<Socket> {
         let limit_ms = self.limits.connect_ms;
         let limit = Duration::from_millis(limit_ms);
