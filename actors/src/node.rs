@@ -65,6 +65,9 @@ pub struct Neighbour {
 
 /// A running server.
 pub struct Node {
+    name: String,
+    stop_ms: u64,
+    store: Addr<StoreActor>,
     listeners: Vec<Addr<ListenerActor>>,
     sessions: Rc<Sessions>,
     neighbours: Rc<Neighbours>,
@@ -125,32 +128,31 @@ impl Node {
         let theirs = settings.strangers.iter().filter(|stranger| stranger.speaks.searches());
         let to_come = ours.chain(theirs.map(|stranger| &stranger.name)).cloned();
         replica.expect(to_come, LINKS_COME_MS);
+        let (name, stop_ms) = (settings.name.clone(), settings.limits.stop_ms);
+        let tls = if settings.credentials.tls.is_some() { "on" } else { "off" };
         let Seams { clock, dice, abort, .. } = seams.clone();
-        let store = StoreActor::new(replica, journal, clock, dice, abort).start();
+        let store = StoreActor::new(replica, journal, clock, dice, Arc::clone(&abort)).start();
         let stop = Arc::<Bell>::default();
         let strangers = Strangers::new(&settings, &store, &seams, Arc::clone(&stop));
         let gate = Rc::clone(&strangers.gate);
         let sessions = Sessions::new(&store, near, &settings.limits, &seams, gate, stop);
-        let neighbours = Neighbours::new(settings, store, strangers, seams);
-        let abort = &neighbours.seams.abort;
+        let neighbours = Neighbours::new(settings, store.clone(), strangers, seams);
         let listeners = vec![
-            ListenerActor::new(for_clients, Guests::Clients, sessions.welcome(), abort).start(),
-            ListenerActor::new(for_peers, Guests::Peers, neighbours.welcome(), abort).start(),
+            ListenerActor::new(for_clients, Guests::Clients, sessions.welcome(), &abort).start(),
+            ListenerActor::new(for_peers, Guests::Peers, neighbours.welcome(), &abort).start(),
         ];
-        let Settings { name, credentials, .. } = &neighbours.settings;
-        let tls = if credentials.tls.is_some() { "on" } else { "off" };
         info!("server {name} started clients={clients} peers={peers} tls={tls}");
-        Ok(Self { listeners, sessions, neighbours, clients, peers })
+        Ok(Self { name, stop_ms, store, listeners, sessions, neighbours, clients, peers })
     }
 
     /// What the server holds and has done so far.
     pub async fn census(&self) -> Census {
-        self.neighbours.store.send(Count).await.unwrap_or_default()
+        self.store.send(Count).await.unwrap_or_default()
     }
 
     /// Every record line that the server knows, sorted: equal on two servers that know the same.
     pub async fn dump(&self) -> Vec<Box<[u8]>> {
-        self.neighbours.store.send(Dump).await.unwrap_or_default()
+        self.store.send(Dump).await.unwrap_or_default()
     }
 
     /// Takes no more connections, lets sessions finish what they began, has links say goodbye and the disk take all.
@@ -158,15 +160,15 @@ impl Node {
     /// A client that takes no answers or a neighbour that takes no goodbye must not keep the disk from its turn: each
     /// has its share of a limited time.
     pub async fn stop(self) {
-        let (limit, began) = (Duration::from_millis(self.neighbours.settings.limits.stop_ms), Instant::now());
+        let (limit, began) = (Duration::from_millis(self.stop_ms), Instant::now());
         let until = |tenths: u32| (limit / 10 * tenths).saturating_sub(began.elapsed());
         // An actor that cannot be told has ended already.
         self.listeners.iter().for_each(|listener| listener.do_send(Stop));
         let sessions = timeout(until(8), self.sessions.stop()).await;
         let links = timeout(until(9), self.neighbours.stop()).await;
         // A store that is gone has ended the server already.
-        let flushed = timeout(until(10), self.neighbours.store.send(Flush)).await;
-        let name = &self.neighbours.settings.name;
+        let flushed = timeout(until(10), self.store.send(Flush)).await;
+        let name = &self.name;
         if sessions.is_ok() && links.is_ok() && flushed.is_ok() {
             info!("server {name} stopped");
         } else {

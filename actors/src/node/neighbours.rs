@@ -37,11 +37,11 @@ const LISTED_LOGGED: u64 = 10;
 
 /// The peers of a server, and its door for those that call.
 pub(super) struct Neighbours {
-    pub(super) settings: Settings,
-    pub(super) store: Addr<StoreActor>,
+    settings: Settings,
+    store: Addr<StoreActor>,
     strangers: Strangers,
     desk: peer::Desk,
-    pub(super) seams: Seams,
+    seams: Seams,
     began: Instant,
     /// Those of the topology, and those that joined as long as they are linked.
     peers: Rc<RefCell<BTreeMap<String, Addr<PeerActor>>>>,
