@@ -210,14 +210,15 @@ impl Desk {
         let Some(remote) = self.remotes.iter().find(|remote| remote.provider == provider) else {
             return Err(Failure::unasked(Status::RequestDenied, "places are turned off on this server"));
         };
+        if !provider.may_be_kept() {
+            return remote.ask(query, self.began).await;
+        }
         let kept = |now| self.cache.borrow().find(&query.question(), now).map(<[u8]>::to_vec);
-        if let Some(answer) = kept(self.began.elapsed()).filter(|_| provider.may_be_kept()) {
+        if let Some(answer) = kept(self.began.elapsed()) {
             return Ok(answer);
         }
         let answer = remote.ask(query, self.began).await?;
-        if provider.may_be_kept() {
-            self.cache.borrow_mut().store(query.question(), answer.clone(), self.began.elapsed());
-        }
+        self.cache.borrow_mut().store(query.question(), answer.clone(), self.began.elapsed());
         Ok(answer)
     }
 }
