@@ -59,8 +59,10 @@ pub struct StoreActor {
     abort: Abort,
     /// The end of the server: without its memory it would go on and answer wrongly.
     _on_panic: OnPanic,
-    /// How many records were refused by the last warning, and when that was.
-    warned: (u64, Option<Instant>),
+    /// How many records were refused by the last warning of that.
+    refused: u64,
+    /// When that was.
+    warned: Option<Instant>,
 }
 
 impl StoreActor {
@@ -88,7 +90,8 @@ impl StoreActor {
             keeper: journal.map(Keeper::new),
             _on_panic: OnPanic::abort(&abort, "the store"),
             abort,
-            warned: (0, None),
+            refused: 0,
+            warned: None,
         }
     }
 
@@ -159,11 +162,11 @@ impl StoreActor {
 
     /// Says that records are refused, when that begins and then every now and then, not for each of them.
     fn warn_of_refusals(&mut self) {
-        let (refused, (known, at)) = (self.replica.counts().refused, self.warned);
-        if refused > known && at.is_none_or(|at| at.elapsed() >= complaints::EVERY) {
-            let clients = self.replica.store().len();
-            warn!("{} records refused for want of room, {clients} clients are known", refused - known);
-            self.warned = (refused, Some(Instant::now()));
+        let refused = self.replica.counts().refused;
+        if refused > self.refused && self.warned.is_none_or(|at| at.elapsed() >= complaints::EVERY) {
+            let (more, clients) = (refused - self.refused, self.replica.store().len());
+            warn!("{more} records refused for want of room, {clients} clients are known");
+            (self.refused, self.warned) = (refused, Some(Instant::now()));
         }
     }
 }
