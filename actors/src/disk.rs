@@ -215,8 +215,10 @@ static FILLING: [u8; FILLING_SIZE + END.len()] = {
     filling
 };
 
-/// How much room is asked for beyond the end of a file: as much as it has, but neither less nor more than this.
+/// How much room is asked for beyond the end of a file at least: as much as it has, if that is more.
 const ROOM_MIN: u64 = 64 * 1024;
+
+/// The same at most.
 const ROOM_MAX: u64 = 16 * 1024 * 1024;
 
 impl Log {

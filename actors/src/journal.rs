@@ -4,7 +4,10 @@
 //! data/<NAME>/log-7        records as they were applied
 //! data/<NAME>/log-8        the same, since the last snapshot was begun
 //! data/<NAME>/snapshot-7   what was known when log-8 was begun, or a little later, and is not in log-7
+//! data/<NAME>/snapshot.tmp a snapshot that is being written, or was when the server ended
 //! data/<NAME>/spare        a log that is not needed any more, which the next one is written over
+//! data/<NAME>/unsynced     nothing: a sync has failed
+//! data/<NAME>/lock         nothing: whoever holds a lock on it has the directory
 //! ```
 //!
 //! The snapshot of a number and all logs from that number on are the whole memory. A new snapshot goes like this: a

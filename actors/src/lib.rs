@@ -11,7 +11,7 @@
 //! | seams | what a simulation brings its own of: network, clock, dice, the end of the server ([`net`]) |
 //! | door | where a server is called at its address for peers, and shakes hands ([`door`]); `doorstep` has those who do |
 //! | gate | what tells strangers from clients, at the address for clients ([`dialect::gate`]) |
-//! | seat | the place of a session, a peer or a dialect among those that a limit counts ([`attendance`]) |
+//! | seat | the place of a session, a peer, a dialect or a listing among those that a limit counts ([`attendance`]) |
 //! | complaint | a warning that outsiders may give cause for at will: it is logged now and then (`complaints`) |
 
 pub mod attendance;

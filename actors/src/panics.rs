@@ -2,8 +2,8 @@
 //!
 //! A panic is a mistake of this program. It ends the connection or the question that met it, and nothing else, as long
 //! as what is left is whole: sessions, links and places are. The store, the log, the listeners, those who speak to
-//! neighbours of another make and whoever starts links again are needed by all, so a panic of theirs ends the server, which
-//! must not go on without them.
+//! neighbours of another make or look them up, and whoever starts links again are needed by all, so a panic of theirs ends
+//! the server, which must not go on without them.
 
 use crate::net::Abort;
 use std::fmt;

@@ -219,9 +219,8 @@ impl Talk {
     async fn answer(&mut self, mut batch: Box<Batch>, received: Nanos) -> Result<(), End> {
         trace_lines(&self.client, '>', batch.input());
         loop {
-            let executed = self.desk.execute.send(Execute { batch, received }).await?;
-            let Executed { pause, .. } = executed;
-            batch = executed.batch;
+            let Executed { batch: back, pause } = self.desk.execute.send(Execute { batch, received }).await?;
+            batch = back;
             match pause {
                 Pause::Done => break,
                 Pause::Full => {} // It is written below, and others have their turn before this client's next lines.
