@@ -316,9 +316,9 @@ fn what_is_wrong_with_a_file_is_said_at_the_start_with_its_name() {
     let dir = authority.dir.clone();
     let own = |file: &str| read(&dir.join(file));
     let cases: [(&str, Option<Vec<u8>>, &str); 10] = [
-        ("ca.pem", None, "cannot be read: No such file"),
-        ("Goloman.pem", None, "cannot be read: No such file"),
-        ("Goloman.key", None, "cannot be read: No such file"),
+        ("ca.pem", None, "cannot be read: no such file or directory;"),
+        ("Goloman.pem", None, "cannot be read: no such file or directory;"),
+        ("Goloman.key", None, "cannot be read: no such file or directory;"),
         ("ca.pem", Some(Vec::new()), "holds no certificate"),
         ("Goloman.pem", Some(b"-----BEGIN CERTIFICATE-----\n%\n".to_vec()), "is malformed"),
         ("Goloman.key", Some(own("Goloman.pem")), "holds no private key"),

@@ -30,6 +30,7 @@ pub mod node;
 pub mod panics;
 pub mod peer;
 pub mod places;
+pub mod reason;
 pub mod session;
 pub mod store;
 pub mod tls;

@@ -16,6 +16,7 @@ use crate::listener::ListenerActor;
 use crate::messages::{Census, Count, Dump, Flush, Near, Stop};
 use crate::net::{Incoming, Seams};
 use crate::peer;
+use crate::reason::reason;
 use crate::store::StoreActor;
 use crate::waiting::Bell;
 use actix::{Actor, Addr, Recipient};
@@ -96,12 +97,12 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disk(error) => write!(f, "its data cannot be read or written: {error}"),
+            Self::Disk(error) => write!(f, "its data cannot be read or written: {}", reason(error)),
             Self::Address { purpose, address, error } if error.kind() == io::ErrorKind::AddrInUse => {
                 write!(f, "the address for {purpose}, {address}, is in use")
             }
             Self::Address { purpose, address, error } => {
-                write!(f, "the address for {purpose}, {address}, cannot be used: {error}")
+                write!(f, "the address for {purpose}, {address}, cannot be used: {}", reason(error))
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::messages::{
 };
 use crate::net::{Abort, Clock, Dice, fresh, ms_since, roll};
 use crate::panics::OnPanic;
+use crate::reason::reason;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use alarm::Alarm;
 use herd_core::faults::{self, Fault};
@@ -286,7 +287,7 @@ impl Handler<Flush> for StoreActor {
             if let Some(flushed) = flushed
                 && let Err(error) = flushed.await
             {
-                abort(&format!("the disk failed at the end: {error}"));
+                abort(&format!("the disk failed at the end: {}", reason(&error)));
             }
         })
     }

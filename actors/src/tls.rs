@@ -6,6 +6,7 @@
 //! ran out or a CA that is trusted no more is noticed.
 
 use crate::net::Socket;
+use crate::reason::reason;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
@@ -286,7 +287,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Unusable> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
-    fs::read(path).map_err(|error| Unusable::new(path, format!("cannot be read: {error}")))
+    fs::read(path).map_err(|error| Unusable::new(path, format!("cannot be read: {}", reason(&error))))
 }
 
 #[cfg(test)]

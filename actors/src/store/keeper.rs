@@ -5,6 +5,7 @@ use crate::disk::Appendable;
 use crate::journal::{Durability, Journal, Mark, Snapshot};
 use crate::messages::Executed;
 use crate::net::Step;
+use crate::reason::reason;
 use actix::dev::OneshotSender;
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use herd_core::faults::{self, Fault};
@@ -308,7 +309,8 @@ impl StoreActor {
             if faults::is_on(Fault::OutlivesItsDisk) {
                 return;
             }
-            (self.abort)(&format!("the disk failed, and nothing more can be acknowledged: {error}"));
+            let why = reason(&error);
+            (self.abort)(&format!("the disk failed, and nothing more can be acknowledged: {why}"));
             ctx.terminate();
         })
         .ok()
