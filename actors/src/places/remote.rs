@@ -1,7 +1,7 @@
 //! A provider behind the network, with the gate and the lanes that stand before it.
 
 use super::Settings;
-use super::web::{Page, Web};
+use super::web::{Fetched, Web};
 use actix_rt::task::spawn_blocking;
 use herd_core::places::exchange::Access;
 use herd_core::places::gate::Gate;
@@ -47,10 +47,10 @@ impl Remote {
         let _lane = self.lanes.enter().await?;
         self.gate.borrow_mut().admit(began.elapsed())?;
         let may_repeat = || self.went_well.get() && self.gate.borrow_mut().repeat(began.elapsed()).is_ok();
-        let page = self.web.fetch(&request, may_repeat).await;
-        self.went_well.set(page.is_ok());
-        let outcome = match page {
-            Ok(page) => self.read(page, *query).await,
+        let fetched = self.web.fetch(&request, may_repeat).await;
+        self.went_well.set(fetched.is_ok());
+        let outcome = match fetched {
+            Ok(fetched) => self.read(fetched, *query).await,
             Err(failure) => Err(failure),
         };
         let key = self.access.key.as_ref();
@@ -62,13 +62,13 @@ impl Remote {
         outcome
     }
 
-    /// Reads a page, in a thread where nobody waits for it: it may be megabytes.
-    async fn read(&self, page: Page, query: Query) -> Result<Vec<u8>, Failure> {
+    /// Reads what was fetched, in a thread where nobody waits for it: it may be megabytes.
+    async fn read(&self, fetched: Fetched, query: Query) -> Result<Vec<u8>, Failure> {
         let (provider, key, answer_max) = (self.provider, self.access.key.clone(), self.answer_max);
         let reading = spawn_blocking(move || {
-            answer(provider, &query, &page.scrubbed(key.as_ref()).reply(), answer_max)
+            answer(provider, &query, &fetched.scrubbed(key.as_ref()).reply(), answer_max)
         });
-        // A panic over a page is one over the question. Nobody cancels a reading.
+        // A panic over what was fetched is one over the question. Nobody cancels a reading.
         reading.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
     }
 }

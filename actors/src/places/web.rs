@@ -32,13 +32,13 @@ pub(super) struct Web {
 }
 
 /// A reply that came within the limits.
-pub(super) struct Page {
+pub(super) struct Fetched {
     code: u16,
     retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
-impl Page {
+impl Fetched {
     /// Removes the key from the body, should the provider have repeated it.
     pub(super) fn scrubbed(mut self, key: Option<&Key>) -> Self {
         if let Some(key) = key {
@@ -68,13 +68,13 @@ impl Web {
         &self,
         request: &Request,
         may_repeat: impl FnOnce() -> bool,
-    ) -> Result<Page, Failure> {
+    ) -> Result<Fetched, Failure> {
         let late = |_| Failure::broken(format!("no whole answer within {} ms", self.deadline.as_millis()));
         timeout(self.deadline, self.exchange(request, may_repeat)).await.map_err(late)?
     }
 
     /// Asks a second time where the first may have gone to a connection that the provider was just closing.
-    async fn exchange(&self, request: &Request, may_repeat: impl FnOnce() -> bool) -> Result<Page, Failure> {
+    async fn exchange(&self, request: &Request, may_repeat: impl FnOnce() -> bool) -> Result<Fetched, Failure> {
         let sent = match self.send(request)?.await {
             Err(error) if is_hanging_up(&error) && may_repeat() => {
                 self.forget_connections(); // Of those there are, the others may be closed as well.
@@ -97,7 +97,7 @@ impl Web {
         })
     }
 
-    async fn read(&self, mut response: ClientResponse) -> Result<Page, Failure> {
+    async fn read(&self, mut response: ClientResponse) -> Result<Fetched, Failure> {
         let (code, retry_after) = (response.status().as_u16(), retry_after(&response));
         if code != 200 {
             // What comes behind, as an answer does behind 103, would be taken for the answer to another request: the
@@ -105,7 +105,7 @@ impl Web {
             self.forget_connections();
             let body = timeout(REASON_WAIT, response.body().limit(self.body_max)).await;
             let body = body.ok().and_then(Result::ok).map(|body| body.to_vec()).unwrap_or_default();
-            return Ok(Page { code, retry_after, body });
+            return Ok(Fetched { code, retry_after, body });
         }
         check_readable(&response)?;
         let length =
@@ -114,7 +114,7 @@ impl Web {
         if length.is_some_and(|length: usize| body.len() < length) {
             return Err(self.unread(&"it is not whole"));
         }
-        Ok(Page { code, retry_after, body: body.to_vec() })
+        Ok(Fetched { code, retry_after, body: body.to_vec() })
     }
 
     fn prepare(&self, request: &Request, is_post: bool) -> Result<ClientRequest, Failure> {
