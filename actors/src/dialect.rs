@@ -19,9 +19,10 @@ use self::courier::Courier;
 use crate::attendance::Seat;
 use crate::complaints::{Complaints, LastReason};
 use crate::messages::{Ask, Flood, Hear, LinkDown, LinkUp, Look, Overhear, Standing, Stop, Take};
-use crate::net::{Seams, Socket, ms_since, roll};
+use crate::net::{Seams, Socket, roll};
 use crate::panics::{OnPanic, caught_waiting};
 use crate::peer::Desk;
+use crate::waiting::ms_since;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, ResponseActFuture,
     ResponseFuture, SpawnHandle, WrapFuture,
@@ -584,8 +585,9 @@ fn is_since(line: &[u8], since: Option<Nanos>) -> bool {
 mod tests {
     use super::*;
     use crate::attendance::Attendance;
-    use crate::net::{Incoming, Network, Step};
+    use crate::net::{Incoming, Network};
     use crate::testing::{NOON, Switchboard, answering, recording, seams};
+    use crate::waiting::Step;
     use actix::Addr;
     use herd_core::dialect::gate::Overheard;
     use herd_core::frame::Update;

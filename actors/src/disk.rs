@@ -1,6 +1,6 @@
 //! Where files are kept: a directory of the operating system, or whatever a test puts in its place.
 
-use crate::net::Step;
+use crate::waiting::Step;
 use herd_core::journal::END;
 #[cfg(target_os = "linux")]
 use log::debug;

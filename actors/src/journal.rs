@@ -23,7 +23,7 @@
 //! a sync that failed the next life of the server writes its logs anew before it does anything else.
 
 use crate::disk::{Appendable, Disk, UNSYNCED};
-use crate::net::Step;
+use crate::waiting::Step;
 use herd_core::faults::{self, Fault};
 use herd_core::journal::{END, Recovery, Summary, entries_length, print_entries};
 use herd_core::store::Scope;

@@ -34,7 +34,7 @@ pub mod reason;
 pub mod session;
 pub mod store;
 pub mod tls;
-mod waiting;
+pub mod waiting;
 mod workers;
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ async fn accept(mut incoming: Box<dyn Incoming>, guests: Guests, mut welcome: We
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Step;
+    use crate::waiting::Step;
     use std::io;
     use std::sync::Arc;
     use tokio::sync::mpsc;

@@ -1,11 +1,10 @@
 //! Where sockets come from: real TCP, or whatever a test puts in its place. And the other seams: the clock, the dice, and
 //! the end of the server.
 
+use crate::waiting::Step;
 use std::any::Any;
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -54,9 +53,6 @@ impl Transit {
         Ok(Box::new(TcpStream::from_std(self.0?)?))
     }
 }
-
-/// A step that may have to wait, on the thread where it began.
-pub type Step<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;
 
 /// A way to connect and to be connected to.
 pub trait Network: Send + Sync {
@@ -203,11 +199,6 @@ pub fn fresh(dice: &Dice) -> Uuid {
 /// Any number, for what is to happen at no set time.
 pub fn roll(dice: &Dice) -> u64 {
     u64::try_from(dice() & u128::from(u64::MAX)).unwrap_or_default()
-}
-
-/// Whole milliseconds since a moment.
-pub fn ms_since(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Seams {

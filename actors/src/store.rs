@@ -16,9 +16,10 @@ use crate::journal::Journal;
 use crate::messages::{
     Browse, Census, Count, Dump, Execute, Find, Flood, Flush, Hear, LinkDown, LinkUp, Page, Recall, Take,
 };
-use crate::net::{Abort, Clock, Dice, fresh, ms_since, roll};
+use crate::net::{Abort, Clock, Dice, fresh, roll};
 use crate::panics::OnPanic;
 use crate::reason::reason;
+use crate::waiting::ms_since;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use alarm::Alarm;
 use herd_core::faults::{self, Fault};

@@ -1,7 +1,8 @@
 //! Mocked mailboxes, and ends of connections that a test holds.
 
 use crate::disk::{Appendable, Disk};
-use crate::net::{Clock, Dice, Network, Seams, Socket, Step};
+use crate::net::{Clock, Dice, Network, Seams, Socket};
+use crate::waiting::Step;
 use actix::actors::mocker::Mocker;
 use actix::dev::{MessageResponse, ToEnvelope};
 use actix::{Actor, Context, Handler, Message, Recipient};

@@ -15,6 +15,14 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 /// Longer than any connection lasts, and short enough for the clock to count.
 pub const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
+/// A step that may have to wait, on the thread where it began.
+pub type Step<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;
+
+/// Whole milliseconds since a moment.
+pub fn ms_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Waits for what is nearly always there at once, and only then makes a timer. What is not there in time is an error.
 pub async fn within<T>(limit: Duration, event: impl Future<Output = T>) -> Result<T, Elapsed> {
     let mut event = pin!(event);

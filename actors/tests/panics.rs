@@ -3,9 +3,10 @@
 use actix::{Actor, Context, Handler, Recipient};
 use herd_actors::door::{Credentials, ask_status};
 use herd_actors::messages::Near;
-use herd_actors::net::{Incoming, Network, Seams, Socket, Step};
+use herd_actors::net::{Incoming, Network, Seams, Socket};
 use herd_actors::node::{Neighbour, Node, Settings};
 use herd_actors::panics::Panicked;
+use herd_actors::waiting::Step;
 use herd_core::limits::Limits;
 use std::io;
 use std::net::SocketAddr;

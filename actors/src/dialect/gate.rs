@@ -9,9 +9,9 @@
 use super::Stranger;
 use crate::complaints::{Complaints, LastReason};
 use crate::messages::{Ask, Hear, Overhear, Recall};
-use crate::net::{Dice, Seams, Socket, fresh, ms_since, read, unread};
+use crate::net::{Dice, Seams, Socket, fresh, read, unread};
 use crate::panics::OnPanic;
-use crate::waiting::{Bell, in_time};
+use crate::waiting::{Bell, in_time, ms_since};
 use actix::Recipient;
 use herd_core::dialect::gate::consequence;
 use herd_core::dialect::speech::{Speech, Told, Unreadable, acknowledgement, parse};

@@ -74,7 +74,11 @@ impl Web {
     }
 
     /// Asks a second time where the first may have gone to a connection that the provider was just closing.
-    async fn exchange(&self, request: &Request, may_repeat: impl FnOnce() -> bool) -> Result<Fetched, Failure> {
+    async fn exchange(
+        &self,
+        request: &Request,
+        may_repeat: impl FnOnce() -> bool,
+    ) -> Result<Fetched, Failure> {
         let sent = match self.send(request)?.await {
             Err(error) if is_hanging_up(&error) && may_repeat() => {
                 self.forget_connections(); // Of those there are, the others may be closed as well.

@@ -15,7 +15,7 @@ use crate::invariants::Invariant;
 use crate::records::Record;
 use crate::trace::Trace;
 use herd_actors::disk::{Appendable, Disk, UNSYNCED};
-use herd_actors::net::Step;
+use herd_actors::waiting::Step;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Cursor, Read};
 use std::ops::Range;

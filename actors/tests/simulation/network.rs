@@ -2,7 +2,8 @@
 
 use crate::invariants::Invariant;
 use crate::trace::Trace;
-use herd_actors::net::{Incoming, Network, Socket, Step};
+use herd_actors::net::{Incoming, Network, Socket};
+use herd_actors::waiting::Step;
 use herd_core::frame::{self, Frame, Inbox};
 use std::io;
 use std::net::SocketAddr;
