@@ -402,18 +402,25 @@ impl std::fmt::Display for Malformed {
     }
 }
 
+/// A buffer that has grown larger than this over a large frame is given back once it is empty. Usual frames fit.
+const KEPT_MAX: usize = 256 * 1024;
+
 /// The bytes that a neighbour has sent and that are no whole frame yet.
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: Vec<u8>,
     /// How many of the bytes were taken already; they are dropped when there is no whole frame left.
     taken: usize,
+    /// How many of the bytes behind those were searched for the end of the header already.
+    scanned: usize,
+    /// How many bytes the frame has, if its header has come. Neither is read anew with each byte that a neighbour sends.
+    needed: usize,
 }
 
 impl Inbox {
     /// An inbox with the bytes that came right behind the handshake.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, taken: 0 }
+        Self { bytes, ..Self::default() }
     }
 
     /// Where the next read goes: append to it, then ask for frames until there is none.
@@ -423,44 +430,43 @@ impl Inbox {
 
     /// The next whole frame, if it has come; no frame may be longer than `frame_max` bytes.
     pub fn next(&mut self, frame_max: usize) -> Result<Option<Frame>, Malformed> {
-        if let Some((frame, length)) = parse(&self.bytes[self.taken..], frame_max)? {
-            self.taken += length;
-            return Ok(Some(frame));
+        let frame = self.parse(frame_max)?;
+        if frame.is_none() {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+            if self.bytes.is_empty() && self.bytes.capacity() > KEPT_MAX {
+                self.bytes = Vec::new();
+            }
         }
-        self.bytes.drain(..self.taken);
-        self.taken = 0;
-        Ok(None)
+        Ok(frame)
     }
-}
 
-/// Reads the frame that some bytes begin with, and its length; `None` while it is not complete.
-fn parse(bytes: &[u8], frame_max: usize) -> Result<Option<(Frame, usize)>, Malformed> {
-    let Some(end) = memchr(b'\n', bytes) else {
-        return if bytes.len() > frame_max { Err(Malformed::TooLong) } else { Ok(None) };
-    };
-    let malformed = || Malformed::Header(bytes[..end.min(HEADER_SHOWN)].to_vec());
-    let header = Header::parse(&bytes[..end]).ok_or_else(malformed)?;
-    let length = header.payload_length().saturating_add(end + 1);
-    // What is passed on has a longer first line than it came with, and is not to be too long for whoever hears it next.
-    if length > frame_max || header.lines_length() > frame_max.saturating_sub(FRAME_EXTRA) {
-        return Err(Malformed::TooLong);
-    }
-    if bytes.len() < length {
-        return Ok(None);
-    }
-    let frame = match header {
-        Header::Alone(frame) => frame,
-        Header::Update { uuid, route, .. } => {
-            Frame::Update(Update { route, ..Update::new(uuid, &bytes[end + 1..length]) })
+    /// Takes the frame that the bytes begin with; `None` while it is not complete.
+    fn parse(&mut self, frame_max: usize) -> Result<Option<Frame>, Malformed> {
+        let bytes = &self.bytes[self.taken..];
+        if bytes.len() < self.needed {
+            return Ok(None);
         }
-        Header::Found { uuid, .. } => {
-            let line = &bytes[end + 1..length];
-            Frame::Found { uuid, line: line.strip_suffix(b"\n").unwrap_or(line).to_vec() }
+        let Some(end) = memchr(b'\n', &bytes[self.scanned..]).map(|at| self.scanned + at) else {
+            self.scanned = bytes.len();
+            return if bytes.len() > frame_max { Err(Malformed::TooLong) } else { Ok(None) };
+        };
+        self.scanned = end;
+        let malformed = || Malformed::Header(bytes[..end.min(HEADER_SHOWN)].to_vec());
+        let header = Header::parse(&bytes[..end]).ok_or_else(malformed)?;
+        let length = header.payload_length().saturating_add(end + 1);
+        // What is passed on has a longer first line than it came with, and is not to be too long for whoever hears it next.
+        if length > frame_max || header.lines_length() > frame_max.saturating_sub(FRAME_EXTRA) {
+            return Err(Malformed::TooLong);
         }
-        Header::Sums { node } => Frame::Sums { node, sums: sums(&bytes[end + 1..length]) },
-        Header::Records { done, .. } => Frame::Records { done, lines: bytes[end + 1..length].to_vec() },
-    };
-    Ok(Some((frame, length)))
+        if bytes.len() < length {
+            self.needed = length;
+            return Ok(None);
+        }
+        let frame = header.with(&bytes[end + 1..length]);
+        (self.taken, self.scanned, self.needed) = (self.taken + length, 0, 0);
+        Ok(Some(frame))
+    }
 }
 
 /// The first line of a frame.
@@ -511,6 +517,19 @@ impl Header {
             _ => return None,
         };
         fields.next().is_none().then_some(header)
+    }
+
+    /// The frame, with what follows its first line.
+    fn with(self, payload: &[u8]) -> Frame {
+        match self {
+            Self::Alone(frame) => frame,
+            Self::Update { uuid, route, .. } => Frame::Update(Update { route, ..Update::new(uuid, payload) }),
+            Self::Found { uuid, .. } => {
+                Frame::Found { uuid, line: payload.strip_suffix(b"\n").unwrap_or(payload).to_vec() }
+            }
+            Self::Sums { node } => Frame::Sums { node, sums: sums(payload) },
+            Self::Records { done, .. } => Frame::Records { done, lines: payload.to_vec() },
+        }
     }
 
     fn payload_length(&self) -> usize {
@@ -717,6 +736,26 @@ mod tests {
             inbox.buffer().extend_from_slice(start.as_bytes());
             assert_eq!(inbox.next(98), Err(Malformed::TooLong));
         }
+    }
+
+    /// All of it was read anew with each byte that came: a trickle behind a long beginning held the only thread.
+    #[test]
+    fn what_came_of_a_frame_is_not_read_again_before_the_rest_has_come() {
+        for beginning in [&b"xxxxxxxx"[..], b"CLIENTAT 00000000000000000000000000000abc 9\nkiwi"] {
+            let mut inbox = Inbox::new(beginning.to_vec());
+            assert_eq!(inbox.next(FRAME_MAX), Ok(None));
+            inbox.buffer()[..8].copy_from_slice(b"PING\nBAD");
+            inbox.buffer().push(b'x');
+            assert_eq!(inbox.next(FRAME_MAX), Ok(None));
+        }
+    }
+
+    #[test]
+    fn the_room_that_a_large_frame_took_is_given_back() {
+        let large = Frame::Records { done: 1, lines: vec![b'x'; KEPT_MAX] };
+        let mut inbox = Inbox::new(large.to_bytes());
+        assert_eq!(all_of(&mut inbox), [large]);
+        assert!(inbox.buffer().capacity() <= KEPT_MAX);
     }
 
     /// One byte more, and whoever passed it on lost its own link.
