@@ -138,10 +138,12 @@ impl Healing {
 
     /// Takes the turn from a neighbour that does not answer or keeps others waiting; it has another later.
     fn cut_turn_short(&mut self, store: &mut Store, now_ms: u64) {
-        let (turn_ms, are_others_waiting) = (self.turn_ms, !self.heard.is_empty());
+        let (turn_ms, heard) = (self.turn_ms, &self.heard);
         let has_passed = |since: u64| now_ms.saturating_sub(since) >= turn_ms;
-        let is_over =
-            |turn: &mut Turn| has_passed(turn.answered_ms) || are_others_waiting && has_passed(turn.began_ms);
+        let are_others_waiting = |turn: &Turn| heard.iter().any(|link| *link != turn.link);
+        let is_over = |turn: &mut Turn| {
+            has_passed(turn.answered_ms) || has_passed(turn.began_ms) && are_others_waiting(turn)
+        };
         if let Some(turn) = self.turn.take_if(is_over) {
             if let Some(Link { asking, .. }) = self.links.get_mut(&turn.link) {
                 asking.nodes.clear();
@@ -456,6 +458,30 @@ mod tests {
         healing.link_down("b", &mut store);
         work(&mut healing, &mut store);
         assert!(healing.has_more("a"));
+    }
+
+    /// Its own next digest counted as somebody who waits, and a long answer began anew with each.
+    #[test]
+    fn a_neighbour_that_answers_has_its_turn_until_another_waits() {
+        let mut store = Store::default();
+        let mut healing = healing(&["a", "b"], &mut store);
+        healing.hear_digest("a", 5, &mut store);
+        work(&mut healing, &mut store);
+        let _ = taken(&mut healing, "a", &mut store);
+        healing.hear_sums("a", Node::Root, Box::new([1; 256]), &mut store, 0);
+        let _ = taken(&mut healing, "a", &mut store);
+        let now_ms = Limits::default().digest_ms;
+        for (waiting, goes_on) in [("a", true), ("b", false)] {
+            healing.hear_digest(waiting, 6, &mut store);
+            healing.hear_records("a", 10, 0, true, &mut store, now_ms);
+            healing.offer_all(&mut store, now_ms);
+            let asked = taken(&mut healing, "a", &mut store);
+            assert_eq!(
+                asked.iter().any(|frame| matches!(frame, Frame::AskRecords { .. })),
+                goes_on,
+                "{waiting}"
+            );
+        }
     }
 
     #[test]
