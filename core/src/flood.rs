@@ -50,7 +50,7 @@ const GROWTH_MAX: usize = 16 * 1024;
 /// The most updates that a neighbour may have asked for and not been sent yet. What it asks for beyond is not sent.
 const RECALLED_MAX: usize = 4096;
 
-/// The most updates that are to be announced over one link, which takes none. Of one more the first is left to digests.
+/// The most updates that are to be announced over one link. Of one more the first is left to digests.
 const ANNOUNCED_MAX: usize = 16_384;
 
 /// Whether what a link took is all that was for it.
@@ -323,12 +323,14 @@ impl Flood {
         if !link.take_recalled(ring, bytes_max, out) {
             taken = Taken::NotAll;
         }
-        if link.take_ring(ring, bytes_max, out) {
-            self.told = self.told.max(link.cursor);
-        }
+        // Behind the ring, announcements would wait while that has more than fits a write. They cannot keep it waiting: where
+        // nothing is taken from it, nothing more is to be announced.
         if link.announces(now_ms, self.announce_ms) {
             link.announce(bytes_max, out);
             self.told = end;
+        }
+        if link.take_ring(ring, bytes_max, out) {
+            self.told = self.told.max(link.cursor);
         }
         link.waits = true;
         self.drop_taken(now_ms);
@@ -655,6 +657,21 @@ mod tests {
         let have = Frame::Have { uuids: vec![Uuid::from_u128(1), Uuid::from_u128(2)] };
         assert_eq!(taken_at(&mut flood, due_ms).into_bytes(), have.to_bytes());
         assert_eq!(taken_at(&mut flood, due_ms * 2), "");
+    }
+
+    /// They came behind all that the ring had, after tens of seconds on a slow link: it is such links that others replace.
+    #[test]
+    fn updates_are_announced_in_time_over_a_link_that_is_behind() {
+        let mut flood = pruned();
+        let _ = flood.push(Arrival::here(0), update(1));
+        for number in 2..20 {
+            let _ = flood.push(Arrival { source: None, ..Arrival::here(0) }, update(number));
+        }
+        let due_ms = Limits::default().announce_ms;
+        assert!(taken_at(&mut flood, due_ms - 1).starts_with("CLIENTAT "));
+        let have = Frame::Have { uuids: vec![Uuid::from_u128(1)] };
+        let next = taken_at(&mut flood, due_ms).into_bytes();
+        assert!(next.starts_with(&have.to_bytes()) && next.len() > CHUNK);
     }
 
     #[test]
