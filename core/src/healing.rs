@@ -39,6 +39,8 @@ pub struct Healing {
     turn_ms: u64,
     /// How much that was told in one turn goes on to the other neighbours at once.
     onward_bytes: usize,
+    /// The longest record line that a neighbour takes. What is on disk may be longer, from when the limit was another.
+    record_max: usize,
 }
 
 /// The time in which one neighbour is asked.
@@ -98,6 +100,7 @@ impl Healing {
             turn: None,
             turn_ms: limits.digest_ms / 2,
             onward_bytes: limits.ring_bytes / 8,
+            record_max: limits.record_max(),
         }
     }
 
@@ -344,7 +347,7 @@ impl Healing {
         }
         link.asking.ask(out);
         link.answering.tell_sums(store, bytes_max, out);
-        link.answering.tell_records(store, bytes_max, out);
+        link.answering.tell_records(store, self.record_max, bytes_max, out);
     }
 
     /// When a neighbour's digest was last heard that equalled one's own, in milliseconds.

@@ -29,7 +29,7 @@ use crate::rate::Rate;
 use crate::record::{Record, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
-use crate::store::{Learned, Store};
+use crate::store::{Known, Learned, Store};
 use crate::tree::Arrival;
 use clerk::{Clerk, Heard};
 use scrutiny::Scrutiny;
@@ -625,7 +625,7 @@ impl Replica {
         let asker = Asker::Link(link.to_owned());
         let arrival = self.flood.arrival(link, None, now_ms);
         let is_first = self.seen.insert(uuid, Sighting::new(arrival), now_ms);
-        let ends_here = self.store.find(client).is_some() || !self.scrutiny.is_client(client);
+        let ends_here = self.store.find(client).is_some() || !self.scrutiny.fits(client);
         if !is_first || ends_here || !self.ask(uuid, client, asker.clone(), now_ms) {
             let client = if is_first { client.to_vec() } else { Vec::new() };
             self.answer([Ended { uuid, client, asker }]);
@@ -664,8 +664,8 @@ impl Replica {
                 continue;
             };
             let known = self.store.find(&client).and_then(|slot| self.store.record(slot));
-            let answer =
-                known.map_or(Frame::NotFound { uuid }, |known| Frame::Found { uuid, line: known.line() });
+            let line = known.map(Known::line).filter(|line| self.scrutiny.fits(line));
+            let answer = line.map_or(Frame::NotFound { uuid }, |line| Frame::Found { uuid, line });
             // An answer that finds no room is as good as a late one: the asker's search ends by its deadline.
             let _ = self.flood.tell(&neighbour, &answer);
         }

@@ -295,19 +295,24 @@ impl Store {
 
     /// Appends the record lines of a bucket, or what is left of them from a slot on, until `bytes_max` is reached, at
     /// least one of them if there is any; tells the slot to go on with, or `None` at the end. If that slot has another
-    /// client meanwhile, the bucket is told from its beginning.
+    /// client meanwhile, the bucket is told from its beginning. Lines of over `line_max` bytes without their end are left out.
     pub fn print_bucket(
         &self,
         bucket: u16,
         from: Option<Slot>,
+        line_max: usize,
         bytes_max: usize,
         out: &mut Vec<u8>,
     ) -> Option<Slot> {
         let start = out.len();
         let mut slots = self.digest.slots(bucket, from.filter(|&slot| self.is_in_bucket(slot, bucket)));
         while let Some(slot) = slots.next() {
+            let line = out.len();
             if let Some(known) = self.record(slot) {
                 known.print(out);
+            }
+            if out.len() - line > line_max.saturating_add(1) {
+                out.truncate(line);
             }
             if out.len() - start >= bytes_max {
                 return slots.next();
@@ -498,9 +503,9 @@ mod tests {
         }
         let mut out = Vec::new();
         for bucket in 0..=u16::MAX {
-            let mut from = store.print_bucket(bucket, None, 1, &mut out);
+            let mut from = store.print_bucket(bucket, None, usize::MAX, 1, &mut out);
             while from.is_some() {
-                from = store.print_bucket(bucket, from, 1, &mut out);
+                from = store.print_bucket(bucket, from, usize::MAX, 1, &mut out);
             }
         }
         let mut lines: Vec<&[u8]> =
@@ -527,7 +532,9 @@ mod tests {
         assert_eq!(store.dump(), [b"kept +1-2 5 100 A"]);
         let mut out = Vec::new();
         assert_eq!(store.print_from(0, Scope::All, 1000, &mut out), None);
-        (0..=u16::MAX).for_each(|bucket| assert_eq!(store.print_bucket(bucket, None, 1000, &mut out), None));
+        (0..=u16::MAX).for_each(|bucket| {
+            assert_eq!(store.print_bucket(bucket, None, usize::MAX, 1000, &mut out), None);
+        });
         assert_eq!(out, b"kept +1-2 5 100 A\nkept +1-2 5 100 A\n");
         assert_eq!(learn(&mut store, "old +1-2 6 99 A"), Learned::Expired);
         sweep(&mut store);
@@ -590,8 +597,10 @@ mod tests {
             (0..=u16::MAX).filter(|&bucket| store.digest.slots(bucket, None).count() > 2).collect();
         let (mut file, mut told) = (Vec::new(), Vec::new());
         let mut slot = store.print_from(0, Scope::All, 300_000, &mut file);
-        let began: Vec<_> =
-            buckets.iter().map(|&bucket| (bucket, store.print_bucket(bucket, None, 1, &mut told))).collect();
+        let began: Vec<_> = buckets
+            .iter()
+            .map(|&bucket| (bucket, store.print_bucket(bucket, None, usize::MAX, 1, &mut told)))
+            .collect();
         store.set_horizon(2);
         sweep(&mut store);
         for client in 0..30_000 {
@@ -602,7 +611,7 @@ mod tests {
         }
         for (bucket, mut from) in began {
             while from.is_some() {
-                from = store.print_bucket(bucket, from, 1, &mut told);
+                from = store.print_bucket(bucket, from, usize::MAX, 1, &mut told);
             }
         }
         let lines = |out: &[u8]| -> std::collections::HashSet<Vec<u8>> {

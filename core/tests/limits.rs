@@ -1,7 +1,7 @@
 //! What a server does at the edges of its limits on what it remembers and searches.
 
 use herd_core::batch::{Batch, OUTPUT_MAX, Pause};
-use herd_core::frame::{Frame, Update, Vocabulary};
+use herd_core::frame::{Frame, Inbox, Span, Update, Vocabulary};
 use herd_core::limits::Limits;
 use herd_core::replica::{Finding, Replica};
 use herd_core::session::Session;
@@ -70,6 +70,37 @@ fn however_long_answers_are_no_more_lines_are_executed_once_there_are_many_bytes
         }
         assert_eq!(written.windows(2).filter(|bytes| bytes == b"7\n").count(), answers);
     }
+}
+
+/// A frame with it was over the limit of whoever asked, whose link ended, was made anew, and asked again, for ever.
+#[test]
+fn what_is_on_disk_from_a_longer_limit_is_answered_and_told_to_no_neighbour() {
+    let mut replica =
+        goloman(&Limits { line_max: 100, frame_bytes: 5000, chunk_bytes: 500, ..Limits::default() });
+    let long = format!("plum +1-2 3.{} 4 A", "7".repeat(6000));
+    assert_eq!(replica.restore(format!("{long}\nkiwi +1-2 3 4 A\n").as_bytes()), 0);
+    assert_eq!(replica.store().len(), 2);
+    replica.link_up("Hands", Vocabulary::Trees);
+    let (uuid, client) = (Uuid::from_u128(1), b"plum".to_vec());
+    replica.hear("Hands", Frame::Which { uuid, client }, 0, Uuid::from_u128(2));
+    replica.hear("Hands", Frame::AskRecords { spans: vec![Span::ALL] }, 0, Uuid::from_u128(3));
+    let (mut inbox, mut told) = (Inbox::default(), Vec::new());
+    let mut take = |replica: &mut Replica| {
+        let mut out = Vec::new();
+        replica.take("Hands", 0, &mut out);
+        inbox.buffer().append(&mut out);
+    };
+    take(&mut replica);
+    while !replica.bells(0).is_empty() {
+        take(&mut replica);
+    }
+    while let Some(frame) = inbox.next(5000).unwrap() {
+        match frame {
+            Frame::Records { lines, .. } => told.extend(lines),
+            frame => assert_eq!(frame, Frame::NotFound { uuid }),
+        }
+    }
+    assert_eq!(told, b"kiwi +1-2 3 4 A\n");
 }
 
 #[test]

@@ -34,7 +34,13 @@ impl Answering {
         }
     }
 
-    pub(super) fn tell_records(&mut self, store: &Store, bytes_max: usize, out: &mut Vec<u8>) {
+    pub(super) fn tell_records(
+        &mut self,
+        store: &Store,
+        line_max: usize,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) {
         if self.spans.is_empty() || out.len() >= bytes_max {
             return;
         }
@@ -44,7 +50,8 @@ impl Answering {
             && done < ANSWER_BUCKETS
             && let Some(span) = self.spans.front().copied()
         {
-            self.from = store.print_bucket(span.first, self.from, bytes_max - lines.len(), &mut lines);
+            let left = bytes_max - lines.len();
+            self.from = store.print_bucket(span.first, self.from, line_max, left, &mut lines);
             if self.from.is_none() {
                 done += 1;
                 self.leave_bucket(span);

@@ -24,12 +24,13 @@ impl Scrutiny {
     /// True for a record that a client could have told a server, with the line that it was read from.
     #[inline]
     pub fn passes(&mut self, line: &[u8], record: &Record<'_>) -> bool {
-        line.len() <= self.record_max && (record.server == self.passed || self.is_name(record.server))
+        self.fits(line) && (record.server == self.passed || self.is_name(record.server))
     }
 
-    /// True for a client that a record line could be of.
-    pub fn is_client(&self, client: &[u8]) -> bool {
-        client.len() <= self.record_max
+    /// True for a record line, or a client of one, that is not too long to be told between servers.
+    #[inline]
+    pub fn fits(&self, bytes: &[u8]) -> bool {
+        bytes.len() <= self.record_max
     }
 
     #[cold]
