@@ -153,7 +153,7 @@ pub struct Take {
 }
 
 /// A doorbell: there is something to [`Take`]. Said once, until somebody takes. What is flooded is the answer to that, and
-/// comes from [`herd_core::flood::Flood`].
+/// comes from [`herd_core::replica::Replica::take`].
 #[derive(Clone, Copy, Debug, PartialEq, Message)]
 #[rtype(result = "()")]
 pub struct Flood;

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Lengths are in bytes. `HAVE` and `WANT` name one to [`UUIDS_MAX`] updates, `RECORDS?` one to [`SPANS_MAX`] buckets or runs of
-//! buckets. Trees are what [`crate::tree`] is about; a neighbour with a [`Vocabulary`] without them is
-//! sent none of those frames. Digest, sums and buckets are what [`crate::digest`] and [`crate::healing`] are about. `CLIENTAT`
+//! buckets. Trees are what `tree` is about; a neighbour with a [`Vocabulary`] without them is
+//! sent none of those frames. Digest, sums and buckets are what [`crate::digest`] and `healing` are about. `CLIENTAT`
 //! and `WHICHCLIENT` are the prototypes' words. A record line is what [`crate::record::Record`] prints.
 
 use crate::decimal::{parse_number, print_number};

@@ -7,7 +7,7 @@
 //! acceptor  WELCOME
 //! ```
 //!
-//! A server that knows frames for trees ([`crate::tree`]) puts `+trees` behind its nonce; the acceptor only does so
+//! A server that knows frames for trees (`tree`) puts `+trees` behind its nonce; the acceptor only does so
 //! when the dialler did. One of a version before takes it for a part of the nonce, and is sent no such frames.
 //!
 //! What follows is for `link` in [`crate::frame`], for `status` a line of JSON ([`crate::status`]), and for `list` what

@@ -3,7 +3,7 @@
 //! What time it is, what the dice said and what a socket brought are arguments here; what follows from
 //! them is a return value. That is what lets every rule be tested in microseconds.
 
-pub mod admission;
+mod admission;
 pub mod batch;
 pub mod checkin;
 pub mod decimal;
@@ -11,29 +11,29 @@ pub mod dialect;
 pub mod digest;
 pub mod faults;
 pub mod fields;
-pub mod flood;
+mod flood;
 pub mod frame;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 pub mod handshake;
-pub mod healing;
+mod healing;
 pub mod journal;
-pub mod lifetime;
+mod lifetime;
 pub mod limits;
 pub mod line;
 pub mod listing;
 pub mod location;
-pub mod missing;
+mod missing;
 pub mod pace;
 pub mod places;
 pub mod rate;
 pub mod record;
 pub mod redial;
 pub mod replica;
-pub mod search;
+mod search;
 pub mod seen;
 pub mod session;
 pub mod status;
 pub mod store;
 pub mod topology;
-pub mod tree;
+mod tree;

@@ -95,11 +95,6 @@ impl Missing {
         self.due.len()
     }
 
-    /// True if none is missing.
-    pub fn is_empty(&self) -> bool {
-        self.due.is_empty()
-    }
-
     fn forget_done(&mut self) {
         while self.due.front().is_some_and(|(_, uuid)| !self.open.contains_key(uuid)) {
             self.due.pop_front();

@@ -6,8 +6,8 @@
 //! A *record* is what a client said, which server heard it, and when ([`crate::record`]). An *update* is the lines of
 //! some records under one UUID, on its way from server to server; what of it a server did not know is *news* there. A
 //! *link* is the connection with a neighbour, and an argument `link` is that neighbour's name; a *way* is a link until it
-//! is lost ([`crate::tree::Way`]). The *ring* has the recent updates, each with a number, until all links have taken them
-//! ([`crate::flood`]). What is lost all the same comes by comparing *digests* of all that is known ([`crate::healing`]).
+//! is lost (`tree`). The *ring* has the recent updates, each with a number, until all links have taken them
+//! (`flood`). What is lost all the same comes by comparing *digests* of all that is known (`healing`).
 //!
 //! `faults::is_on(…)` is always false but in tests, which break a rule with it on purpose ([`crate::faults`]).
 
