@@ -127,12 +127,6 @@ impl<'a> Decimal<'a> {
         self.digits
     }
 
-    /// The value in billionths, if it is a whole number of them that fits.
-    #[inline]
-    pub fn nanos(self) -> Option<Nanos> {
-        self.digits.nanos().or_else(|| Parts::of(self.text).nanos())
-    }
-
     /// The value in billionths with the decimals after the ninth cut off, if that fits.
     fn cut_nanos(self) -> Option<Nanos> {
         self.digits.nanos().or_else(|| Parts::of(self.text).cut_nanos())
@@ -165,10 +159,6 @@ impl<'a> Parts<'a> {
         let whole = without_leading_zeros(whole);
         let fraction = without_trailing_zeros(rest.strip_prefix(b".").unwrap_or_default());
         Self { length: whole.len(), whole, fraction }
-    }
-
-    fn nanos(&self) -> Option<Nanos> {
-        if self.fraction.len() > 9 { None } else { self.cut_nanos() }
     }
 
     fn cut_nanos(&self) -> Option<Nanos> {
@@ -482,8 +472,7 @@ mod tests {
 
     #[test]
     fn a_difference_in_the_ninth_decimal_counts() {
-        assert_eq!(decimal("1520023934.918963997").nanos(), Some(1_520_023_934_918_963_997));
-        assert_eq!(decimal("1520023934.9189639971").nanos(), None);
+        assert_eq!(decimal("1520023934.918963997").cut_nanos(), Some(1_520_023_934_918_963_997));
         assert_eq!(compare_with_nanos(decimal("1.000000001"), 1_000_000_001), Ordering::Equal);
         assert_eq!(compare_with_nanos(decimal("1.0000000011"), 1_000_000_001), Ordering::Greater);
         assert_eq!(compare_with_nanos(decimal("1.0000000009"), 1_000_000_001), Ordering::Less);
@@ -546,7 +535,7 @@ mod tests {
                 let expected = Parts::of(a.as_bytes()).cmp(&Parts::of(b.as_bytes()));
                 prop_assert_eq!(decimal(a).cmp(&decimal(b)), expected);
             }
-            prop_assert_eq!(decimal(&a).nanos(), Parts::of(a.as_bytes()).nanos());
+            prop_assert_eq!(decimal(&a).cut_nanos(), Parts::of(a.as_bytes()).cut_nanos());
         }
 
         #[test]
@@ -571,7 +560,7 @@ mod tests {
         #[test]
         fn nanoseconds_survive_print_and_parse(nanos: Nanos) {
             let text = seconds_of(nanos);
-            prop_assert_eq!(Decimal::parse(&text).unwrap().nanos(), Some(nanos));
+            prop_assert_eq!(Decimal::parse(&text).unwrap().cut_nanos(), Some(nanos));
         }
 
         #[test]
