@@ -32,8 +32,9 @@ const STEP_RECORDS: usize = 512;
 #[derive(Debug)]
 pub struct Healing {
     links: BTreeMap<String, Link>,
-    /// The links that have said a digest which was not yet compared, in the order in which they did.
-    heard: VecDeque<String>,
+    /// The digests that were not yet compared, in the order in which their links first said one: of each link the last, with
+    /// the sums that it is to be compared with.
+    heard: VecDeque<(String, Root, Pass)>,
     /// The link that is asked now.
     turn: Option<Turn>,
     turn_ms: u64,
@@ -65,8 +66,6 @@ struct Link {
     /// False for one of another make: it is to hear a digest only when it missed something, and at once.
     compares: bool,
     offer: Offer,
-    /// What the neighbour's digest was, until it is compared, and the sums that it is to be compared with.
-    heard: Option<(Root, Pass)>,
     asking: Asking,
     answering: Answering,
     heeded: Heeded,
@@ -114,7 +113,7 @@ impl Healing {
     /// Forgets a link.
     pub fn link_down(&mut self, name: &str, store: &mut Store) {
         self.links.remove(name);
-        self.heard.retain(|link| link != name);
+        self.heard.retain(|(link, ..)| link != name);
         self.end_turn(store);
     }
 
@@ -143,7 +142,7 @@ impl Healing {
     fn cut_turn_short(&mut self, store: &mut Store, now_ms: u64) {
         let (turn_ms, heard) = (self.turn_ms, &self.heard);
         let has_passed = |since: u64| now_ms.saturating_sub(since) >= turn_ms;
-        let are_others_waiting = |turn: &Turn| heard.iter().any(|link| *link != turn.link);
+        let are_others_waiting = |turn: &Turn| heard.iter().any(|(link, ..)| *link != turn.link);
         let is_over = |turn: &mut Turn| {
             has_passed(turn.answered_ms) || has_passed(turn.began_ms) && are_others_waiting(turn)
         };
@@ -154,7 +153,7 @@ impl Healing {
             }
             self.compare_with_others(&turn, store);
             // What it has said since then is newer.
-            if !self.heard.contains(&turn.link) {
+            if !self.heard.iter().any(|(link, ..)| *link == turn.link) {
                 self.hear_digest(&turn.link, turn.root, store);
             }
         }
@@ -162,12 +161,13 @@ impl Healing {
 
     /// Hears what a neighbour's store sums up to.
     pub fn hear_digest(&mut self, name: &str, root: Root, store: &mut Store) {
-        let Some(link) = self.links.get_mut(name) else { return };
+        if !self.links.contains_key(name) {
+            return;
+        }
         // One's own sums may be older than the neighbour's: it costs at most questions that were not needed.
-        let pass = link.heard.map_or_else(|| store.want_sums(), |(_, pass)| pass);
-        link.heard = Some((root, pass));
-        if !self.heard.iter().any(|heard| heard == name) {
-            self.heard.push_back(name.to_owned());
+        match self.heard.iter_mut().find(|(link, ..)| link == name) {
+            Some((_, heard, _)) => *heard = root,
+            None => self.heard.push_back((name.to_owned(), root, store.want_sums())),
         }
     }
 
@@ -271,7 +271,7 @@ impl Healing {
         if turn.told == 0 {
             return;
         }
-        for (_, pass) in self.links.values_mut().filter_map(|link| link.heard.as_mut()) {
+        for (_, _, pass) in &mut self.heard {
             *pass = store.want_sums();
         }
         if turn.told >= self.onward_bytes {
@@ -304,12 +304,11 @@ impl Healing {
 
     /// Compares the digest that was heard first; false if there is none, or one's own sums are not ready.
     fn compare_next(&mut self, store: &Store, now_ms: u64) -> bool {
-        let Some(name) = self.heard.front() else { return false };
-        let Some(link) = self.links.get_mut(name) else { return self.heard.pop_front().is_some() };
-        let Some((root, _)) = link.heard.take_if(|(_, pass)| store.digest().covers(*pass)) else {
+        if !self.heard.front().is_some_and(|&(_, _, pass)| store.digest().covers(pass)) {
             return false;
-        };
-        let Some(name) = self.heard.pop_front() else { return false };
+        }
+        let Some((name, root, _)) = self.heard.pop_front() else { return false };
+        let Some(link) = self.links.get_mut(&name) else { return true };
         if root == store.digest().root() {
             link.equal_ms = Some(now_ms);
             link.heeded = Heeded::default(); // Equal sums need no memory of others.
