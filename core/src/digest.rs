@@ -27,7 +27,7 @@ pub type Root = u128;
 pub type Sums = [u64; FAN_OUT];
 
 /// A place in the tree whose children have sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Node {
     /// The root; its children are the 256 nodes.
     Root,

@@ -76,7 +76,7 @@ struct Link {
 #[derive(Debug, Default)]
 struct Heeded {
     root: Option<Root>,
-    nodes: BTreeMap<u16, Box<Sums>>,
+    nodes: BTreeMap<Node, Box<Sums>>,
 }
 
 /// How far one's own digest is.
@@ -201,7 +201,7 @@ impl Healing {
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
             turn.answered_ms = now_ms;
             let (ours, _) = store.sums(node, NODE_RECORDS);
-            link.asking.compare(node, &ours, &theirs, link.heeded.sums(node));
+            link.asking.compare(node, &ours, &theirs, link.heeded.nodes.get(&node).map(|sums| &**sums));
             turn.sums.push((node, theirs));
         }
         self.end_turn(store);
@@ -253,7 +253,7 @@ impl Healing {
             && !faults::is_on(Fault::AsksAgain)
         {
             heeded.root = Some(turn.root);
-            heeded.nodes.extend(turn.sums.drain(..).map(|(node, sums)| (Heeded::key(node), sums)));
+            heeded.nodes.extend(turn.sums.drain(..));
         }
     }
 
@@ -358,20 +358,6 @@ impl Healing {
     pub fn questions(&self) -> usize {
         let questions = |link: &Link| link.answering.nodes.len() + link.answering.spans.len();
         self.links.values().map(questions).max().unwrap_or_default()
-    }
-}
-
-impl Heeded {
-    fn sums(&self, node: Node) -> Option<&Sums> {
-        self.nodes.get(&Self::key(node)).map(|sums| &**sums)
-    }
-
-    /// The nodes in an order: the root is the last.
-    fn key(node: Node) -> u16 {
-        match node {
-            Node::Inner(node) => node.into(),
-            Node::Root => u16::MAX,
-        }
     }
 }
 
