@@ -86,7 +86,7 @@ mod tests {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     /// A store with so many pages of two clients each, and how many of them were asked for.
-    fn store(pages: usize) -> (Recipient<Browse>, Rc<Cell<usize>>) {
+    fn store(pages: u32) -> (Recipient<Browse>, Rc<Cell<usize>>) {
         let asked = Rc::new(Cell::new(0));
         let count = Rc::clone(&asked);
         let store = answering(move |Browse { from }| {

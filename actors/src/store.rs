@@ -227,7 +227,7 @@ impl Handler<Recall> for StoreActor {
 
     fn handle(&mut self, Recall { client }: Recall, _: &mut Self::Context) -> Option<Vec<u8>> {
         let store = self.replica.store();
-        Some(store.record(store.find(&client)?)?.line())
+        Some(store.find(&client)?.line())
     }
 }
 

@@ -202,9 +202,9 @@ impl Digest {
     }
 
     /// The slots of a bucket, or what is left of them from one on.
-    pub fn slots(&self, bucket: u16, from: Option<usize>) -> impl Iterator<Item = usize> {
-        let first = from.map_or(self.heads[usize::from(bucket)] as usize, |slot| slot + 1);
-        let next = |&link: &usize| self.links.get(link.checked_sub(1)?).map(|links| links.older as usize);
+    pub fn slots(&self, bucket: u16, from: Option<u32>) -> impl Iterator<Item = u32> {
+        let first = from.map_or(self.heads[usize::from(bucket)], |slot| slot + 1);
+        let next = |&link: &u32| self.links.get(link.checked_sub(1)? as usize).map(|links| links.older);
         std::iter::successors(Some(first), next).take_while(|&link| link > 0).map(|link| link - 1)
     }
 
@@ -223,7 +223,7 @@ impl Digest {
 
     /// Goes on with the passes that are wanted until about so many records were summed, where a long one counts as many;
     /// `sum` tells what one adds. A bucket is summed whole, however many records it has.
-    pub fn step(&mut self, records: usize, sum: impl Fn(usize) -> Addend) {
+    pub fn step(&mut self, records: usize, mut sum: impl FnMut(u32) -> Addend) {
         let mut left = records;
         while self.passes < self.wanted {
             if self.marked == 0 {
@@ -235,7 +235,7 @@ impl Digest {
                 if left == 0 {
                     return;
                 }
-                left = left.saturating_sub(1 + self.renew(bucket, &sum));
+                left = left.saturating_sub(1 + self.renew(bucket, &mut sum));
                 self.at = bucket + 1;
             }
             self.passes += 1;
@@ -247,14 +247,19 @@ impl Digest {
     /// many were. Both count as in [`Digest::step`].
     ///
     /// The children of the root are left as they are: only a pass renews so much.
-    pub fn renew_node(&mut self, node: Node, records_max: usize, sum: impl Fn(usize) -> Addend) -> usize {
+    pub fn renew_node(
+        &mut self,
+        node: Node,
+        records_max: usize,
+        mut sum: impl FnMut(u32) -> Addend,
+    ) -> usize {
         let Node::Inner(node) = node else { return 0 };
         let first = usize::from(node) * FAN_OUT;
         let (mut at, mut records) = (first, 0);
         while records < records_max
             && let Some(bucket) = self.marked_from(at).filter(|&bucket| bucket < first + FAN_OUT)
         {
-            records += 1 + self.renew(bucket, &sum);
+            records += 1 + self.renew(bucket, &mut sum);
             at = bucket + 1;
         }
         records
@@ -273,7 +278,7 @@ impl Digest {
     }
 
     /// Sums a bucket anew; tells how many records that took.
-    fn renew(&mut self, bucket: usize, sum: impl Fn(usize) -> Addend) -> usize {
+    fn renew(&mut self, bucket: usize, mut sum: impl FnMut(u32) -> Addend) -> usize {
         let (mut total, mut records) = (0_u128, 0);
         for slot in self.slots(u16::try_from(bucket).unwrap_or_default(), None) {
             let Addend { sum, bytes } = sum(slot);
@@ -362,7 +367,8 @@ mod tests {
 
         fn step(&mut self, records: usize) {
             let (key, known) = (self.digest.key(), &self.records);
-            let sum = |slot: usize| known[slot].map_or(0, |(_, record)| key.sum(&record.to_be_bytes()));
+            let sum =
+                |slot: u32| known[slot as usize].map_or(0, |(_, record)| key.sum(&record.to_be_bytes()));
             self.digest.step(records, |slot| Addend { sum: sum(slot), bytes: 0 });
         }
 

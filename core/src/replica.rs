@@ -663,7 +663,7 @@ impl Replica {
                 self.ended.push(uuid);
                 continue;
             };
-            let known = self.store.find(&client).and_then(|slot| self.store.record(slot));
+            let known = self.store.find(&client);
             let line = known.map(Known::line).filter(|line| self.scrutiny.fits(line));
             let answer = line.map_or(Frame::NotFound { uuid }, |line| Frame::Found { uuid, line });
             // An answer that finds no room is as good as a late one: the asker's search ends by its deadline.

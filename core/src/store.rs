@@ -10,18 +10,17 @@ mod recent;
 mod records;
 
 use crate::decimal::Nanos;
-use crate::digest::{Addend, Digest, Key, Node, Pass, Sums};
+use crate::digest::{Digest, Key, Node, Pass, Sums};
 use crate::faults::{self, Fault};
 use crate::record::Record;
 use index::Index;
 use recent::Recent;
 use records::Records;
-use std::cell::RefCell;
 use std::cmp::Ordering;
 
 /// Where a record is in the store. Slots are numbered from 0; a record stays in its own, and one that was removed leaves it
 /// to another client.
-pub type Slot = usize;
+pub type Slot = u32;
 
 /// What became of a record that the store was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +62,7 @@ pub struct Store {
     /// The slot that is looked at next for what has expired.
     sweep_at: Slot,
     /// How many slots are still to be looked at.
-    sweep_left: usize,
+    sweep_left: Slot,
     /// The slots whose records came since the last call of [`Store::begin_recent`].
     recent: Recent,
     /// Those whose records had come until then, since the call before.
@@ -83,7 +82,7 @@ pub enum Scope {
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
     records: &'a Records,
-    slot: u32,
+    slot: Slot,
 }
 
 /// What was found out beforehand about where a client's record is. It holds whatever happens meanwhile.
@@ -91,7 +90,7 @@ pub struct Known<'a> {
 pub struct Hint {
     hash: u64,
     /// The slot to look at first.
-    slot: Option<u32>,
+    slot: Option<Slot>,
 }
 
 impl Store {
@@ -139,7 +138,7 @@ impl Store {
         Learned::News
     }
 
-    fn replace_if_newer(&mut self, slot: u32, record: &Record<'_>, has_room: bool) -> Learned {
+    fn replace_if_newer(&mut self, slot: Slot, record: &Record<'_>, has_room: bool) -> Learned {
         match self.records.replace_if_newer(slot, record, self.horizon, has_room) {
             None => Learned::Refused,
             Some(Ordering::Less) => Learned::Stale,
@@ -193,7 +192,6 @@ impl Store {
     }
 
     fn remove_if_expired(&mut self, slot: Slot) -> bool {
-        let Ok(slot) = u32::try_from(slot) else { return false };
         if self.records.received(slot).is_none_or(|received| received >= self.horizon) {
             return false;
         }
@@ -228,24 +226,23 @@ impl Store {
         hints
     }
 
-    /// Where a client's record is.
-    pub fn find(&self, client: &[u8]) -> Option<Slot> {
+    /// The record of a client, if it is known.
+    pub fn find(&self, client: &[u8]) -> Option<Known<'_>> {
         let hint = Hint { hash: self.index.hash(client), slot: None };
-        self.find_at(hint, client).filter(|&slot| self.is_alive(slot)).map(|slot| slot as usize)
+        self.record(self.find_at(hint, client)?)
     }
 
-    fn find_at(&self, hint: Hint, client: &[u8]) -> Option<u32> {
-        let is_it = |slot: u32| self.records.is_of(slot, client);
+    fn find_at(&self, hint: Hint, client: &[u8]) -> Option<Slot> {
+        let is_it = |slot: Slot| self.records.is_of(slot, client);
         hint.slot.filter(|&slot| is_it(slot)).or_else(|| self.index.find(hint.hash, is_it))
     }
 
     /// The record in a slot, if there is one that has not expired.
-    pub fn record(&self, slot: Slot) -> Option<Known<'_>> {
-        let slot = u32::try_from(slot).ok().filter(|&slot| self.is_alive(slot))?;
-        Some(Known { records: &self.records, slot })
+    fn record(&self, slot: Slot) -> Option<Known<'_>> {
+        self.is_alive(slot).then_some(Known { records: &self.records, slot })
     }
 
-    fn is_alive(&self, slot: u32) -> bool {
+    fn is_alive(&self, slot: Slot) -> bool {
         self.records.received(slot).is_some_and(|received| received >= self.horizon)
     }
 
@@ -322,7 +319,6 @@ impl Store {
     }
 
     fn is_in_bucket(&self, slot: Slot, bucket: u16) -> bool {
-        let Ok(slot) = u32::try_from(slot) else { return false };
         self.records.received(slot).is_some() && self.records.bucket(slot) == bucket
     }
 
@@ -338,14 +334,15 @@ impl Store {
 
     /// Sums on for whoever wants sums, about so many records.
     pub fn sum_some(&mut self, records: usize) {
-        let summer = Summer::new(self.digest.key(), &self.records);
-        self.digest.step(records, |slot| summer.sum(slot));
+        let (key, mut line) = (self.digest.key(), Vec::new());
+        self.digest.step(records, |slot| self.records.sum(slot, key, &mut line));
     }
 
     /// The sums of the children of a node, renewed as far as `records_max` records allow; and how many that took.
     pub fn sums(&mut self, node: Node, records_max: usize) -> (Box<Sums>, usize) {
-        let summer = Summer::new(self.digest.key(), &self.records);
-        let records = self.digest.renew_node(node, records_max, |slot| summer.sum(slot));
+        let (key, mut line) = (self.digest.key(), Vec::new());
+        let sum = |slot| self.records.sum(slot, key, &mut line);
+        let records = self.digest.renew_node(node, records_max, sum);
         (self.digest.sums(node), records)
     }
 
@@ -362,29 +359,7 @@ impl Store {
 const LOOKS_OF_REMOVAL: usize = 64;
 
 /// How many slots are looked at for one piece of all lines: if most are free, that takes longer than to print the lines.
-const LOOKS_OF_PRINT: usize = 16 * 1024;
-
-/// Sums up record lines, which are printed for that.
-struct Summer<'a> {
-    key: Key,
-    records: &'a Records,
-    line: RefCell<Vec<u8>>,
-}
-
-impl<'a> Summer<'a> {
-    fn new(key: Key, records: &'a Records) -> Self {
-        Self { key, records, line: RefCell::default() }
-    }
-
-    fn sum(&self, slot: Slot) -> Addend {
-        let Ok(slot) = u32::try_from(slot) else { return Addend::default() };
-        let mut line = self.line.borrow_mut();
-        line.clear();
-        self.records.print(slot, &mut line);
-        line.pop();
-        Addend { sum: self.key.sum(&line), bytes: line.len() }
-    }
-}
+const LOOKS_OF_PRINT: Slot = 16 * 1024;
 
 impl Known<'_> {
     /// Appends the record line, with a line feed.
@@ -718,7 +693,7 @@ mod tests {
             sweep(&mut store);
             prop_assert_eq!(store.len(), list.len());
             prop_assert_eq!(store.bytes(), list.iter().map(|line| line.len() as u64 + 1).sum::<u64>());
-            prop_assert!(store.records.slots() <= most + 1);
+            prop_assert!(store.records.slots() as usize <= most + 1);
             let afresh = sums_afresh(&store);
             prop_assert!(sums(&mut store) == afresh);
         }

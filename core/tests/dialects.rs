@@ -391,7 +391,7 @@ impl World {
 }
 
 fn line_of(replica: &Replica) -> Option<Vec<u8>> {
-    let record = replica.store().record(replica.store().find(CLIENT.as_bytes())?)?;
+    let record = replica.store().find(CLIENT.as_bytes())?;
     let mut line = Vec::new();
     record.print(&mut line);
     line.pop();

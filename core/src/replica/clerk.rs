@@ -134,9 +134,7 @@ impl Clerk<'_> {
 
     /// Tells where a client is, and leaves a gap for what is near; false if it is unknown.
     fn tell(&self, client: &[u8], radius_km: f64, bound: usize, answers: &mut Answers) -> bool {
-        let Some(known) = self.store.find(client).and_then(|slot| self.store.record(slot)) else {
-            return false;
-        };
+        let Some(known) = self.store.find(client) else { return false };
         known.print_at(&mut answers.text);
         let (latitude, longitude) = known.degrees();
         answers.leave_gap(Query { latitude, longitude, radius_m: radius_km * 1000.0, bound });

@@ -11,7 +11,7 @@ impl Recent {
     /// Adds a slot.
     #[inline]
     pub fn insert(&mut self, slot: u32) {
-        let (at, bit) = place(slot as usize);
+        let (at, bit) = place(slot);
         if self.words.len() <= at {
             self.words.resize(at + 1, 0);
         }
@@ -20,7 +20,7 @@ impl Recent {
     }
 
     /// True if a slot is in.
-    pub fn contains(&self, slot: usize) -> bool {
+    pub fn contains(&self, slot: u32) -> bool {
         let (at, bit) = place(slot);
         self.words.get(at).is_some_and(|word| word & bit != 0)
     }
@@ -32,8 +32,8 @@ impl Recent {
 }
 
 /// Where the bit of a slot is: which word, and the bit in it.
-fn place(slot: usize) -> (usize, u64) {
-    (slot / u64::BITS as usize, 1 << (slot % u64::BITS as usize))
+fn place(slot: u32) -> (usize, u64) {
+    ((slot / u64::BITS) as usize, 1 << (slot % u64::BITS))
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
             let set: BTreeSet<u32> = slots.into_iter().collect();
             prop_assert_eq!(recent.len(), set.len());
             for slot in 0..300 {
-                prop_assert_eq!(recent.contains(slot as usize), set.contains(&slot));
+                prop_assert_eq!(recent.contains(slot), set.contains(&slot));
             }
         }
     }

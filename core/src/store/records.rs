@@ -7,6 +7,7 @@ use super::ids::{ID_MAX, Ids};
 use super::lines::Lines;
 use super::names::Names;
 use crate::decimal::Nanos;
+use crate::digest::{Addend, Key};
 use crate::faults::{self, Fault};
 use crate::record::Record;
 use memchr::memchr;
@@ -20,10 +21,12 @@ pub struct Records {
     ids: Ids,
     /// The lines of the slots whose cells say that they are elsewhere.
     lines: Lines,
+    /// How many slots there are.
+    slots: u32,
     /// The slot that became free last.
     free: Option<u32>,
     /// How many slots are free.
-    frees: usize,
+    frees: u32,
     names: Names,
     /// True if of two records of a client the newer was received first.
     has_crossed: bool,
@@ -34,12 +37,12 @@ pub struct Records {
 impl Records {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.slots() - self.frees
+        (self.slots - self.frees) as usize
     }
 
     /// How many slots there are, those that are free included.
-    pub fn slots(&self) -> usize {
-        self.cells.len()
+    pub fn slots(&self) -> u32 {
+        self.slots
     }
 
     /// How long all record lines are together, with their ends.
@@ -70,7 +73,8 @@ impl Records {
     }
 
     fn push(&mut self, cell: Cell) -> Option<u32> {
-        let slot = u32::try_from(self.slots()).ok().filter(|&slot| slot < u32::MAX)?;
+        let slot = self.slots;
+        self.slots = slot.checked_add(1)?;
         self.cells.push(cell);
         Some(slot)
     }
@@ -247,6 +251,14 @@ impl Records {
         line
     }
 
+    /// What a slot adds to the sum of its bucket. Its record line is printed for that, into a buffer.
+    pub fn sum(&self, slot: u32, key: Key, line: &mut Vec<u8>) -> Addend {
+        line.clear();
+        self.print(slot, line);
+        line.pop();
+        Addend { sum: key.sum(line), bytes: line.len() }
+    }
+
     /// Has the cell of a slot fetched. Nobody waits for that.
     #[inline]
     pub fn fetch(&self, slot: u32) {
@@ -404,7 +416,7 @@ mod tests {
                     prop_assert_eq!(known.insert(slot, line), None);
                 }
                 most = most.max(known.len());
-                prop_assert_eq!((records.len(), records.slots()), (known.len(), most));
+                prop_assert_eq!((records.len(), records.slots() as usize), (known.len(), most));
                 let long = known.values().filter(|line| is_long(line.split(' ').next().unwrap().as_bytes()));
                 prop_assert_eq!(records.ids.len(), long.count());
                 prop_assert_eq!(records.bytes(), known.values().map(|line| line.len() as u64 + 1).sum::<u64>());
