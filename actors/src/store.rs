@@ -23,7 +23,7 @@ use crate::waiting::ms_since;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use alarm::Alarm;
 use herd_core::faults::{self, Fault};
-use herd_core::replica::{Finding, Replica};
+use herd_core::replica::Replica;
 use herd_core::store::Scope;
 use keeper::Keeper;
 use log::{debug, warn};
@@ -207,7 +207,7 @@ impl Handler<Find> for StoreActor {
         let mut waits = Vec::new();
         for client in &clients {
             let fresh = self.fresh();
-            let Finding::Search(search) = self.replica.find(client, now_ms, fresh) else { continue };
+            let Some(search) = self.replica.find(client, now_ms, fresh) else { continue };
             debug!("search {search} for {}", client.escape_ascii());
             let (over, wait) = oneshot::channel();
             self.waiting.entry(search).or_default().push(over);

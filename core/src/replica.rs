@@ -141,16 +141,6 @@ pub struct Load {
 /// How many records are looked at for one piece of forgetting: a fraction of a millisecond of work.
 const SWEEP_LOOKS: usize = 16 * 1024;
 
-/// What follows from the wish to find a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Finding {
-    /// Nothing to wait for: the client is known, or there is nobody to ask.
-    Over,
-    /// A search is under way; [`Replica::ended`] will name it.
-    Search(Uuid),
-}
-
 impl Replica {
     /// The memory of a server that has just begun.
     pub fn new(name: &str, limits: &Limits) -> Self {
@@ -320,19 +310,21 @@ impl Replica {
         }
     }
 
-    /// Searches the herd for a client that this server does not know.
-    pub fn find(&mut self, client: &[u8], now_ms: u64, fresh: Uuid) -> Finding {
+    /// Searches the herd for a client that this server does not know; tells which search [`Replica::ended`] will name, if there
+    /// is one to wait for.
+    #[must_use]
+    pub fn find(&mut self, client: &[u8], now_ms: u64, fresh: Uuid) -> Option<Uuid> {
         if self.store.find(client).is_some() {
-            return Finding::Over;
+            return None;
         }
         if let Some(uuid) = self.searches.of_own(client) {
-            return Finding::Search(uuid);
+            return Some(uuid);
         }
         if !self.ask(fresh, client, Asker::Here, now_ms) {
-            return Finding::Over;
+            return None;
         }
         self.note_begun(fresh, None, now_ms);
-        Finding::Search(fresh)
+        Some(fresh)
     }
 
     /// Does what is due: gives up searches, asks for updates that fail to come, drops from the ring what all have taken.

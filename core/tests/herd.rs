@@ -8,7 +8,7 @@ use herd_core::batch::{Batch, Pause};
 use herd_core::faults::{self, Fault};
 use herd_core::frame::{self, Frame, Inbox, Update, Vocabulary};
 use herd_core::limits::Limits;
-use herd_core::replica::{Finding, Replica};
+use herd_core::replica::Replica;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -266,7 +266,7 @@ impl Herd {
 
     fn ask(&mut self, server: usize, client: u8) {
         let (fresh, client) = (self.fresh(server), format!("k{client}"));
-        if let Finding::Search(uuid) = self.replicas[server].find(client.as_bytes(), self.now_ms, fresh) {
+        if let Some(uuid) = self.replicas[server].find(client.as_bytes(), self.now_ms, fresh) {
             self.awaited.push((server, uuid, self.now_ms));
         }
     }
