@@ -25,7 +25,6 @@ use crate::healing::Healing;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::missing::Missing;
-use crate::rate::Rate;
 use crate::record::{Record, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
@@ -33,7 +32,6 @@ use crate::store::{Known, Learned, Store};
 use crate::tree::Arrival;
 use clerk::{Clerk, Heard};
 use scrutiny::Scrutiny;
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The memory of one server and its links to the memories of others.
@@ -67,14 +65,8 @@ pub struct Replica {
     counts: Counts,
     /// A buffer for the record lines that a batch brings.
     news: Vec<u8>,
-    search_ms: u64,
-    searches_max: usize,
     chunk_bytes: usize,
     digest_ms: u64,
-    search_rate: Rate<()>,
-    /// Neighbours whose first link has not come up, and until when a search waits for that.
-    expected: BTreeSet<String>,
-    expected_until_ms: u64,
 }
 
 /// What is remembered of an update or a search that came by.
@@ -158,18 +150,13 @@ impl Replica {
             flood: Flood::new(name, limits),
             missing: Missing::new(limits),
             healing: Healing::new(limits),
-            searches: Searches::default(),
+            searches: Searches::new(limits),
             ended: Vec::new(),
             applied: None,
             counts: Counts::default(),
             news: Vec::new(),
-            search_ms: limits.search_ms,
-            searches_max: limits.searches_max,
             chunk_bytes: limits.chunk_bytes,
             digest_ms: limits.digest_ms,
-            search_rate: Rate::new(limits.searches_per_s),
-            expected: BTreeSet::new(),
-            expected_until_ms: 0,
         }
     }
 
@@ -251,8 +238,7 @@ impl Replica {
     /// Hears whose links are about to come up, as the server has just begun. Until `until_ms`, by the clock of every
     /// `now_ms`, searches wait for those, too, and ask them as soon as they are there.
     pub fn expect(&mut self, neighbours: impl IntoIterator<Item = String>, until_ms: u64) {
-        self.expected.extend(neighbours);
-        self.expected_until_ms = until_ms;
+        self.searches.expect(neighbours, until_ms);
     }
 
     /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.
@@ -262,8 +248,7 @@ impl Replica {
         if !faults::is_on(Fault::NoCatchUp) {
             self.healing.offer(link, &mut self.store);
         }
-        self.expected.remove(link);
-        for (uuid, client) in self.searches.awaiting(link) {
+        for (uuid, client) in self.searches.link_up(link) {
             if !self.flood.tell(link, &Frame::Which { uuid, client }) {
                 self.hear_search_answer(link, uuid);
             }
@@ -333,12 +318,6 @@ impl Replica {
     pub fn expire(&mut self, now_ms: u64) {
         let ended = self.searches.expire(now_ms);
         self.answer(ended);
-        if now_ms >= self.expected_until_ms {
-            for link in std::mem::take(&mut self.expected) {
-                let ended = self.searches.link_down(&link);
-                self.answer(ended);
-            }
-        }
         let wanted = self.missing.pull(now_ms);
         self.flood.pull(wanted);
         self.flood.drop_taken(now_ms);
@@ -346,10 +325,8 @@ impl Replica {
 
     /// When there is something to be done though nothing happens, for [`Replica::expire`] or [`Replica::bells`].
     pub fn deadline_ms(&self) -> Option<u64> {
-        let waits = !(self.expected.is_empty() || self.searches.is_empty());
-        let expected_until_ms = waits.then_some(self.expected_until_ms);
         let deadlines = [self.searches.deadline_ms(), self.missing.deadline_ms(), self.flood.deadline_ms()];
-        deadlines.into_iter().chain([expected_until_ms]).flatten().min()
+        deadlines.into_iter().flatten().min()
     }
 
     /// Appends what a link is to write next. When there is more, [`Replica::bells`] will name it.
@@ -631,21 +608,14 @@ impl Replica {
 
     /// Asks every neighbour but the asker; false if there is none to ask, now or soon.
     fn ask(&mut self, uuid: Uuid, client: &[u8], asker: Asker, now_ms: u64) -> bool {
-        if self.searches.len() >= self.searches_max || !self.search_rate.allows((), now_ms) {
+        if !self.searches.admit(now_ms) {
             return false;
         }
         let question = Frame::Which { uuid, client: client.to_vec() };
         let links: Vec<String> = self.flood.links().map(str::to_owned).collect();
         let others = links.into_iter().filter(|link| asker != Asker::Link(link.clone()));
-        let mut awaited: BTreeSet<String> = others.filter(|link| self.flood.tell(link, &question)).collect();
-        if now_ms < self.expected_until_ms {
-            awaited.extend(self.expected.iter().cloned()); // They are asked when their links come up.
-        }
-        let is_asked = !awaited.is_empty();
-        if is_asked {
-            self.searches.begin(uuid, client, asker, awaited, now_ms.saturating_add(self.search_ms));
-        }
-        is_asked
+        let awaited = others.filter(|link| self.flood.tell(link, &question)).collect();
+        self.searches.begin(uuid, client, asker, awaited, now_ms)
     }
 
     /// Tells those who asked what the searches came to.

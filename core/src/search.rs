@@ -2,20 +2,29 @@
 //!
 //! A server asks its neighbours, and they theirs. Each server takes part in a search once, by its UUID; one that
 //! is asked again says at once that it does not know. A search therefore ends when the last neighbour has
-//! answered, when somebody knew, or when its time is up.
+//! answered, when somebody knew, or when its time is up. One that begins while a server's first links are about to come up
+//! waits for those, too.
 
 use crate::faults::{self, Fault};
+use crate::limits::Limits;
+use crate::rate::Rate;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// The searches under way on one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Searches {
     open: BTreeMap<Uuid, Search>,
     /// Those for each client: whatever becomes known meanwhile is looked for here.
     sought: BTreeMap<Vec<u8>, Vec<Uuid>>,
     /// When each is to be given up, in milliseconds.
     due: BTreeSet<(u64, Uuid)>,
+    /// Neighbours whose first link has not come up, and until when a search waits for that.
+    expected: BTreeSet<String>,
+    expected_until_ms: u64,
+    search_ms: u64,
+    most: usize,
+    rate: Rate<()>,
 }
 
 /// One search, as this server sees it.
@@ -51,6 +60,26 @@ pub struct Ended {
 }
 
 impl Searches {
+    /// None is under way.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            open: BTreeMap::new(),
+            sought: BTreeMap::new(),
+            due: BTreeSet::new(),
+            expected: BTreeSet::new(),
+            expected_until_ms: 0,
+            search_ms: limits.search_ms,
+            most: limits.searches_max,
+            rate: Rate::new(limits.searches_per_s),
+        }
+    }
+
+    /// Has searches that begin until then wait for neighbours, too, whose links are about to come up.
+    pub fn expect(&mut self, neighbours: impl IntoIterator<Item = String>, until_ms: u64) {
+        self.expected.extend(neighbours);
+        self.expected_until_ms = until_ms;
+    }
+
     /// How many are under way.
     pub fn len(&self) -> usize {
         self.open.len()
@@ -61,10 +90,11 @@ impl Searches {
         self.open.is_empty()
     }
 
-    /// When the first of them is to be given up.
+    /// When the first of them is to be given up, or no longer waits for a link.
     pub fn deadline_ms(&self) -> Option<u64> {
-        let (first, _) = self.due.first().filter(|_| !faults::is_on(Fault::SearchesForEver))?;
-        Some(*first)
+        let first = self.due.first().filter(|_| !faults::is_on(Fault::SearchesForEver));
+        let waits = !(self.expected.is_empty() || self.is_empty());
+        first.map(|&(first_ms, _)| first_ms).into_iter().chain(waits.then_some(self.expected_until_ms)).min()
     }
 
     /// The search of this server's own sessions for a client, which another session may share.
@@ -73,24 +103,38 @@ impl Searches {
         self.sought.get(client)?.iter().find(is_own).copied()
     }
 
-    /// Notes a search whose question went to some neighbours.
+    /// True if one more may begin, which counts as begun.
+    pub fn admit(&mut self, now_ms: u64) -> bool {
+        self.len() < self.most && self.rate.allows((), now_ms)
+    }
+
+    /// Notes a search whose question went to some neighbours; false if there is none to wait for, now or soon.
     pub fn begin(
         &mut self,
         uuid: Uuid,
         client: &[u8],
         asker: Asker,
-        awaited: BTreeSet<String>,
-        deadline_ms: u64,
-    ) {
+        mut awaited: BTreeSet<String>,
+        now_ms: u64,
+    ) -> bool {
+        if now_ms < self.expected_until_ms {
+            awaited.extend(self.expected.iter().cloned()); // They are asked when their links come up.
+        }
+        if awaited.is_empty() {
+            return false;
+        }
+        let deadline_ms = now_ms.saturating_add(self.search_ms);
         let _ = self.end(uuid); // One of that UUID is open only if it was forgotten meanwhile that it came by.
         self.sought.entry(client.to_vec()).or_default().push(uuid);
         self.due.insert((deadline_ms, uuid));
         self.open.insert(uuid, Search { client: client.to_vec(), asker, awaited, deadline_ms });
+        true
     }
 
-    /// The searches for which a neighbour is awaited, and whom they are for.
+    /// Notes that a neighbour can be asked; tells the searches for which it is awaited, and whom they are for.
     #[must_use]
-    pub fn awaiting(&self, link: &str) -> Vec<(Uuid, Vec<u8>)> {
+    pub fn link_up(&mut self, link: &str) -> Vec<(Uuid, Vec<u8>)> {
+        self.expected.remove(link);
         let awaiting = self.open.iter().filter(|(_, search)| search.awaited.contains(link));
         awaiting.map(|(&uuid, search)| (uuid, search.client.clone())).collect()
     }
@@ -118,14 +162,20 @@ impl Searches {
         self.end_all(over)
     }
 
-    /// Gives up what has taken too long.
+    /// Gives up what has taken too long, and waits no longer for links that did not come up.
     #[must_use]
     pub fn expire(&mut self, now_ms: u64) -> Vec<Ended> {
         let is_over = |&&(deadline_ms, _): &&(u64, Uuid)| {
             deadline_ms <= now_ms && !faults::is_on(Fault::SearchesForEver)
         };
         let over = self.due.iter().take_while(is_over).map(|&(_, uuid)| uuid).collect();
-        self.end_all(over)
+        let mut ended = self.end_all(over);
+        if now_ms >= self.expected_until_ms {
+            for link in std::mem::take(&mut self.expected) {
+                ended.extend(self.link_down(&link));
+            }
+        }
+        ended
     }
 
     fn end_all(&mut self, over: Vec<Uuid>) -> Vec<Ended> {
@@ -152,10 +202,16 @@ mod tests {
     const SEARCH: Uuid = Uuid::from_u128(7);
 
     fn searches(awaited: &[&str]) -> Searches {
-        let mut searches = Searches::default();
+        let mut searches = Searches::new(&Limits { search_ms: 100, ..Limits::default() });
         let awaited = awaited.iter().map(|&name| name.to_owned()).collect();
-        searches.begin(SEARCH, b"kiwi", Asker::Here, awaited, 500);
+        assert!(searches.begin(SEARCH, b"kiwi", Asker::Here, awaited, 400));
         searches
+    }
+
+    /// One of a neighbour for a client, at a time.
+    fn begin(searches: &mut Searches, uuid: Uuid, client: &[u8], now_ms: u64) {
+        let awaited = BTreeSet::from(["a".to_owned()]);
+        assert!(searches.begin(uuid, client, Asker::Link("b".into()), awaited, now_ms));
     }
 
     fn ended() -> Ended {
@@ -194,9 +250,9 @@ mod tests {
     fn sessions_share_a_search_but_not_a_neighbours() {
         let mut searches = searches(&["a"]);
         assert_eq!(searches.of_own(b"kiwi"), Some(SEARCH));
-        searches.begin(Uuid::from_u128(8), b"plum", Asker::Link("b".into()), BTreeSet::new(), 500);
+        begin(&mut searches, Uuid::from_u128(8), b"plum", 400);
         assert_eq!(searches.of_own(b"plum"), None);
-        searches.begin(Uuid::from_u128(9), b"kiwi", Asker::Link("b".into()), BTreeSet::new(), 400);
+        begin(&mut searches, Uuid::from_u128(9), b"kiwi", 300);
         assert_eq!(searches.deadline_ms(), Some(400));
         assert_eq!(searches.expire(400).len(), 1);
         assert_eq!((searches.deadline_ms(), searches.of_own(b"kiwi")), (Some(500), Some(SEARCH)));
@@ -207,7 +263,7 @@ mod tests {
     #[test]
     fn a_search_that_begins_twice_ends_once() {
         let mut searches = searches(&["a"]);
-        searches.begin(SEARCH, b"kiwi", Asker::Link("b".into()), BTreeSet::from(["a".to_owned()]), 900);
+        begin(&mut searches, SEARCH, b"kiwi", 800);
         assert_eq!((searches.len(), searches.deadline_ms(), searches.expire(500)), (1, Some(900), vec![]));
         assert_eq!(searches.found(b"kiwi").len(), 1);
         assert_eq!((searches.deadline_ms(), searches.sought.len()), (None, 0));
