@@ -407,7 +407,8 @@ fn scan_eight(text: [u8; EIGHT]) -> (u64, usize) {
     ((fours.wrapping_mul(10_000).wrapping_add(fours >> 32)) & 0xffff_ffff, count as usize)
 }
 
-fn seconds_of(nanos: Nanos) -> Vec<u8> {
+/// The text of a time in seconds with nine decimals.
+pub(crate) fn seconds_of(nanos: Nanos) -> Vec<u8> {
     let mut text = Vec::with_capacity(24);
     print_seconds(nanos, &mut text);
     text

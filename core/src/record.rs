@@ -93,6 +93,13 @@ impl<'a> Record<'a> {
         out.push(b'\n');
     }
 
+    /// The server's time of receipt minus the client's time, as an answer to a client has it.
+    pub(crate) fn skew(&self) -> Vec<u8> {
+        let mut skew = Vec::new();
+        print_skew(self.received, self.said.time.value(), &mut skew);
+        skew
+    }
+
     /// Compares two records of one client by age, the newer being the greater: one total order on every server.
     ///
     /// Effective time, then receipt time, server, client time, and last the bytes of time and location, so that
@@ -136,6 +143,14 @@ pub(crate) fn print_receipt(received: Nanos, server: &[u8], out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(server);
     out.push(b'\n');
+}
+
+/// The record line, without its end, of a client ID, a location and a time as they are written.
+pub(crate) fn line_of(said: [&[u8]; 3], received: Nanos, server: &[u8]) -> Vec<u8> {
+    let mut line = said.join(&b' ');
+    print_receipt(received, server, &mut line);
+    line.pop();
+    line
 }
 
 /// Appends the beginning of an answer to a client: who speaks.

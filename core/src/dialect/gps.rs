@@ -2,8 +2,7 @@
 //! `{"gps": [34.06893, -118.445127], "skew": "+0.263873386", "time": 1520023934.918964}` or `{"FOUND": false}`.
 
 use super::figure::{Figure, receipt, skew};
-use crate::decimal::{print_number, print_skew};
-use crate::record::Record;
+use crate::record::{Record, line_of};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -24,9 +23,8 @@ pub fn print(record: Option<&Record<'_>>) -> Vec<u8> {
 
 fn found(record: &Record<'_>) -> Option<Vec<u8>> {
     let (latitude, longitude) = record.said.location.degrees();
-    let mut skew = Vec::new();
-    print_skew(record.received, record.said.time.value(), &mut skew);
-    let (skew, time) = (String::from_utf8(skew).ok()?, std::str::from_utf8(record.said.time.text()).ok()?);
+    let (skew, time) =
+        (String::from_utf8(record.skew()).ok()?, std::str::from_utf8(record.said.time.text()).ok()?);
     let time: f64 = time.parse().ok().filter(|time: &f64| time.is_finite())?;
     Some(
         format!("{{\"gps\": [{latitude:?}, {longitude:?}], \"skew\": \"{skew}\", \"time\": {time:?}}}")
@@ -73,16 +71,12 @@ fn line(found: &Found<'_>, client: &[u8], server: &str) -> Option<Vec<u8>> {
     let [latitude, longitude] = found.gps.map(|number| Figure::parse(number.get().as_bytes()));
     let time = Figure::parse(found.time.get().as_bytes()).filter(|time| !time.is_negative())?;
     let received = receipt(&time, &skew(found.skew.as_bytes())?)?;
-    let mut line = [client, b" "].concat();
+    let mut location = Vec::new();
     for degrees in [latitude?, longitude?] {
-        line.push(if degrees.is_negative() { b'-' } else { b'+' });
-        line.extend_from_slice(&degrees.plain());
+        location.push(if degrees.is_negative() { b'-' } else { b'+' });
+        location.extend_from_slice(&degrees.plain());
     }
-    line.push(b' ');
-    line.extend_from_slice(&time.plain());
-    line.push(b' ');
-    print_number(received, &mut line);
-    line.extend_from_slice(&[b" ", server.as_bytes()].concat());
+    let line = line_of([client, &location, &time.plain()], received, server.as_bytes());
     Record::parse(&line)?;
     Some(line)
 }

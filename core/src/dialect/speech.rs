@@ -2,9 +2,9 @@
 
 use super::Dialect;
 use super::figure::{Figure, receipt, skew};
-use crate::decimal::{Nanos, print_number, print_seconds, print_skew};
+use crate::decimal::{Nanos, seconds_of};
 use crate::fields::fields;
-use crate::record::Record;
+use crate::record::{Record, line_of};
 use crate::topology::is_name;
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
@@ -158,22 +158,13 @@ impl Parts<'_> {
             Second::Skew(_) => receipt(&sent, &other),
             Second::Receipt(_) => other.floor_nanos().and_then(|nanos| Nanos::try_from(nanos).ok()),
         };
-        let line = record_line([client, location, time], received.ok_or(Unreadable::Receipt)?, server);
+        let line = line_of([client, location, time], received.ok_or(Unreadable::Receipt)?, server);
         Record::parse(&line).ok_or(Unreadable::Value)?;
         let holders = std::iter::once(server).chain(visited.iter().copied()).map(<[u8]>::to_vec).collect();
         let spelling = Spelling { skew: text, uuid };
         let (time_unit, second_unit) = (sent.unit_nanos(), other.unit_nanos());
         Ok(Told { dialect, line, spelling, holders, time_unit, second_unit })
     }
-}
-
-fn record_line(texts: [&[u8]; 3], received: Nanos, server: &[u8]) -> Vec<u8> {
-    let mut line = texts.join(&b' ');
-    line.push(b' ');
-    print_number(received, &mut line);
-    line.push(b' ');
-    line.extend_from_slice(server);
-    line
 }
 
 /// A UUID in any of its spellings; another text stands for the UUID that is made of it.
@@ -280,7 +271,7 @@ fn is_same_double(one: &Record<'_>, other: &Record<'_>) -> Option<bool> {
 }
 
 fn is_same_receipt(one: &Record<'_>, other: &Record<'_>) -> Option<bool> {
-    Some(double(&seconds(one.received))? == double(&seconds(other.received))?)
+    Some(double(&seconds_of(one.received))? == double(&seconds_of(other.received))?)
 }
 
 /// The double that another make may have made of a time.
@@ -315,11 +306,7 @@ impl Letter {
     }
 
     fn skew(&self, record: &Record<'_>) -> Vec<u8> {
-        self.spelling.skew.clone().unwrap_or_else(|| {
-            let mut skew = Vec::new();
-            print_skew(record.received, record.said.time.value(), &mut skew);
-            skew
-        })
+        self.spelling.skew.clone().unwrap_or_else(|| record.skew())
     }
 
     fn at(&self, record: &Record<'_>) -> Vec<u8> {
@@ -356,7 +343,7 @@ impl Letter {
 }
 
 fn changeloc(record: &Record<'_>) -> Vec<u8> {
-    let received = seconds(record.received);
+    let received = seconds_of(record.received);
     let words = [
         b"CHANGELOC",
         record.said.client,
@@ -366,12 +353,6 @@ fn changeloc(record: &Record<'_>) -> Vec<u8> {
         record.server,
     ];
     words.join(&b' ')
-}
-
-fn seconds(nanos: Nanos) -> Vec<u8> {
-    let mut text = Vec::new();
-    print_seconds(nanos, &mut text);
-    text
 }
 
 /// Says the question for a client; `None` if that server cannot be asked, or would not read all of it.
