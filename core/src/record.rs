@@ -128,11 +128,9 @@ impl<'a> Record<'a> {
 
     /// The client's time, unless that is too far ahead of the clock of the server that heard it.
     fn effective(&self) -> Effective<'a> {
-        let latest = self.received.saturating_add(FUTURE_MAX_S * NANOS_PER_SECOND);
-        match compare_with_nanos(self.said.time.value(), latest) {
-            Ordering::Greater if !faults::is_on(Fault::BelievesFuture) => Effective::Received(self.received),
-            _ => Effective::Sent(self.said.time.value()),
-        }
+        let sent = self.said.time.value();
+        let is_ahead = is_ahead(self.received, |latest| compare_with_nanos(sent, latest).is_gt());
+        if is_ahead { Effective::Received(self.received) } else { Effective::Sent(sent) }
     }
 }
 
@@ -168,8 +166,13 @@ pub(crate) fn line_bytes(said: usize, received: Nanos, server: &[u8]) -> u64 {
 /// What decides first which of two records is the newer, where the client's time is a number of nanoseconds: the
 /// client's time, unless it is too far ahead, and the receipt. Only between equals need more be looked at.
 pub(crate) fn rank(sent: Nanos, received: Nanos) -> (Nanos, Nanos) {
-    let is_ahead = sent > received.saturating_add(FUTURE_MAX_S * NANOS_PER_SECOND);
-    if is_ahead && !faults::is_on(Fault::BelievesFuture) { (received, received) } else { (sent, received) }
+    if is_ahead(received, |latest| sent > latest) { (received, received) } else { (sent, received) }
+}
+
+/// True if a client's time is too far ahead of the receipt to be believed, where `is_over` tells if it is over a time.
+#[inline]
+fn is_ahead(received: Nanos, is_over: impl FnOnce(Nanos) -> bool) -> bool {
+    is_over(received.saturating_add(FUTURE_MAX_S * NANOS_PER_SECOND)) && !faults::is_on(Fault::BelievesFuture)
 }
 
 /// The time that decides which record is the newer.
