@@ -3,11 +3,11 @@
 //! The rules are those of the assignment that the five prototypes implement (UCLA CS 131, "proxy herd").
 
 use crate::checkin::CheckIn;
-use crate::decimal::{Decimal, parse_number};
+use crate::decimal::{Decimal, NANOS_PER_SECOND, compare_with_nanos, parse_number};
 use crate::fields::{Fields, fields};
 
-/// The largest radius of a search for places, in kilometres: what the assignment allows. In digits, as it is compared.
-pub const RADIUS_MAX_KM: &str = "50";
+/// The largest radius of a search for places, in kilometres: what the assignment allows.
+pub const RADIUS_MAX_KM: u64 = 50;
 
 /// The largest number of places in one answer: what one page of a Nearby Search carries.
 pub const BOUND_MAX: u64 = 20;
@@ -117,8 +117,7 @@ fn whatsat<'a>(client: &'a [u8], fields: &mut Fields<'a>) -> Option<Command<'a>>
 
 /// Reads kilometres. The limit is checked on the digits: rounding would let 50.000000000000000001 in.
 fn radius(text: &[u8]) -> Option<f64> {
-    let exact = Decimal::parse(text)?;
-    if exact > Decimal::parse(RADIUS_MAX_KM.as_bytes())? {
+    if compare_with_nanos(Decimal::parse(text)?, RADIUS_MAX_KM * NANOS_PER_SECOND).is_gt() {
         return None;
     }
     std::str::from_utf8(text).ok()?.parse().ok()
