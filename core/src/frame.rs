@@ -191,8 +191,8 @@ pub struct Update {
 
 impl Update {
     /// Some record lines under a UUID of their own.
-    pub fn new(uuid: Uuid, lines: &[u8]) -> Self {
-        Self { uuid, route: None, lines: lines.to_vec() }
+    pub fn new(uuid: Uuid, lines: impl Into<Vec<u8>>) -> Self {
+        Self { uuid, route: None, lines: lines.into() }
     }
 
     /// One record line under a UUID of its own.
@@ -238,7 +238,7 @@ impl Update {
 
     /// Appends the frame as it goes over the link, on another route than it came, if on any.
     pub fn print_along(&self, route: Option<(&str, u16)>, out: &mut Vec<u8>) {
-        print_words(b"CLIENTAT", self.uuid, out);
+        print_start(b"CLIENTAT", self.uuid, out);
         out.push(b' ');
         print_number(self.lines.len() as u64, out);
         if let Some((source, hops)) = route {
@@ -292,15 +292,8 @@ const SUM_LENGTH: usize = 8;
 /// The bytes of the sums of one node.
 const SUMS_LENGTH: usize = FAN_OUT * SUM_LENGTH;
 
-/// Appends `<word> <uuid> <length>` and a line feed.
-fn print_header(word: &[u8], uuid: Uuid, length: usize, out: &mut Vec<u8>) {
-    print_words(word, uuid, out);
-    out.push(b' ');
-    print_number(length as u64, out);
-    out.push(b'\n');
-}
-
-fn print_words(word: &[u8], uuid: Uuid, out: &mut Vec<u8>) {
+/// Appends `<word> <uuid>`, which many frames begin with.
+fn print_start(word: &[u8], uuid: Uuid, out: &mut Vec<u8>) {
     out.extend_from_slice(word);
     print_uuid(uuid, out);
 }
@@ -330,18 +323,21 @@ impl Frame {
             Self::Prune { source } => out.extend(format!("PRUNE {source}\n").bytes()),
             Self::Graft { source } => out.extend(format!("GRAFT {source}\n").bytes()),
             Self::Which { uuid, client } => {
-                print_words(b"WHICHCLIENT", *uuid, out);
+                print_start(b"WHICHCLIENT", *uuid, out);
                 out.push(b' ');
                 out.extend_from_slice(client);
                 out.push(b'\n');
             }
             Self::Found { uuid, line } => {
-                print_header(b"FOUND", *uuid, line.len() + 1, out);
+                print_start(b"FOUND", *uuid, out);
+                out.push(b' ');
+                print_number(line.len() as u64 + 1, out);
+                out.push(b'\n');
                 out.extend_from_slice(line);
                 out.push(b'\n');
             }
             Self::NotFound { uuid } => {
-                print_words(b"NOTFOUND", *uuid, out);
+                print_start(b"NOTFOUND", *uuid, out);
                 out.push(b'\n');
             }
             Self::Digest { root } => out.extend(format!("DIGEST {root:032x}\n").bytes()),
@@ -619,10 +615,10 @@ mod tests {
         let client = prop::collection::vec(33_u8..=255, 1..50);
         prop_oneof![
             Just(Frame::Ping),
-            (uuid.clone(), bytes.clone()).prop_map(|(uuid, lines)| Frame::Update(Update::new(uuid, &lines))),
+            (uuid.clone(), bytes.clone()).prop_map(|(uuid, lines)| Frame::Update(Update::new(uuid, lines))),
             (uuid.clone(), bytes.clone(), "[!-~]{1,9}", any::<u16>()).prop_map(
                 |(uuid, lines, source, hops)| {
-                    Frame::Update(Update::new(uuid, &lines).along(&source, hops))
+                    Frame::Update(Update::new(uuid, lines).along(&source, hops))
                 }
             ),
             prop::collection::vec(uuid.clone(), 1..=UUIDS_MAX).prop_map(|uuids| Frame::Have { uuids }),
@@ -716,7 +712,7 @@ mod tests {
         let (uuid, uuids) = (Uuid::max(), vec![Uuid::max(); UUIDS_MAX]);
         let span = Span { first: u16::MAX - 1, last: u16::MAX };
         for frame in [
-            Frame::Update(Update::new(uuid, &[]).along(&name, u16::MAX)),
+            Frame::Update(Update::new(uuid, []).along(&name, u16::MAX)),
             Frame::Have { uuids: uuids.clone() },
             Frame::Want { uuids },
             Frame::Graft { source: name },
@@ -763,7 +759,7 @@ mod tests {
     fn an_update_that_may_be_heard_may_be_passed_on() {
         let frame_max = FRAME_EXTRA + 100;
         let heard = |length: usize| {
-            let update = Update::new(Uuid::max(), &vec![b'x'; length]).along("A", 9);
+            let update = Update::new(Uuid::max(), vec![b'x'; length]).along("A", 9);
             Inbox::new(Frame::Update(update).to_bytes()).next(frame_max)
         };
         let Ok(Some(Frame::Update(update))) = heard(100) else { panic!("100 bytes are not heard") };

@@ -287,7 +287,7 @@ impl Replica {
             Frame::AskRecords { spans } => self.healing.hear_records_question(link, &spans),
             Frame::Records { done, lines } => {
                 let refused = self.counts.refused;
-                let news = self.take_records(link, Update::new(fresh, &lines), now_ms);
+                let news = self.take_records(link, Update::new(fresh, lines), now_ms);
                 let had_room = self.counts.refused == refused;
                 self.healing.hear_records(link, done, news, had_room, &mut self.store, now_ms);
             }
@@ -507,7 +507,7 @@ impl Replica {
             self.pass_on(arrival, update);
         } else if !news.is_empty() {
             self.note_begun(fresh, None, now_ms);
-            self.pass_on(Arrival { way: arrival.way, ..Arrival::here(now_ms) }, Update::new(fresh, &news));
+            self.pass_on(Arrival { way: arrival.way, ..Arrival::here(now_ms) }, Update::new(fresh, &*news));
         }
         news.len()
     }
