@@ -5,6 +5,7 @@
     reason = "three decimals are read for each check-in; a tenth of all it takes is saved"
 )]
 
+use crate::word::{EIGHT, each};
 use std::cmp::Ordering;
 
 /// Nanoseconds since 1970-01-01 00:00:00 UTC without leap seconds: what a server's clock says.
@@ -295,14 +296,6 @@ fn padded(number: u64) -> [u8; PADDED] {
         *text = eight_digits(number);
     }
     text
-}
-
-/// How many digits are read or printed at once: as many as there are bytes in a word.
-const EIGHT: usize = size_of::<u64>();
-
-/// A byte eight times.
-const fn each(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; EIGHT])
 }
 
 /// The text of a number below 100,000,000, zeros first.

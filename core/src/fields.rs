@@ -1,5 +1,7 @@
 //! The fields of a line: what is between white space.
 
+use crate::word::{EIGHT, each};
+
 /// Splits a line into fields.
 pub fn fields(line: &[u8]) -> Fields<'_> {
     Fields { rest: line }
@@ -82,9 +84,6 @@ fn field_length(text: &[u8]) -> usize {
     text.len() - rest.len() + first_white_space(last).unwrap_or_default()
 }
 
-/// How many bytes are looked at at once.
-const EIGHT: usize = size_of::<u64>();
-
 /// Which of eight bytes is the first white space.
 #[inline]
 fn first_white_space(eight: [u8; EIGHT]) -> Option<usize> {
@@ -101,9 +100,8 @@ fn first_white_space_behind(eight: [u8; EIGHT]) -> Option<usize> {
 /// Which of eight bytes, the first of which is the lowest, is the first that is no greater than a space.
 #[inline]
 fn first_up_to_space(word: u64) -> Option<usize> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
     // A byte's high bit comes up where subtracting 33 borrows. Bytes above it may be wrong, but not those below.
-    let low = word.wrapping_sub(EACH * 0x21) & !word & (EACH * 0x80);
+    let low = word.wrapping_sub(each(0x21)) & !word & each(0x80);
     (low != 0).then_some((low.trailing_zeros() / 8) as usize)
 }
 

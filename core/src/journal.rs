@@ -17,6 +17,7 @@
 
 use crate::faults::{self, Fault};
 use crate::frame;
+use crate::word::each;
 use memchr::memchr;
 
 /// Appends entries for some record lines, each of which ends with a line feed.
@@ -214,15 +215,14 @@ fn salvage(line: &[u8], each: &mut impl FnMut(&[u8])) -> u64 {
 const CHECKSUM: usize = 8;
 
 fn hex(checksum: u32) -> [u8; CHECKSUM] {
-    const EACH: u64 = 0x0101_0101_0101_0101;
     // The eight digits are moved apart until each is alone in its byte, halves first.
     let halves = u64::from(checksum);
     let quarters = (halves | (halves << 16)) & 0x0000_ffff_0000_ffff;
     let bytes = (quarters | (quarters << 8)) & 0x00ff_00ff_00ff_00ff;
-    let digits = (bytes | (bytes << 4)) & (EACH * 0x0f);
+    let digits = (bytes | (bytes << 4)) & each(0x0f);
     // Those over 9, which 6 more carry over 15, are letters.
-    let letters = ((digits + EACH * 6) >> 4) & EACH;
-    (digits + EACH * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
+    let letters = ((digits + each(6)) >> 4) & each(1);
+    (digits + each(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 #[cfg(test)]

@@ -37,3 +37,4 @@ pub mod status;
 pub mod store;
 pub mod topology;
 mod tree;
+mod word;
