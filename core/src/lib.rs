@@ -1,7 +1,8 @@
 //! The rules of herd, and nothing else: no IO, no clock, no dice, no logging.
 //!
 //! What time it is, what the dice said and what a socket brought are arguments here; what follows from
-//! them is a return value. That is what lets every rule be tested in microseconds.
+//! them is a return value. That is what lets every rule be tested in microseconds. Tables hash with seeds of their own, on
+//! which no result depends.
 
 mod admission;
 pub mod batch;

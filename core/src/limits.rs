@@ -117,7 +117,7 @@ pub struct Limits {
     pub dialect_crossing_ms: u64,
     /// How often one thing that a neighbour of another make says is answered with something newer.
     pub dialect_corrections_max: u32,
-    /// How long a server waits for its sessions to finish what they began when it is told to stop.
+    /// How long a server that is told to stop waits at most: for its sessions and links, and last for its disk.
     pub stop_ms: u64,
 }
 

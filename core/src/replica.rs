@@ -364,7 +364,7 @@ impl Replica {
         self.lifetime.set_clock(now);
         let horizon = self.lifetime.horizon();
         // What was of no use when it was told may be of use now.
-        if horizon < before || horizon > before && self.store.has_crossed() {
+        if horizon < before || horizon > before && self.store.take_crossed() {
             self.healing.ask_all_again();
         }
         self.store.set_horizon(horizon);

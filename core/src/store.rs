@@ -167,8 +167,8 @@ impl Store {
     ///
     /// When that expires, the older one is of use again to whoever told it or was told it.
     #[must_use]
-    pub fn has_crossed(&mut self) -> bool {
-        self.records.has_crossed()
+    pub fn take_crossed(&mut self) -> bool {
+        self.records.take_crossed()
     }
 
     /// True while there may be something that has expired and takes room.

@@ -159,7 +159,7 @@ impl Records {
     }
 
     /// True if there were two records of a client of which the newer was received first, since this was last asked.
-    pub fn has_crossed(&mut self) -> bool {
+    pub fn take_crossed(&mut self) -> bool {
         std::mem::take(&mut self.has_crossed)
     }
 
