@@ -27,8 +27,9 @@ use super::speech::{Letter, Spelling, derived, is_same_check_in};
 use crate::limits::Limits;
 use crate::record::Record;
 use crate::seen::Seen;
+use hashlink::LinkedHashMap;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 /// A client's ID.
 type Client = Vec<u8>;
@@ -46,21 +47,17 @@ pub struct Mailbag {
     dialect: Dialect,
     /// The servers of the neighbour's make: what began with one of them most likely reaches it without us.
     kin: BTreeSet<Vec<u8>>,
-    waiting: BTreeMap<u64, Waiting>,
-    /// Where in `waiting` a client's letter is.
-    places: HashMap<Client, u64>,
-    next_place: u64,
+    /// In the order in which they came; a letter takes the place of the one before it for the same client.
+    waiting: LinkedHashMap<Client, Waiting>,
     /// The shares of all that waits, and of the corrections among it.
     taken: usize,
     correcting: usize,
     /// What is being said right now.
     carried: HashMap<Client, Line>,
-    beliefs: HashMap<Client, Belief>,
+    /// In the order in which they were last changed: the first is forgotten first.
+    beliefs: LinkedHashMap<Client, Belief>,
     /// The shares of all beliefs.
     believed: usize,
-    /// The clients by the turns in which their beliefs were last changed: the first is forgotten first.
-    turns: BTreeMap<u64, Client>,
-    next_turn: u64,
     /// What was answered, and for which time.
     answered: Seen,
     connections_max: usize,
@@ -73,7 +70,6 @@ pub struct Mailbag {
 
 #[derive(Debug)]
 struct Waiting {
-    client: Client,
     line: Line,
     /// Empty, but in a correction, which is a record that is said again because the neighbour said something older, or what
     /// may have crossed that: there it makes another message than the last with the same record.
@@ -84,13 +80,13 @@ struct Waiting {
 
 impl Waiting {
     /// For how many it counts.
-    fn shares(&self) -> usize {
-        shares(2 * self.client.len() + self.line.len())
+    fn shares(&self, client: &[u8]) -> usize {
+        shares(client.len() + self.line.len())
     }
 
     /// For how many it counts of those that correct something older.
-    fn correcting(&self) -> usize {
-        if self.salt.is_empty() { 0 } else { self.shares() }
+    fn correcting(&self, client: &[u8]) -> usize {
+        if self.salt.is_empty() { 0 } else { self.shares(client) }
     }
 
     /// Whether it need not be said to a neighbour that says a record. To one that said something older since, it must
@@ -114,8 +110,6 @@ impl Waiting {
 /// What is known of a client at the neighbour.
 #[derive(Debug, Default)]
 struct Belief {
-    /// When it was last changed, counted in turns: each change of any belief is one.
-    turn: u64,
     /// What the neighbour holds, if that is known.
     holds: Option<Line>,
     /// What it was told last, and when.
@@ -131,7 +125,7 @@ impl Belief {
         let spelled = self.spelled.as_ref().map(|(line, _)| line);
         let skew = self.spelled.as_ref().and_then(|(_, spelling)| spelling.skew.as_ref());
         let kept = [self.holds.as_ref(), told, spelled, skew].into_iter().flatten();
-        shares(2 * client.len() + kept.map(Vec::len).sum::<usize>())
+        shares(client.len() + kept.map(Vec::len).sum::<usize>())
     }
 }
 
@@ -145,17 +139,13 @@ impl Mailbag {
         Self {
             dialect,
             kin: kin.iter().map(|name| name.clone().into_bytes()).collect(),
-            waiting: BTreeMap::new(),
-            places: HashMap::new(),
-            next_place: 0,
+            waiting: LinkedHashMap::new(),
             taken: 0,
             correcting: 0,
             carried: HashMap::new(),
-            beliefs: HashMap::new(),
+            beliefs: LinkedHashMap::new(),
             believed: 0,
-            turns: BTreeMap::new(),
-            next_turn: 0,
-            answered: answered(limits),
+            answered: Seen::new(limits.dialect_beliefs_max.max(1), u64::MAX),
             connections_max: limits.dialect_connections_max,
             letters_max: limits.dialect_letters_max,
             beliefs_max: limits.dialect_beliefs_max.max(1),
@@ -190,12 +180,8 @@ impl Mailbag {
         }
         let settles = self.dialect.overwrites() && self.kin.contains(record.server);
         let from_ms = if settles { now_ms.saturating_add(self.settle_ms) } else { now_ms };
-        self.post(Waiting {
-            client: record.said.client.to_vec(),
-            line: line.to_vec(),
-            salt: Vec::new(),
-            from_ms,
-        });
+        let letter = Waiting { line: line.to_vec(), salt: Vec::new(), from_ms };
+        self.post(record.said.client, letter);
     }
 
     /// Hears of what a neighbour of this make said.
@@ -223,13 +209,11 @@ impl Mailbag {
     /// Notes that the neighbour holds a record, from what it or another of its kind said.
     pub fn note(&mut self, line: &[u8], now_ms: u64) {
         let Some(record) = Record::parse(line) else { return };
-        let client = record.said.client.to_vec();
-        if self.may_have_crossed(&client, line, now_ms) {
+        let client = record.said.client;
+        if self.may_have_crossed(client, line, now_ms) {
             let _ = self.correct(line, line, now_ms); // As when something older is heard.
-        } else if self.waiting_for(&client).is_some_and(|waiting| waiting.is_answered_by(line))
-            && let Some(&place) = self.places.get(&client)
-        {
-            self.remove(place);
+        } else if self.waiting.get(client).is_some_and(|waiting| waiting.is_answered_by(line)) {
+            self.remove(client);
         }
         self.believe(line, |belief| belief.holds = Some(line.to_vec()));
     }
@@ -242,7 +226,7 @@ impl Mailbag {
     #[must_use]
     pub fn correct(&mut self, line: &[u8], heard: &[u8], now_ms: u64) -> bool {
         let Some(record) = Record::parse(line) else { return false };
-        if self.waiting_for(record.said.client).is_some_and(|waiting| waiting.corrects(line)) {
+        if self.waiting.get(record.said.client).is_some_and(|waiting| waiting.corrects(line)) {
             return true;
         }
         if self.correcting >= self.letters_max.div_ceil(2) {
@@ -254,12 +238,9 @@ impl Mailbag {
             return false;
         };
         self.believe(line, |belief| belief.holds = None);
-        self.post(Waiting {
-            client: record.said.client.to_vec(),
-            line: line.to_vec(),
-            salt: salt.as_bytes().to_vec(),
-            from_ms: now_ms.saturating_add(self.settle_ms.saturating_mul(2_u64.saturating_pow(times))),
-        });
+        let from_ms = now_ms.saturating_add(self.settle_ms.saturating_mul(2_u64.saturating_pow(times)));
+        let letter = Waiting { line: line.to_vec(), salt: salt.as_bytes().to_vec(), from_ms };
+        self.post(record.said.client, letter);
         true
     }
 
@@ -268,10 +249,11 @@ impl Mailbag {
         if self.carried.len() >= self.connections_max {
             return None;
         }
-        let ready =
-            |waiting: &Waiting| waiting.from_ms <= now_ms && !self.carried.contains_key(&waiting.client);
-        let place = self.waiting.iter().find(|(_, waiting)| ready(waiting)).map(|(&place, _)| place)?;
-        let Waiting { client, line, salt, .. } = self.remove(place)?;
+        let ready = |&(client, waiting): &(&Client, &Waiting)| {
+            waiting.from_ms <= now_ms && !self.carried.contains_key(client)
+        };
+        let client = self.waiting.iter().find(ready)?.0.clone();
+        let Waiting { line, salt, .. } = self.remove(&client)?;
         let spelled = self.beliefs.get(&client).and_then(|belief| belief.spelled.as_ref());
         let mut spelling = spelled.filter(|(spelled, _)| *spelled == line).map(|(_, how)| how.clone());
         if !salt.is_empty() {
@@ -293,10 +275,9 @@ impl Mailbag {
 
     /// When the next letter may be carried that may not yet, if it is not for other reasons that none is.
     pub fn due_ms(&self) -> Option<u64> {
-        let mut free = self.waiting.values().filter(|waiting| !self.carried.contains_key(&waiting.client));
-        let first = free.next()?.from_ms;
-        (self.carried.len() < self.connections_max)
-            .then(|| free.map(|waiting| waiting.from_ms).fold(first, u64::min))
+        let free = self.waiting.iter().filter(|(client, _)| !self.carried.contains_key(*client));
+        let first = free.map(|(_, waiting)| waiting.from_ms).min();
+        first.filter(|_| self.carried.len() < self.connections_max)
     }
 
     /// Lets everything that waits go out now: there will be no later.
@@ -308,37 +289,30 @@ impl Mailbag {
     pub fn forget(&mut self) {
         self.answered.clear();
         self.waiting.clear();
-        self.places.clear();
         (self.taken, self.correcting) = (0, 0);
         self.carried.clear();
         self.beliefs.clear();
         self.believed = 0;
-        self.turns.clear();
-    }
-
-    fn waiting_for(&self, client: &[u8]) -> Option<&Waiting> {
-        self.waiting.get(self.places.get(client)?)
     }
 
     /// Puts a letter in, unless a newer one waits for the same client.
-    fn post(&mut self, letter: Waiting) {
-        let place = self.places.get(&letter.client).copied().unwrap_or(self.next_place);
-        if self.waiting.get(&place).is_some_and(|present| !letter.replaces(present)) {
-            return;
+    fn post(&mut self, client: &[u8], letter: Waiting) {
+        if let Some(present) = self.waiting.get(client) {
+            if !letter.replaces(present) {
+                return;
+            }
+            self.taken -= present.shares(client);
+            self.correcting -= present.correcting(client);
         }
-        self.remove(place);
-        self.next_place = self.next_place.max(place + 1);
-        self.taken += letter.shares();
-        self.correcting += letter.correcting();
-        self.places.insert(letter.client.clone(), place);
-        self.waiting.insert(place, letter);
+        self.taken += letter.shares(client);
+        self.correcting += letter.correcting(client);
+        self.waiting.replace(client.to_vec(), letter);
     }
 
-    fn remove(&mut self, place: u64) -> Option<Waiting> {
-        let letter = self.waiting.remove(&place)?;
-        self.places.remove(&letter.client);
-        self.taken -= letter.shares();
-        self.correcting -= letter.correcting();
+    fn remove(&mut self, client: &[u8]) -> Option<Waiting> {
+        let letter = self.waiting.remove(client)?;
+        self.taken -= letter.shares(client);
+        self.correcting -= letter.correcting(client);
         Some(letter)
     }
 
@@ -360,33 +334,20 @@ impl Mailbag {
     /// neighbours throw two forms of one check-in at each other.
     fn believe(&mut self, line: &[u8], learn: impl FnOnce(&mut Belief)) {
         let Some(record) = Record::parse(line) else { return };
-        let present = self.remove_belief(record.said.client);
-        let (client, mut belief) =
-            present.unwrap_or_else(|| (record.said.client.to_vec(), Belief::default()));
+        let client = record.said.client;
+        let present = self.beliefs.remove(client);
+        self.believed -= present.as_ref().map_or(0, |belief| belief.shares(client));
+        let mut belief = present.unwrap_or_default();
         learn(&mut belief);
-        belief.turn = self.next_turn;
-        self.next_turn += 1;
-        self.believed += belief.shares(&client);
-        self.turns.insert(belief.turn, client.clone());
-        self.beliefs.insert(client, belief);
+        self.believed += belief.shares(client);
+        self.beliefs.insert(client.to_vec(), belief);
         while self.believed > self.beliefs_max
-            && self.turns.len() > 1
-            && let Some((_, oldest)) = self.turns.pop_first()
+            && self.beliefs.len() > 1
+            && let Some((client, oldest)) = self.beliefs.pop_front()
         {
-            self.remove_belief(&oldest);
+            self.believed -= oldest.shares(&client);
         }
     }
-
-    fn remove_belief(&mut self, client: &[u8]) -> Option<(Client, Belief)> {
-        let (client, belief) = self.beliefs.remove_entry(client)?;
-        self.turns.remove(&belief.turn);
-        self.believed -= belief.shares(&client);
-        Some((client, belief))
-    }
-}
-
-fn answered(limits: &Limits) -> Seen {
-    Seen::new(limits.dialect_beliefs_max.max(1), u64::MAX)
 }
 
 fn is_newer(line: &[u8], than: &[u8]) -> bool {
@@ -473,7 +434,7 @@ mod tests {
     #[test]
     fn a_long_letter_takes_the_room_of_several() {
         let mut bag = bag(Dialect::At);
-        bag.put(format!("{} +1-2 5 6 Ours", "k".repeat(1_000)).as_bytes(), 0);
+        bag.put(format!("{} +1-2 5 6 Ours", "k".repeat(2_000)).as_bytes(), 0);
         assert!(!bag.has_room());
         assert!(bag.next(0).is_some() && bag.has_room());
     }
@@ -663,7 +624,7 @@ mod tests {
         let mut bag = bag(Dialect::At);
         for number in 0..100 {
             bag.note(format!("k{number} +1-2 5 6 There").as_bytes(), 0);
-            assert!(bag.beliefs.len() <= 3 && bag.turns.len() <= 3);
+            assert!(bag.beliefs.len() <= 3);
         }
     }
 
@@ -676,7 +637,7 @@ mod tests {
         for number in 0..100 {
             bag.spell(&line(number), &spelling);
             bag.note(&line(number), 0);
-            assert!(bag.believed <= 3 && bag.beliefs.len() == 1 && bag.turns.len() == 1);
+            assert!(bag.believed <= 3 && bag.beliefs.len() == 1);
         }
         bag.put(&line(98), 0);
         bag.put(&line(99), 0);
@@ -693,7 +654,7 @@ mod tests {
         bag.put(&long, 0);
         assert!(bag.is_empty());
         bag.note(b"k +1-2 5 6 There", 0);
-        assert_eq!((bag.believed, bag.beliefs.len(), bag.turns.len()), (1, 1, 1));
+        assert_eq!((bag.believed, bag.beliefs.len()), (1, 1));
     }
 
     /// With more clients than beliefs an overwriting neighbour stayed on an older check-in: what it had just been told was
@@ -730,11 +691,10 @@ mod tests {
                     4 => drop(bag.next(now_ms)),
                     _ => bag.carried.clone().into_values().for_each(|line| bag.carried(&line, now_ms)),
                 }
-                let taken: usize = bag.waiting.values().map(Waiting::shares).sum();
-                let correcting: usize = bag.waiting.values().map(Waiting::correcting).sum();
+                let taken: usize = bag.waiting.iter().map(|(client, letter)| letter.shares(client)).sum();
+                let correcting: usize = bag.waiting.iter().map(|(client, letter)| letter.correcting(client)).sum();
                 let believed: usize = bag.beliefs.iter().map(|(client, belief)| belief.shares(client)).sum();
                 prop_assert_eq!((bag.taken, bag.correcting, bag.believed), (taken, correcting, believed));
-                prop_assert_eq!((bag.places.len(), bag.turns.len()), (bag.waiting.len(), bag.beliefs.len()));
                 prop_assert!(believed <= 3 || bag.beliefs.len() == 1);
             }
         }

@@ -1,6 +1,6 @@
 //! Answers kept for a while, of providers whose terms allow it.
 
-use std::collections::{HashMap, VecDeque};
+use hashlink::LinkedHashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -67,39 +67,34 @@ fn read(text: &str) -> Option<CacheLimits> {
 #[derive(Debug)]
 pub struct Cache {
     limits: CacheLimits,
-    answers: HashMap<Question, (Duration, Vec<u8>)>,
-    order: VecDeque<Question>,
+    /// The oldest first.
+    answers: LinkedHashMap<Question, (Duration, Vec<u8>)>,
 }
 
 impl Cache {
     /// Starts with nothing.
     pub fn new(limits: CacheLimits) -> Cache {
-        Cache { limits, answers: HashMap::new(), order: VecDeque::new() }
+        Cache { limits, answers: LinkedHashMap::new() }
     }
 
     /// Returns the answer kept for a question, if it is still good.
     pub fn find(&self, question: &Question, now: Duration) -> Option<&[u8]> {
         let (since, answer) = self.answers.get(question)?;
-        (now < *since + self.limits.time).then_some(answer)
+        self.is_good(*since, now).then_some(answer)
     }
 
     /// Keeps an answer, and lets go what is too old or too much.
     pub fn store(&mut self, question: Question, answer: Vec<u8>, now: Duration) {
-        if self.limits.number == 0 {
-            return;
+        self.answers.insert(question, (now, answer)); // It is the last, even if it was there.
+        while let Some((_, (since, _))) = self.answers.front()
+            && (self.answers.len() > self.limits.number || !self.is_good(*since, now))
+        {
+            self.answers.pop_front();
         }
-        if self.answers.remove(&question).is_some() {
-            self.order.retain(|kept| *kept != question);
-        }
-        while self.order.front().is_some_and(|oldest| self.is_surplus(oldest, now)) {
-            self.order.pop_front().map(|oldest| self.answers.remove(&oldest));
-        }
-        self.order.push_back(question);
-        self.answers.insert(question, (now, answer));
     }
 
-    fn is_surplus(&self, oldest: &Question, now: Duration) -> bool {
-        self.order.len() >= self.limits.number || self.find(oldest, now).is_none()
+    fn is_good(&self, since: Duration, now: Duration) -> bool {
+        now < since + self.limits.time
     }
 }
 
@@ -137,7 +132,7 @@ mod tests {
         }
         let kept: Vec<bool> = (1..=3).map(|bound| cache.find(&question(bound), secs(3)).is_some()).collect();
         assert_eq!(kept, [false, true, true]);
-        assert_eq!(cache.answers.len(), cache.order.len());
+        assert_eq!(cache.answers.len(), 2);
     }
 
     #[test]
@@ -147,7 +142,7 @@ mod tests {
         cache.store(question(2), vec![], secs(1));
         cache.store(question(1), vec![2], secs(8));
         assert_eq!(cache.find(&question(1), secs(15)), Some(&[2][..]));
-        assert_eq!(cache.order.len(), 2);
+        assert_eq!(cache.answers.len(), 2);
     }
 
     #[test]
