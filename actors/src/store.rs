@@ -22,6 +22,7 @@ use crate::reason::reason;
 use crate::waiting::ms_since;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use alarm::Alarm;
+use herd_core::decimal::NANOS_PER_SECOND;
 use herd_core::faults::{self, Fault};
 use herd_core::replica::Replica;
 use herd_core::store::Scope;
@@ -149,6 +150,7 @@ impl StoreActor {
             let now_ms = store.now_ms();
             store.replica.compare(now_ms);
             store.follow_up(now_ms, ctx);
+            store.warn_of_clocks();
             store.compare_later(ctx);
         });
     }
@@ -169,6 +171,14 @@ impl StoreActor {
             let (more, clients) = (refused - self.refused, self.replica.store().len());
             warn!("{more} records refused for want of room, {clients} clients are known");
             (self.refused, self.warned) = (refused, Some(Instant::now()));
+        }
+    }
+
+    /// Says whose clock is far ahead of this server's, as often as servers compare.
+    fn warn_of_clocks(&mut self) {
+        if let Some((server, ahead)) = self.replica.whose_clock_is_ahead((self.clock)()) {
+            let seconds = ahead / NANOS_PER_SECOND;
+            warn!("the clock of {server} is {seconds} s ahead of this server's: one of them is wrong");
         }
     }
 }

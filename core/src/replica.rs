@@ -16,7 +16,7 @@ mod scrutiny;
 
 use crate::admission::Admission;
 use crate::batch::{Batch, GROUP, Order, Pause};
-use crate::decimal::Nanos;
+use crate::decimal::{NANOS_PER_SECOND, Nanos};
 use crate::digest::Key;
 use crate::faults::{self, Fault};
 use crate::flood::{Flood, Taken};
@@ -25,7 +25,7 @@ use crate::healing::Healing;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::missing::Missing;
-use crate::record::{Record, print_receipt, print_voice};
+use crate::record::{FUTURE_MAX_S, Record, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
 use crate::store::{Known, Learned, Store};
@@ -63,6 +63,8 @@ pub struct Replica {
     /// The journal's entries of what was applied and is not on disk yet, if it is to be.
     applied: Option<Vec<u8>>,
     counts: Counts,
+    /// A record line of the update that was heard last, until somebody has asked whose clock is ahead.
+    sample: Vec<u8>,
     /// A buffer for the record lines that a batch brings.
     news: Vec<u8>,
     chunk_bytes: usize,
@@ -154,6 +156,7 @@ impl Replica {
             ended: Vec::new(),
             applied: None,
             counts: Counts::default(),
+            sample: Vec::new(),
             news: Vec::new(),
             chunk_bytes: limits.chunk_bytes,
             digest_ms: limits.digest_ms,
@@ -394,6 +397,19 @@ impl Replica {
         }
     }
 
+    /// A server whose clock was further ahead of `now` than a client's may be when it took what was flooded last, and by how
+    /// many nanoseconds: its clock or the one here is wrong. Nobody is told twice of one update.
+    ///
+    /// Here that would mean that what a client says, even at the right time, counts as older than what it said there.
+    #[must_use]
+    pub fn whose_clock_is_ahead(&mut self, now: Nanos) -> Option<(String, Nanos)> {
+        let line = std::mem::take(&mut self.sample);
+        let record = Record::parse(&line).filter(|record| self.scrutiny.passes(&line, record))?;
+        let ahead = record.received.saturating_sub(now);
+        let server = String::from_utf8_lossy(record.server).into_owned();
+        (ahead > FUTURE_MAX_S * NANOS_PER_SECOND).then_some((server, ahead))
+    }
+
     /// When a neighbour was last found to know the same, in milliseconds.
     pub fn equal_ms(&self, link: &str) -> Option<u64> {
         self.healing.equal_ms(link)
@@ -471,6 +487,9 @@ impl Replica {
             }
             return;
         }
+        let sample = update.lines().next().filter(|line| self.scrutiny.fits(line));
+        self.sample.clear();
+        self.sample.extend_from_slice(sample.unwrap_or_default());
         let asked = self.missing.came(&uuid);
         let is_news = self.hear_update(arrival, update, now_ms, fresh) > 0;
         // One that was no news would have changed nothing where it failed to come: its tree is not broken for that.

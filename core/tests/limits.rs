@@ -1,8 +1,10 @@
 //! What a server does at the edges of its limits on what it remembers and searches.
 
 use herd_core::batch::{Batch, OUTPUT_MAX, Pause};
+use herd_core::decimal::NANOS_PER_SECOND;
 use herd_core::frame::{Frame, Inbox, Span, Update, Vocabulary};
 use herd_core::limits::Limits;
+use herd_core::record::FUTURE_MAX_S;
 use herd_core::replica::Replica;
 use herd_core::session::Session;
 use uuid::Uuid;
@@ -35,6 +37,19 @@ fn flood(replica: &mut Replica, uuid: u128, client: &str, time: u32) {
     let update =
         Update::new(Uuid::from_u128(uuid), format!("{client} +1-2 {time} {NOON} Hands\n").as_bytes());
     replica.hear("Hands", Frame::Update(update), 0, Uuid::from_u128(uuid + 1000));
+}
+
+#[test]
+fn of_each_update_from_a_server_whose_clock_is_ahead_of_what_is_believed_somebody_is_told_once() {
+    let mut replica = goloman(&Limits::default());
+    assert_eq!(replica.whose_clock_is_ahead(0), None);
+    let believed = NOON - FUTURE_MAX_S * NANOS_PER_SECOND;
+    flood(&mut replica, 1, "a", 1);
+    assert_eq!(replica.whose_clock_is_ahead(believed), None);
+    flood(&mut replica, 2, "b", 1);
+    let ahead = NOON - believed + 1;
+    assert_eq!(replica.whose_clock_is_ahead(believed - 1), Some(("Hands".to_owned(), ahead)));
+    assert_eq!(replica.whose_clock_is_ahead(believed - 1), None);
 }
 
 #[test]
