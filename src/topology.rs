@@ -91,9 +91,12 @@ impl File {
         self.directory("log_dir", there.log_dir.as_deref(), here.log_dir.as_deref())?;
         self.directory("data_dir", there.data_dir.as_deref(), here.data_dir.as_deref())?;
         let wrong = |flags: &Flags| flags.limits().and_then(|_| flags.places.settings()).err();
-        match wrong(&flags.clone().or(self.settings.clone())) {
-            Some(failure) if wrong(flags).is_none() => Err(self.blamed(&failure)),
-            _ => Ok(()),
+        let Some(failure) = wrong(&flags.clone().or(self.settings.clone())) else { return Ok(()) };
+        let is_of_the_file = wrong(&self.settings).as_ref() == Some(&failure);
+        if is_of_the_file && wrong(flags).as_ref() != Some(&failure) {
+            Err(self.blamed(&failure))
+        } else {
+            Ok(())
         }
     }
 

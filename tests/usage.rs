@@ -247,6 +247,13 @@ fn a_setting_that_cannot_be_is_blamed_on_the_file_if_it_comes_from_there() {
     with(r#"{"line_max": 0, "peer_tls": ""}"#);
     let settings = "topology.json: settings: ";
     assert!(!said(&["serve", "C", "--line-max=5", "--peer-tls=x"]).0.contains(settings), "they do not count");
+    with(r#"{"silent_ms": 2000}"#);
+    assert_eq!(said(&["check"]).1, Some(0));
+    let (words, code) = said(&["serve", "A", "--heartbeat-ms=3000"]);
+    assert!(
+        !words.contains(settings) && code == Some(2),
+        "what is wrong together is not the file's fault: {words}"
+    );
     scratch.write("topology.json", &plain);
     assert_eq!(said(&["up", "--line-max=0"]).1, Some(2));
     let key = scratch.herd(&["up"]).env("GOOGLE_PLACES_API_KEY", "").output().expect("the program runs");
