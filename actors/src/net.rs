@@ -60,7 +60,7 @@ pub trait Network: Send + Sync {
     fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>>;
 
     /// Connects to an address, `host:port`. If the host has several, none is waited for so long that the others have no part
-    /// of the limit, within which the caller has this end.
+    /// of the limit. The caller ends it at the limit.
     fn connect<'a>(&'a self, address: &'a str, limit: Duration) -> Step<'a, Socket>;
 
     /// The IP addresses of a host. A network that a test has made knows none, unless it says so.
@@ -92,8 +92,9 @@ impl Network for Tcp {
 
     fn connect<'a>(&'a self, address: &'a str, limit: Duration) -> Step<'a, Socket> {
         Box::pin(async move {
+            let deadline = Instant::now() + limit;
             let addresses: Vec<_> = lookup_host(address).await?.collect();
-            at_once(first_of(&addresses, limit, TcpStream::connect).await?)
+            at_once(first_of(&addresses, deadline, TcpStream::connect).await?)
         })
     }
 
@@ -145,10 +146,9 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
 /// Connects to the first address that answers. Each has an equal part of the time that those before it have left over.
 async fn first_of<T>(
     addresses: &[SocketAddr],
-    limit: Duration,
+    deadline: Instant,
     connect: impl AsyncFn(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let deadline = Instant::now() + limit;
     let mut failed = no_address();
     for (before, &address) in addresses.iter().enumerate() {
         let parts = u32::try_from(addresses.len() - before).unwrap_or(u32::MAX);
@@ -236,7 +236,7 @@ mod tests {
             2 => Err(io::ErrorKind::ConnectionRefused.into()),
             port => Ok(port),
         };
-        (first_of(&addresses, LIMIT, answering).await, began.elapsed())
+        (first_of(&addresses, began + LIMIT, answering).await, began.elapsed())
     }
 
     /// Each call took the whole time for the first address, and the next began there again.
