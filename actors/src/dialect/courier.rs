@@ -23,8 +23,9 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    pub(super) async fn connect(&self) -> io::Result<Socket> {
-        let limit_ms = self.limits.connect_ms;
+    /// Connects within `limit_ms` milliseconds, and within those of `connect_ms`.
+    pub(super) async fn connect(&self, limit_ms: u64) -> io::Result<Socket> {
+        let limit_ms = limit_ms.min(self.limits.connect_ms);
         let limit = Duration::from_millis(limit_ms);
         in_time(limit_ms, self.seams.network.connect(&self.there.clients, limit)).await
     }
@@ -33,7 +34,7 @@ impl Courier {
     async fn say(&self, spare: Option<Socket>, message: &[u8]) -> io::Result<Socket> {
         let mut socket = match spare {
             Some(socket) => socket,
-            None => self.connect().await?,
+            None => self.connect(u64::MAX).await?,
         };
         trace!(target: "herd::wire", "link {} < {}", self.there.name, message.escape_ascii());
         in_time(self.limits.dialect_message_ms, socket.write_all(message)).await?;
