@@ -14,7 +14,6 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 const HERE: &str = "+34.068930-118.445127";
@@ -290,8 +289,8 @@ fn any_server_can_be_asked_for_its_clients_with_the_certificate_of_any() {
             fs::copy(authority.dir.join(file), machine.join(file)).expect("a copy");
         }
         for asked in [&[][..], &["Goloman"], &["Hands"]] {
-            let mut list = Command::new(env!("CARGO_BIN_EXE_herd"));
-            list.arg("list").args(asked).arg("--peer-tls").arg(&machine);
+            let mut list = harness::program::herd(&["list"]);
+            list.args(asked).arg("--peer-tls").arg(&machine);
             // The file that Goloman was started with names both.
             list.arg("--topology").arg(herd.directory().join("Goloman.json"));
             list.envs(herd.server("Goloman").secret.as_ref().map(|secret| ("HERD_SECRET", secret)));
