@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn silent(herd: &Herd, name: &str) -> Answer {
-        Answer { report: Err(Absence::new(State::Down, "connection refused")), ..answer(herd, name, &[]) }
+        Answer { report: Err(Absence::new(State::Vacant, "connection refused")), ..answer(herd, name, &[]) }
     }
 
     fn running(names: &[&str]) -> Running {

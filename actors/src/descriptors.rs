@@ -2,7 +2,7 @@
 //!
 //! A connection that comes in may be refused. A log that is begun may not: to a server that cannot open a file its disk
 //! has failed. So those who come in leave some descriptors to everything that the server opens itself; and clients leave
-//! some to neighbours, and to whoever asks how a server is that has so many.
+//! some to neighbours, and to whoever asks how the server is meanwhile.
 
 use crate::net::Socket;
 use std::any::Any;

@@ -93,7 +93,8 @@ impl Bell {
         self.rung.notify_waiters();
     }
 
-    /// True once it rang for the last time. Whoever waits asks this when the waiting has begun, or nothing may wake it.
+    /// True once it rang for the last time. Whoever waits for a bell that another thread rings asks this when the waiting has
+    /// begun, or nothing may wake it.
     pub fn rang_last(&self) -> bool {
         self.is_last.load(Ordering::Acquire)
     }
@@ -103,7 +104,7 @@ impl Bell {
         self.rung.notified()
     }
 
-    /// Waits until it has rung for the last time, if it does nothing else.
+    /// Waits for the last ring of a bell that never rings before.
     pub async fn rung_last(&self) {
         let rung = self.rung();
         if !self.rang_last() {

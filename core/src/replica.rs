@@ -400,7 +400,7 @@ impl Replica {
     /// A server whose clock was further ahead of `now` than a client's may be when it took what was flooded last, and by how
     /// many nanoseconds: its clock or the one here is wrong. Nobody is told twice of one update.
     ///
-    /// Here that would mean that what a client says, even at the right time, counts as older than what it said there.
+    /// If it is the one here, what a client says here, even at the right time, counts as older than what it said there.
     #[must_use]
     pub fn whose_clock_is_ahead(&mut self, now: Nanos) -> Option<(String, Nanos)> {
         let line = std::mem::take(&mut self.sample);

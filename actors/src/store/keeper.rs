@@ -322,8 +322,7 @@ mod tests {
     use super::*;
     use crate::journal::{Keep, UNFINISHED};
     use crate::messages::{Count, Dump, Execute, Find, Flush, Hear, LinkUp};
-    use crate::net::Abort;
-    use crate::net::Clock;
+    use crate::net::{Abort, Clock};
     use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
     use herd_core::batch::{Batch, Pause};
