@@ -73,6 +73,7 @@ impl SessionActor {
             client: Rc::clone(&client),
             desk,
             lines: 0,
+            told: 0,
             first_line: Duration::from_millis(limits.first_line_ms),
             idle: Duration::from_millis(limits.idle_ms),
             write_stall: Duration::from_millis(limits.write_stall_ms),
@@ -166,6 +167,10 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// A client that has said nothing for so long has nothing on its way any more.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// So much its system takes for a client that does not read. Of more, some may wait in ours, and is lost if the client says
+/// anything after the connection is closed here.
+const TAKEN_UNREAD: u64 = 64 * 1024;
+
 /// The conversation with one client.
 struct Talk {
     socket: Socket,
@@ -173,6 +178,8 @@ struct Talk {
     desk: Desk,
     /// Lines answered so far.
     lines: u64,
+    /// Bytes of answers so far.
+    told: u64,
     first_line: Duration,
     idle: Duration,
     write_stall: Duration,
@@ -198,7 +205,7 @@ impl Talk {
             let read = match vigil.watch(read).await {
                 Watched::Event(read) => read?,
                 Watched::Stop => break,
-                Watched::Silence => return self.conclude(End::Silent).await,
+                Watched::Silence => return self.conclude(End::Silent, vigil.hourglass.elapsed()).await,
             };
             if read == self.read_size {
                 self.read_size = (self.read_size * 2).min(self.read_max);
@@ -209,10 +216,10 @@ impl Talk {
                 vigil.hourglass.turn(self.idle);
             }
             if read == 0 {
-                return self.conclude(End::Eof).await;
+                return self.conclude(End::Eof, Duration::ZERO).await;
             }
         }
-        self.hang_up(End::Stopped).await
+        self.hang_up(End::Stopped, vigil.hourglass.elapsed()).await
     }
 
     /// Has a batch executed and writes its answers, in their order.
@@ -294,25 +301,28 @@ impl Talk {
         trace_lines(&self.client, '<', output);
         let stall = if faults::is_on(Fault::BearsStalling) { FOREVER } else { self.write_stall };
         write_out(&mut self.socket, output, stall).await.map_err(|_| End::Stalled)??;
+        self.told += output.len() as u64;
         output.clear();
         Ok(())
     }
 
     /// Answers what has no end of a line, as nothing more is waited for, and hangs up. There are clients that end a line
     /// with nothing but the wait for its answer.
-    async fn conclude(&mut self, end: End) -> Result<End, End> {
+    async fn conclude(&mut self, end: End, quiet: Duration) -> Result<End, End> {
         if let Some(batch) = self.session.finish() {
             let received = (self.desk.clock)();
             self.answer(batch, received).await?;
         }
-        self.hang_up(end).await
+        self.hang_up(end, quiet).await
     }
 
-    /// Tells the client that no more will come.
-    async fn hang_up(&mut self, end: End) -> Result<End, End> {
+    /// Tells the client that no more will come, `quiet` after its last answer. If it was told much lately, nothing but its
+    /// own hanging up shows that it has taken it.
+    async fn hang_up(&mut self, end: End, quiet: Duration) -> Result<End, End> {
         self.socket.shutdown().await?;
         if !matches!(end, End::Eof) {
-            drain(&mut self.socket, LINGER, self.write_stall).await;
+            let may_owe = self.told > TAKEN_UNREAD && quiet < self.write_stall;
+            drain(&mut self.socket, if may_owe { self.write_stall } else { LINGER }, self.write_stall).await;
         }
         Ok(end)
     }
@@ -703,6 +713,26 @@ mod tests {
         // A line that places are waited for is executed again with the rest of its batch, so batches repeat.
         assert!(asked.iter().all(|batch| batch.len() < 4096 + line.len()), "{:?}", asked.len());
         assert!(asked.iter().map(Vec::len).sum::<usize>() < 4 * 4096);
+    }
+
+    /// It was closed over answers that had not left yet, and the next word of the client had them thrown away.
+    #[actix::test]
+    async fn a_client_that_was_told_much_lately_has_time_to_take_it_when_its_session_is_stopped() {
+        tokio::time::pause();
+        let limit = Duration::from_millis(Limits::default().write_stall_ms);
+        for (lines, quiet, has_time) in
+            [(1, Duration::ZERO, false), (1000, Duration::ZERO, true), (1000, 2 * limit, false)]
+        {
+            let mut bench = bench();
+            bench.client.write_all(&IAMAT.repeat(lines)).await.unwrap();
+            tokio::time::sleep(quiet + Duration::from_millis(1)).await;
+            bench.stop.ring_last();
+            tokio::time::sleep(limit / 2).await;
+            assert_eq!(bench.client.write_all(IAMAT).await.is_ok(), has_time, "{lines} {quiet:?}");
+            bench.client.shutdown().await.unwrap();
+            assert_eq!(bench.hear(AT.len() * lines).await, AT.repeat(lines));
+            assert_eq!(bench.client.read(&mut [0]).await.unwrap(), 0);
+        }
     }
 
     #[actix::test]

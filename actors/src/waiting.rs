@@ -115,6 +115,7 @@ impl Bell {
 
 /// How long the next event may still take. Turning it touches no timer, since it is turned for every event.
 pub struct Hourglass {
+    turned: Instant,
     due: Instant,
     /// Rings when it is due, or before: then it is set anew.
     alarm: Pin<Box<Sleep>>,
@@ -124,16 +125,21 @@ impl Hourglass {
     /// Begins to run.
     pub fn new(limit: Duration) -> Self {
         let alarm = Box::pin(sleep(limit));
-        Self { due: alarm.deadline(), alarm }
+        Self { turned: Instant::now(), due: alarm.deadline(), alarm }
     }
 
     /// Begins anew.
     pub fn turn(&mut self, limit: Duration) {
-        let now = Instant::now();
-        self.due = now.checked_add(limit).unwrap_or(now + FOREVER);
+        self.turned = Instant::now();
+        self.due = self.turned.checked_add(limit).unwrap_or(self.turned + FOREVER);
         if self.due < self.alarm.deadline() {
             self.alarm.as_mut().reset(self.due);
         }
+    }
+
+    /// How long ago it was turned, or began.
+    pub fn elapsed(&self) -> Duration {
+        self.turned.elapsed()
     }
 
     /// True once the alarm has rung and was not set anew.
