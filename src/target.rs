@@ -2,10 +2,13 @@
 
 use crate::failure::{Failure, reason};
 use crate::topology::File;
+use herd_actors::net;
 use herd_core::topology::Server;
 use std::fmt;
+use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// A server on this machine answers in microseconds, one across the world in a fraction of this.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -46,10 +49,13 @@ impl Target {
 
     /// Connects to it, or says why that cannot be done and what to do.
     pub async fn connect(&self) -> Result<TcpStream, Failure> {
-        let why = match tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.address)).await {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => reason(&error),
-            Err(_) => format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
+        let connecting = timeout(CONNECT_LIMIT, net::connect(&self.address, CONNECT_LIMIT));
+        let why = match connecting.await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                format!("no answer within {} s", CONNECT_LIMIT.as_secs())
+            }
+            Err(error) => reason(&error),
         };
         let advice = match &self.name {
             Some(_) if self.is_stranger => "it is of another make, start its own program".to_owned(),

@@ -91,11 +91,7 @@ impl Network for Tcp {
     }
 
     fn connect<'a>(&'a self, address: &'a str, limit: Duration) -> Step<'a, Socket> {
-        Box::pin(async move {
-            let deadline = Instant::now() + limit;
-            let addresses: Vec<_> = lookup_host(address).await?.collect();
-            at_once(first_of(&addresses, deadline, TcpStream::connect).await?)
-        })
+        Box::pin(async move { at_once(connect(address, limit).await?) })
     }
 
     fn resolve<'a>(&'a self, host: &'a str) -> Step<'a, Vec<IpAddr>> {
@@ -141,6 +137,13 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?; // A server that is started again need not wait for its old connections.
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Connects to an address, `host:port`, as [`Network::connect`] does.
+pub async fn connect(address: &str, limit: Duration) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + limit;
+    let addresses: Vec<_> = lookup_host(address).await?.collect();
+    first_of(&addresses, deadline, TcpStream::connect).await
 }
 
 /// Connects to the first address that answers. Each has an equal part of the time that those before it have left over.
