@@ -169,9 +169,9 @@ pub(crate) fn rank(sent: Nanos, received: Nanos) -> (Nanos, Nanos) {
     if is_ahead(received, |latest| sent > latest) { (received, received) } else { (sent, received) }
 }
 
-/// True if a client's time is too far ahead of the receipt to be believed, where `is_over` tells if it is over a time.
+/// True if a time, such as a client's, is too far ahead of the receipt to be believed, where `is_over` tells if it is over a time.
 #[inline]
-fn is_ahead(received: Nanos, is_over: impl FnOnce(Nanos) -> bool) -> bool {
+pub(crate) fn is_ahead(received: Nanos, is_over: impl FnOnce(Nanos) -> bool) -> bool {
     is_over(received.saturating_add(FUTURE_MAX_S * NANOS_PER_SECOND)) && !faults::is_on(Fault::BelievesFuture)
 }
 

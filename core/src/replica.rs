@@ -16,7 +16,7 @@ mod scrutiny;
 
 use crate::admission::Admission;
 use crate::batch::{Batch, GROUP, Order, Pause};
-use crate::decimal::{NANOS_PER_SECOND, Nanos};
+use crate::decimal::Nanos;
 use crate::digest::Key;
 use crate::faults::{self, Fault};
 use crate::flood::{Flood, Taken};
@@ -25,7 +25,7 @@ use crate::healing::Healing;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::missing::Missing;
-use crate::record::{FUTURE_MAX_S, Record, print_receipt, print_voice};
+use crate::record::{Record, is_ahead, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
 use crate::store::{Known, Learned, Store};
@@ -405,9 +405,8 @@ impl Replica {
     pub fn whose_clock_is_ahead(&mut self, now: Nanos) -> Option<(String, Nanos)> {
         let line = std::mem::take(&mut self.sample);
         let record = Record::parse(&line).filter(|record| self.scrutiny.passes(&line, record))?;
-        let ahead = record.received.saturating_sub(now);
         let server = String::from_utf8_lossy(record.server).into_owned();
-        (ahead > FUTURE_MAX_S * NANOS_PER_SECOND).then_some((server, ahead))
+        is_ahead(now, |latest| record.received > latest).then(|| (server, record.received - now))
     }
 
     /// When a neighbour was last found to know the same, in milliseconds.
