@@ -68,6 +68,14 @@ fn two() -> Herd {
     Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")])
 }
 
+/// The same with certificates for both, and the authority that issued them.
+fn two_with_certificates() -> (Herd, Authority) {
+    let mut herd = two();
+    let authority = Authority::new(&herd, "ca");
+    equip(&mut herd, &authority, &["Goloman", "Hands"]);
+    (herd, authority)
+}
+
 /// Gives servers certificates of an authority for their names, in lower case as most tools write them.
 fn equip(herd: &mut Herd, authority: &Authority, names: &[&str]) {
     for name in names {
@@ -114,9 +122,7 @@ fn servers_with_certificates_have_a_link_and_nobody_can_read_it() {
 
 #[test]
 fn a_link_to_a_server_that_is_killed_ends_and_comes_back() {
-    let mut herd = two();
-    let authority = Authority::new(&herd, "ca");
-    equip(&mut herd, &authority, &["Goloman", "Hands"]);
+    let (mut herd, _authority) = two_with_certificates();
     herd.start_all();
     herd.wait_until_linked(&["Goloman", "Hands"]);
     herd.kill("Hands");
@@ -200,9 +206,7 @@ const HELLO: &str = "HERD 1 link Hands Goloman 00\n";
 
 #[test]
 fn a_caller_with_the_certificate_of_another_server_is_refused() {
-    let mut herd = two();
-    let authority = Authority::new(&herd, "ca");
-    equip(&mut herd, &authority, &["Goloman", "Hands"]);
+    let (mut herd, authority) = two_with_certificates();
     authority.issue("Wilkes", "wilkes");
     herd.start("Goloman");
     let refusal = dial(&herd, Some((&authority, "Wilkes")), HELLO).expect("an answer");
@@ -278,9 +282,7 @@ fn status_is_asked_with_a_certificate_of_its_own_or_that_of_a_server_and_clients
 /// `herd list Hands` wanted the certificate of Hands, which no other machine has.
 #[test]
 fn any_server_can_be_asked_for_its_clients_with_the_certificate_of_any() {
-    let mut herd = two();
-    let authority = Authority::new(&herd, "ca");
-    equip(&mut herd, &authority, &["Goloman", "Hands"]);
+    let (mut herd, authority) = two_with_certificates();
     herd.start_all();
     for has in ["Goloman", "Hands"] {
         let machine = authority.dir.join(format!("machine-of-{has}"));
