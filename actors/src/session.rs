@@ -200,12 +200,15 @@ impl Talk {
         // One waiting for the bell serves all reads.
         let stopped = pin!(stop.rung());
         let mut vigil = Vigil::new(stopped, self.first_line);
-        while !stop.rang_last() {
+        let end = loop {
+            if stop.rang_last() {
+                break End::Stopped;
+            }
             let read = read(&mut self.socket, self.session.buffer(), self.read_size);
             let read = match vigil.watch(read).await {
                 Watched::Event(read) => read?,
-                Watched::Stop => break,
-                Watched::Silence => return self.conclude(End::Silent, vigil.hourglass.elapsed()).await,
+                Watched::Stop => break End::Stopped,
+                Watched::Silence => break End::Silent,
             };
             if read == self.read_size {
                 self.read_size = (self.read_size * 2).min(self.read_max);
@@ -216,10 +219,14 @@ impl Talk {
                 vigil.hourglass.turn(self.idle);
             }
             if read == 0 {
-                return self.conclude(End::Eof, Duration::ZERO).await;
+                break End::Eof;
             }
+        };
+        let quiet = vigil.hourglass.elapsed();
+        if !matches!(end, End::Stopped) {
+            self.finish().await?;
         }
-        self.hang_up(End::Stopped, vigil.hourglass.elapsed()).await
+        self.hang_up(end, quiet).await
     }
 
     /// Has a batch executed and writes its answers, in their order.
@@ -306,14 +313,14 @@ impl Talk {
         Ok(())
     }
 
-    /// Answers what has no end of a line, as nothing more is waited for, and hangs up. There are clients that end a line
-    /// with nothing but the wait for its answer.
-    async fn conclude(&mut self, end: End, quiet: Duration) -> Result<End, End> {
+    /// Answers what has no end of a line, as nothing more is waited for. There are clients that end a line with nothing but
+    /// the wait for its answer.
+    async fn finish(&mut self) -> Result<(), End> {
         if let Some(batch) = self.session.finish() {
             let received = (self.desk.clock)();
             self.answer(batch, received).await?;
         }
-        self.hang_up(end, quiet).await
+        Ok(())
     }
 
     /// Tells the client that no more will come, `quiet` after its last answer. If it was told much lately, nothing but its
