@@ -3,15 +3,15 @@
 use crate::failure::{Failure, reason};
 use crate::topology::File;
 use herd_actors::net;
+use herd_actors::waiting::in_time;
 use herd_core::topology::Server;
 use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// A server on this machine answers in microseconds, one across the world in a fraction of this.
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const CONNECT_LIMIT_MS: u64 = 3_000;
 
 /// A server that takes commands.
 #[derive(Debug)]
@@ -49,11 +49,11 @@ impl Target {
 
     /// Connects to it, or says why that cannot be done and what to do.
     pub async fn connect(&self) -> Result<TcpStream, Failure> {
-        let connecting = timeout(CONNECT_LIMIT, net::connect(&self.address, CONNECT_LIMIT));
-        let why = match connecting.await.unwrap_or_else(|late| Err(late.into())) {
+        let limit = Duration::from_millis(CONNECT_LIMIT_MS);
+        let why = match in_time(CONNECT_LIMIT_MS, net::connect(&self.address, limit)).await {
             Ok(socket) => return Ok(socket),
             Err(error) if error.kind() == ErrorKind::TimedOut => {
-                format!("no answer within {} s", CONNECT_LIMIT.as_secs())
+                format!("no answer within {} s", limit.as_secs())
             }
             Err(error) => reason(&error),
         };

@@ -227,7 +227,7 @@ impl DialectActor {
         }));
     }
 
-    /// Attempts to make a connection. A panic in it is a failure like others.
+    /// Attempts to make a connection within so many milliseconds. A panic in it is a failure like others.
     fn attempt(&self, limit_ms: u64) -> impl Future<Output = io::Result<Socket>> + 'static {
         let courier = self.courier();
         async move { caught_waiting(courier.connect(limit_ms)).await? }
@@ -236,7 +236,7 @@ impl DialectActor {
     fn dial(&mut self, ctx: &mut Context<Self>) {
         self.redial = None;
         // Whoever asked whether the neighbour is there may have found it meanwhile.
-        self.spawn_in_era(self.attempt(u64::MAX), ctx, Self::note_attempt);
+        self.spawn_in_era(self.attempt(self.limits.connect_ms), ctx, Self::note_attempt);
     }
 
     /// Looks whether the neighbour is still there, if nothing has shown that lately: one that was away has forgotten.
@@ -245,7 +245,7 @@ impl DialectActor {
         let left = self.looked.map_or(Duration::ZERO, |looked| pause.saturating_sub(looked.elapsed()));
         ctx.run_later(if left.is_zero() { pause } else { left }, Self::look_again);
         if self.is_there() && left.is_zero() && !self.bag.is_carrying() {
-            self.spawn_in_era(self.attempt(u64::MAX), ctx, Self::note_attempt);
+            self.spawn_in_era(self.attempt(self.limits.connect_ms), ctx, Self::note_attempt);
         }
     }
 
@@ -542,7 +542,7 @@ impl Handler<Look> for DialectActor {
             return Box::pin(std::future::ready(self.standing()).into_actor(self));
         }
         let era = self.era;
-        let looking = self.attempt(self.limits.search_ms);
+        let looking = self.attempt(self.limits.search_ms.min(self.limits.connect_ms));
         Box::pin(looking.into_actor(self).map(move |result, dialect: &mut Self, ctx| {
             // Whoever asks does not wait longer. That is no reason to give the neighbour up, which may only be slow.
             if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {

@@ -3,7 +3,7 @@
 //! The rules are in [`herd_core::handshake`]; here are the lines and the time limits. With TLS the lines go through
 //! it, and a certificate must be that of the server whose name is said.
 
-use crate::net::{Dice, Network, Seams, Socket, unread};
+use crate::net::{Dice, Network, Seams, Socket, reach, unread};
 use crate::tls::{self, Guest, Tls};
 use crate::waiting::{drain, in_time};
 use herd_core::frame::Vocabulary;
@@ -83,9 +83,7 @@ pub async fn call(
     dice: &Dice,
     limits: &Limits,
 ) -> Result<Shaken, NoLink> {
-    let limit = Duration::from_millis(limits.connect_ms);
-    let connecting = in_time(limits.connect_ms, network.connect(address, limit));
-    let socket = connecting.await.map_err(NoLink::Unreachable)?;
+    let socket = reach(network, address, limits.connect_ms).await.map_err(NoLink::Unreachable)?;
     let mut door = Door::new(socket);
     let (dialler, line) = Dialler::new(hello, credentials.secret.clone(), dice());
     let shaking = async {

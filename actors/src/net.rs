@@ -1,7 +1,7 @@
 //! Where sockets come from: real TCP, or whatever a test puts in its place. And the other seams: the clock, the dice, and
 //! the end of the server.
 
-use crate::waiting::Step;
+use crate::waiting::{Step, in_time};
 use std::any::Any;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -60,13 +60,18 @@ pub trait Network: Send + Sync {
     fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>>;
 
     /// Connects to an address, `host:port`. If the host has several, none is waited for so long that the others have no part
-    /// of the limit. The caller ends it at the limit.
+    /// of the limit. [`reach`] ends it at the limit.
     fn connect<'a>(&'a self, address: &'a str, limit: Duration) -> Step<'a, Socket>;
 
     /// The IP addresses of a host. A network that a test has made knows none, unless it says so.
     fn resolve<'a>(&'a self, _host: &'a str) -> Step<'a, Vec<IpAddr>> {
         Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
     }
+}
+
+/// Connects over a network to an address, `host:port`, within so many milliseconds.
+pub async fn reach(network: &dyn Network, address: &str, limit_ms: u64) -> io::Result<Socket> {
+    in_time(limit_ms, network.connect(address, Duration::from_millis(limit_ms))).await
 }
 
 /// Connections that come in at one address.

@@ -1,7 +1,7 @@
 //! The courier: it carries messages to a neighbour of another make, a connection for each, each within its time.
 
 use super::Stranger;
-use crate::net::{Seams, Socket};
+use crate::net::{Seams, Socket, reach};
 use crate::waiting::in_time;
 use herd_core::dialect::gps;
 use herd_core::limits::Limits;
@@ -23,18 +23,16 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    /// Connects within `limit_ms` milliseconds, and within those of `connect_ms`.
+    /// Connects within so many milliseconds.
     pub(super) async fn connect(&self, limit_ms: u64) -> io::Result<Socket> {
-        let limit_ms = limit_ms.min(self.limits.connect_ms);
-        let limit = Duration::from_millis(limit_ms);
-        in_time(limit_ms, self.seams.network.connect(&self.there.clients, limit)).await
+        reach(&*self.seams.network, &self.there.clients, limit_ms).await
     }
 
     /// Says a message on a connection of its own.
     async fn say(&self, spare: Option<Socket>, message: &[u8]) -> io::Result<Socket> {
         let mut socket = match spare {
             Some(socket) => socket,
-            None => self.connect(u64::MAX).await?,
+            None => self.connect(self.limits.connect_ms).await?,
         };
         trace!(target: "herd::wire", "link {} < {}", self.there.name, message.escape_ascii());
         in_time(self.limits.dialect_message_ms, socket.write_all(message)).await?;
