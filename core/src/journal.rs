@@ -1,8 +1,11 @@
 //! What a server writes to disk: one record to a line, with a checksum before it.
 //!
 //! ```text
-//! <CRC-32C of the record line, 8 hexadecimal digits> <client> <location> <time> <received> <server>
+//! <checksum of the record line, 8 hexadecimal digits> <client> <location> <time> <received> <server>
 //! ```
+//!
+//! The checksum is the lower half of the line's XXH3 (the 64-bit hash of xxHash 0.8, without a seed). In the files of older
+//! programs it is the line's CRC-32C, which is read as well.
 //!
 //! A log and a snapshot look the same; a log is only longer. Reading goes on behind what is damaged: a flipped bit
 //! costs one record, and one that was flipped in a line's end costs none.
@@ -19,6 +22,7 @@ use crate::faults::{self, Fault};
 use crate::frame;
 use crate::word::each;
 use memchr::memchr;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Appends entries for some record lines, each of which ends with a line feed.
 pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
@@ -38,11 +42,12 @@ pub fn print_entry(out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) -> &[u8]
     print(out);
     let (checksum, line) = out[start..].split_at_mut(CHECKSUM + 1);
     let record = line.split_last().map_or(&[][..], |(_, record)| record);
-    checksum[..CHECKSUM].copy_from_slice(&hex(crc32c::crc32c(record)));
+    checksum[..CHECKSUM].copy_from_slice(&hex(checksum_of(record)));
     line
 }
 
-/// Ends a snapshot, and a log that has filling or the rest of another log behind it: an entry of no record.
+/// Ends a snapshot, and a log that has filling or the rest of another log behind it: an entry of no record, with the
+/// checksum that older programs look for.
 pub const END: &[u8] = b"afc15d22 end\n";
 
 /// How long the entries of so many records are, whose lines have so many bytes with their ends.
@@ -198,9 +203,18 @@ fn record_of(entry: &[u8]) -> Option<&[u8]> {
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None; // A line of megabytes is no file of ours; it is not summed at each of its spaces.
     }
-    // The checksum of nothing is zeros, which a disk may well hold; nothing is no record.
-    let is_whole = digits == hex(crc32c::crc32c(record)) || faults::is_on(Fault::TrustsDamage);
+    let is_whole = digits == hex(checksum_of(record))
+        || digits == hex(crc32c::crc32c(record))
+        || faults::is_on(Fault::TrustsDamage);
+    // The CRC of nothing is zeros, which a disk may well hold; nothing is no record.
     (!record.is_empty() && is_whole).then_some(record)
+}
+
+/// The checksum of a record line. Of 90 bytes a CRC takes three times as long: each step of it waits for the one before.
+#[inline]
+fn checksum_of(record: &[u8]) -> u32 {
+    let [a, b, c, d, ..] = xxh3_64(record).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// Finds entries within a damaged line: where a line's end was damaged, two entries stand in one line.
@@ -259,9 +273,17 @@ mod tests {
         for checksum in [0, 1, 0x0123_4567, 0x89ab_cdef, 0xa0f9_9f0a, u32::MAX] {
             assert_eq!(hex(checksum), format!("{checksum:08x}").as_bytes());
         }
+        // `printf 123456789 | xxhsum -H3` says 72dcb18b67a17dff.
+        assert_eq!(file(&[b"123456789".to_vec()]), b"67a17dff 123456789\n");
+    }
+
+    #[test]
+    fn entries_of_older_programs_have_another_checksum_and_are_read() {
         // The check value of CRC-32C in RFC 3720, appendix B.4, for 32 bytes of zeros is aa36918a, least byte first.
         assert_eq!(hex(crc32c::crc32c(&[0; 32])), *b"8a9136aa");
-        assert_eq!(file(&[b"123456789".to_vec()]), b"e3069283 123456789\n");
+        let (lines, summary) = read(b"e3069283 123456789\n67a17dff 123456789\ne3069283 12345678\n00000000 \n", 100);
+        assert_eq!(lines, [b"123456789"; 2]);
+        assert_eq!((summary.entries, summary.damaged), (2, 2));
     }
 
     #[test]
@@ -313,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_is_behind_the_end_is_of_another_log_and_is_not_read() {
-        assert_eq!(file(&[b"end".to_vec()]), END);
+        assert_eq!(record_of(END.trim_ascii_end()), Some(&b"end"[..]), "an older program has to find it as well");
         let first = file(&[b"first".to_vec()]);
         let whole = Summary { entries: 1, length: 15, has_end: true, ..Summary::default() };
         for (filling, rest) in [("", &first[..]), ("\n\n", &first[3..]), ("\n", b"\n\0"), ("", b"")] {
