@@ -1,20 +1,13 @@
 //! Where log lines go: to the server's file, and to standard error when somebody watches it.
 
-mod watcher;
-
 use crate::failure::{Failure, reason};
-use crate::terminal;
+use crate::terminal::{self, Watcher};
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
 use log::{LevelFilter, Record};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use watcher::Watcher;
-
-/// Whoever watches the standard error of a server, from the moment it logs there.
-static WATCHER: OnceLock<Arc<Watcher>> = OnceLock::new();
 
 /// Begins to log: appends to `<name>.log` in `dir`, which is made if need be, and with `also_stderr` there too.
 ///
@@ -28,7 +21,7 @@ pub fn start(dir: &Path, name: &str, also_stderr: bool) -> Result<(), Failure> {
         let (path, why) = (path.display(), reason(&error));
         Failure::Undone(format!("cannot write the log {path}: {why}; choose another --log-dir"))
     })?;
-    let watcher = also_stderr.then(watcher).transpose()?;
+    let watcher = also_stderr.then(terminal::watch).transpose()?;
     Builder::new()
         .parse_filters(&filters)
         .format(line)
@@ -58,34 +51,12 @@ fn strange(filters: &str) -> Option<&str> {
 /// How the names of all modules begin that log.
 const MODULES: &str = "herd";
 
-/// Says one line on standard error, in the name of the program, behind what is logged there.
-pub fn complain(line: &str) {
-    match WATCHER.get() {
-        Some(watcher) => watcher.say(format!("herd: {line}\n").as_bytes()),
-        None => terminal::complain(line),
-    }
-}
-
-/// Waits a short time for all that was logged and said to come out: the end of the process would lose it.
-pub fn settle() {
-    if let Some(watcher) = WATCHER.get() {
-        watcher.settle();
-    }
-}
-
 /// Says why in the log and on standard error, and ends the process with 1, without anything that is usually done last.
 pub fn abort(reason: &str) {
     log::error!("{reason}");
-    complain(reason);
-    settle();
+    terminal::complain(reason);
+    terminal::settle();
     std::process::exit(1);
-}
-
-fn watcher() -> Result<Arc<Watcher>, Failure> {
-    let watcher = Watcher::start(io::stderr()).map_err(|error| {
-        Failure::Undone(format!("cannot start a thread for standard error: {}", reason(&error)))
-    })?;
-    Ok(Arc::clone(WATCHER.get_or_init(|| watcher)))
 }
 
 /// Tells where the log of a server is.
@@ -136,13 +107,13 @@ fn harmless(said: String) -> String {
 /// processes do not tear each other's lines.
 struct Tee {
     file: File,
-    watcher: Option<Arc<Watcher>>,
+    watcher: Option<&'static Watcher>,
 }
 
 impl Write for Tee {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let kept = self.file.write_all(event);
-        if let Some(watcher) = &self.watcher {
+        if let Some(watcher) = self.watcher {
             watcher.say(event);
         }
         kept.map(|()| event.len())

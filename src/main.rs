@@ -58,6 +58,9 @@ async fn in_a_task(command: impl Future<Output = Result<(), Failure>> + 'static)
 async fn run(options: Options) -> Result<(), Failure> {
     let Options { topology: path, command } = options;
     let file = || topology::read(&path);
+    if matches!(command, Command::Up(_) | Command::Serve(_)) {
+        terminal::watch()?;
+    }
     warn_of_variables(&command);
     match command {
         Command::Up(up) => up::run(warned(checked(file()?, &up.flags)?), up).await,
@@ -116,10 +119,10 @@ fn conclude(outcome: Result<(), Failure>) -> i32 {
     let code = match outcome {
         Ok(()) => 0,
         Err(failure) => {
-            logging::complain(&failure.to_string());
+            terminal::complain(&failure.to_string());
             failure.exit_code()
         }
     };
-    logging::settle();
+    terminal::settle();
     code
 }

@@ -5,10 +5,10 @@ mod harness;
 use harness::canary::Canaries;
 use harness::program::{PROGRAM, kill};
 use harness::scratch::{err, out};
-use harness::{PATIENCE, Scratch, eventually, signal};
+use harness::{Client, PATIENCE, Scratch, eventually, signal};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write, pipe};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -26,16 +26,21 @@ struct Background {
 }
 
 impl Background {
-    fn start(mut command: Command) -> Background {
+    fn start(command: Command) -> Background {
+        Self::start_with(command, Stdio::piped())
+    }
+
+    /// Starts it with a standard error of which nothing is read here, unless it is piped.
+    fn start_with(mut command: Command, err: Stdio) -> Background {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(err)
             .spawn()
             .expect("the program starts");
         let said = Arc::default();
         let out = lines(child.stdout.take().expect("standard output"), &said);
-        let err = lines(child.stderr.take().expect("standard error"), &said);
+        let err = child.stderr.take().map_or_else(|| mpsc::channel().1, |err| lines(err, &said));
         Background { child, out, err, said }
     }
 
@@ -310,6 +315,33 @@ fn a_server_that_was_ready_and_ends_by_itself_is_started_again() {
 }
 
 /// One start that failed, of a server that was to be started again, ended the whole herd.
+/// A server whose disk had failed waited for ever to say so, and the launcher to say that it had ended: neither was told to
+/// stop by any signal.
+#[test]
+fn where_nobody_reads_standard_error_a_server_that_fails_ends_and_is_started_again() {
+    let scratch = Scratch::new();
+    let clients = scratch.chain(&["A"]);
+    let (_unread, mut full) = pipe().expect("a pipe");
+    full.write_all(&[b'x'; PIPE_BYTES]).expect("room");
+    // The limit on the size of a file stands in for a full disk.
+    let command = scratch.herd_at(Path::new("sh"), &["-c", "ulimit -f 256; exec \"$0\" up", PROGRAM]);
+    let mut herd = Background::start_with(command, full.into());
+    herd.announcement();
+    let before = pids(&scratch)["A"];
+    let mut client = Client::connect(&clients[0]).expect("a server");
+    let long = "x".repeat(20_000);
+    let mut tell = |number| {
+        client.say(format!("IAMAT {number}{long} +1-2 1\n")).and_then(|()| client.until(b"\n")).is_ok()
+    };
+    assert!((0..20).any(|number| !tell(number)), "its files have no end");
+    eventually("A is back", || pids(&scratch).get("A").filter(|&&pid| pid != before).map(drop));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+}
+
+/// What a pipe holds at most by default.
+const PIPE_BYTES: usize = 65_536;
+
 #[test]
 fn a_start_that_fails_is_tried_again_while_the_others_go_on() {
     let scratch = Scratch::new();
