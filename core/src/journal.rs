@@ -281,7 +281,8 @@ mod tests {
     fn entries_of_older_programs_have_another_checksum_and_are_read() {
         // The check value of CRC-32C in RFC 3720, appendix B.4, for 32 bytes of zeros is aa36918a, least byte first.
         assert_eq!(hex(crc32c::crc32c(&[0; 32])), *b"8a9136aa");
-        let (lines, summary) = read(b"e3069283 123456789\n67a17dff 123456789\ne3069283 12345678\n00000000 \n", 100);
+        let (lines, summary) =
+            read(b"e3069283 123456789\n67a17dff 123456789\ne3069283 12345678\n00000000 \n", 100);
         assert_eq!(lines, [b"123456789"; 2]);
         assert_eq!((summary.entries, summary.damaged), (2, 2));
     }
@@ -335,7 +336,11 @@ mod tests {
 
     #[test]
     fn what_is_behind_the_end_is_of_another_log_and_is_not_read() {
-        assert_eq!(record_of(END.trim_ascii_end()), Some(&b"end"[..]), "an older program has to find it as well");
+        assert_eq!(
+            record_of(END.trim_ascii_end()),
+            Some(&b"end"[..]),
+            "an older program has to find it as well"
+        );
         let first = file(&[b"first".to_vec()]);
         let whole = Summary { entries: 1, length: 15, has_end: true, ..Summary::default() };
         for (filling, rest) in [("", &first[..]), ("\n\n", &first[3..]), ("\n", b"\n\0"), ("", b"")] {
