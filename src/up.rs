@@ -43,10 +43,10 @@ pub async fn run(file: File, up: Up) -> Result<(), Failure> {
     };
     let mut signals = Signals::new()?;
     let mut launcher = Launcher::new(recipe(&file.path, flags.arguments())?, herd.stop_limit);
-    for server in &herd.servers {
-        launcher.start(&server.name)?;
-    }
-    let outcome = watch(&herd, &mut launcher, &mut signals).await;
+    let outcome = match herd.servers.iter().try_for_each(|server| launcher.start(&server.name)) {
+        Ok(()) => watch(&herd, &mut launcher, &mut signals).await,
+        Err(failure) => Err(failure),
+    };
     stop(&mut launcher, &mut signals).await.and(outcome)
 }
 
