@@ -96,7 +96,7 @@ impl Network for Tcp {
     }
 
     fn connect<'a>(&'a self, address: &'a str, limit: Duration) -> Step<'a, Socket> {
-        Box::pin(async move { at_once(connect(address, limit).await?) })
+        Box::pin(async move { Ok(at_once(connect(address, limit).await?)) })
     }
 
     fn resolve<'a>(&'a self, host: &'a str) -> Step<'a, Vec<IpAddr>> {
@@ -108,7 +108,7 @@ impl Incoming for TcpListener {
     fn accept(&mut self) -> Step<'_, (Socket, SocketAddr)> {
         Box::pin(async move {
             let (stream, from) = TcpListener::accept(self).await?;
-            Ok((at_once(stream)?, from))
+            Ok((at_once(stream), from))
         })
     }
 
@@ -170,9 +170,10 @@ async fn first_of<T>(
 }
 
 /// Answers go out when they are written: every write here is a whole batch, so nothing is gained by waiting for more.
-fn at_once(stream: TcpStream) -> io::Result<Socket> {
-    stream.set_nodelay(true)?;
-    Ok(Box::new(stream))
+fn at_once(stream: TcpStream) -> Socket {
+    // Some systems refuse it where the other side has hung up already, which is no reason to accept nobody for a while.
+    let _ = stream.set_nodelay(true);
+    Box::new(stream)
 }
 
 /// What an actor cannot do or know by itself: network, time, dice, the end of the server. A simulation brings its own.
