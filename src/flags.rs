@@ -1,6 +1,7 @@
 //! The flags of a server, and the limits that they make.
 //!
-//! A flag wins over the environment, that over the topology file's `settings`, that over the default.
+//! A flag wins over the environment, that over the topology file's `settings`, that over the default. A switch is on where any
+//! of them sets it.
 
 use crate::arguments::{directory, give, whole};
 use crate::failure::Failure;
