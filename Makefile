@@ -52,11 +52,11 @@ canary: ## the tests of the program with everything logged, which must show no s
 	HERD_TEST_LOG=trace cargo test --package herd
 
 kills: ## kill a server under load HERD_KILLS times and look for what it acknowledged
-	HERD_KILLS=$${HERD_KILLS:-200} cargo test --release --test memory killed -- --nocapture
+	HERD_KILLS=$${HERD_KILLS:-200} cargo test --profile stress --package herd --test memory killed -- --nocapture
 
 soak: ## measure a herd of HERD_SOAK records under stress: damage, partitions, restarts, bad company
 	ulimit -n $$(ulimit -Hn); \
-	HERD_SOAK=$${HERD_SOAK:-1000000} cargo test --release --package herd --test soak -- --nocapture --test-threads 1
+	HERD_SOAK=$${HERD_SOAK:-1000000} cargo test --profile stress --package herd --test soak -- --nocapture --test-threads 1
 
 # The network namespace is the test's own, so that it cannot touch the network of the machine.
 netns: ## part, heal and join servers in network namespaces (needs root and iproute2)

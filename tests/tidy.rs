@@ -103,6 +103,17 @@ fn every_source_says_first_what_it_holds() {
     }
 }
 
+/// Built for tests the program has features that only they want. Whoever ran it after `make kills` ran that.
+#[test]
+fn no_test_leaves_its_build_where_the_program_is_looked_for() {
+    let commands = read(Path::new("Makefile")).replace("\\\n", "");
+    let tests: Vec<&str> = commands.lines().filter(|line| line.contains("cargo test")).collect();
+    assert!(tests.len() > 5, "only {tests:?}");
+    for command in tests {
+        assert!(!command.contains("--release"), "{command}");
+    }
+}
+
 #[test]
 fn every_file_that_a_document_names_is_there() {
     let files = files_in("");
