@@ -65,7 +65,13 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, bench: Bench) -> Resu
         as_table(&target, &tally, took)
             + &share.map_or_else(String::new, |share| share.said(bench.rate.is_some()))
     })?;
-    tally.verdict().map_or(Ok(()), |trouble| Err(Failure::Undone(trouble)))
+    verdict(&target, &tally).map_or(Ok(()), Err)
+}
+
+/// What went wrong, if anything did.
+fn verdict(target: &Target, tally: &Tally) -> Option<Failure> {
+    let refused = tally.is_refused.then(|| target.not_for_clients());
+    refused.or_else(|| tally.verdict().map(Failure::Undone))
 }
 
 /// Refuses more than there is memory for.
@@ -150,7 +156,7 @@ fn as_json(target: &Target, bench: &Bench, tally: &Tally, took: Duration, own: O
         "latency_us": latency_us,
         "wrong": tally.wrong(),
         "unanswered": tally.unanswered,
-        "trouble": tally.verdict(),
+        "trouble": verdict(target, tally).map(|trouble| trouble.to_string()),
         "own": own.map(|Share { busy, waited }| json!({ "busy": busy, "waited": waited })),
     });
     format!("{report:#}\n")

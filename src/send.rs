@@ -6,6 +6,7 @@ use crate::target::Target;
 use crate::terminal;
 use crate::topology::File;
 use herd_core::fields::fields;
+use herd_core::handshake::{REFUSED, Refusal};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
@@ -52,7 +53,7 @@ pub async fn run(file: impl Fn() -> Result<File, Failure>, send: Send) -> Result
 #[derive(Debug)]
 enum End {
     /// The server has no more to say, after these answers, or cannot be heard any more.
-    Server(io::Result<Answers>),
+    Server(Answers, io::Result<()>),
     /// What it said cannot be printed: the reader may have left, which says nothing of the server.
     Reader(io::Error),
 }
@@ -73,17 +74,20 @@ fn conclude(target: &Target, heard: End, said: Option<Result<Commands, Unsaid>>)
         (_, Some(Err(Unsaid::Input(error)))) => {
             Err(Failure::Undone(format!("cannot read standard input: {}", reason(&error))))
         }
-        (End::Server(Err(error)), _) => {
+        (End::Server(answers, _), _) if Refusal::is_told_by(&answers.opening) => {
+            Err(target.not_for_clients())
+        }
+        (End::Server(_, Err(error)), _) => {
             Err(Failure::Undone(format!("lost {target}: {}; see its log", reason(&error))))
         }
-        (End::Server(Ok(answers)), Some(Ok(commands))) => {
+        (End::Server(answers, Ok(())), Some(Ok(commands))) => {
             let (count, expected) = (answers.whole(&commands), commands.count);
             if count >= expected && !answers.is_under_way {
                 return Ok(());
             }
             Err(Failure::Undone(format!("{target} hung up after {count} of {expected} answers; see its log")))
         }
-        (End::Server(Ok(_)), _) => {
+        (End::Server(_, Ok(())), _) => {
             Err(Failure::Undone(format!("{target} hung up before it was told all; see its log")))
         }
     }
@@ -126,6 +130,8 @@ const BEGINNING_MAX: usize = 4096;
 /// Counts the answers in what is heard: a line each, which JSON may follow that ends with an empty line.
 #[derive(Debug, Default)]
 struct Answers {
+    /// How they begin, as far as a refusal is told by that.
+    opening: Vec<u8>,
     /// Those whose line is whole.
     lines: u64,
     /// True from the beginning of JSON until the empty line.
@@ -138,6 +144,8 @@ struct Answers {
 
 impl Answers {
     fn note(&mut self, bytes: &[u8]) {
+        let room = REFUSED.len() - self.opening.len();
+        self.opening.extend_from_slice(&bytes[..bytes.len().min(room)]);
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             let is_begin = !self.is_under_way;
             let (is_whole, is_empty) = (part.ends_with(b"\n"), is_begin && part == b"\n");
@@ -191,9 +199,9 @@ async fn hear(mut reader: OwnedReadHalf, heard_at: &Cell<Instant>) -> End {
     let (mut chunk, mut answers) = (vec![0; CHUNK_BYTES], Answers::default());
     loop {
         let length = match reader.read(&mut chunk).await {
-            Ok(0) => return End::Server(Ok(answers)),
+            Ok(0) => return End::Server(answers, Ok(())),
             Ok(length) => length,
-            Err(error) => return End::Server(Err(error)),
+            Err(error) => return End::Server(answers, Err(error)),
         };
         answers.note(&chunk[..length]);
         if let Err(error) = terminal::write(&chunk[..length]) {
@@ -275,7 +283,8 @@ mod tests {
         let early = Failure::Undone("A at h:1 hung up before it was told all; see its log".to_owned());
         assert_eq!(conclude(&target, heard(&[]), None), Err(early));
         assert_eq!(conclude(&target, heard(&[]), Some(Ok(said_all(&[])))), Ok(()));
-        let lost = conclude(&target, End::Server(Err(ErrorKind::ConnectionReset.into())), None);
+        let lost = End::Server(Answers::default(), Err(ErrorKind::ConnectionReset.into()));
+        let lost = conclude(&target, lost, None);
         assert!(lost.expect_err("a failure").to_string().starts_with("lost A at h:1: connection reset"));
     }
 
@@ -285,7 +294,22 @@ mod tests {
         for piece in pieces {
             answers.note(piece.as_bytes());
         }
-        End::Server(Ok(answers))
+        End::Server(answers, Ok(()))
+    }
+
+    /// Its words were printed, and the exit code was 0.
+    #[test]
+    fn a_refusal_tells_an_address_for_servers_however_the_conversation_ends() {
+        let target = Target { name: None, address: "h:1".to_owned(), is_stranger: false };
+        let refused = || heard(&["REF", "USED this address is", " for servers of the herd\n"]);
+        let End::Server(answers, _) = refused() else { panic!("it is the server's end") };
+        let reset = End::Server(answers, Err(ErrorKind::ConnectionReset.into()));
+        for (end, said) in [(refused(), Some(Ok(said_all(&["x"])))), (refused(), None), (reset, None)] {
+            assert_eq!(conclude(&target, end, said), Err(target.not_for_clients()));
+        }
+        for answer in ["? REFUSED x\n", "REFUSE\n"] {
+            assert_eq!(conclude(&target, heard(&[answer]), Some(Ok(said_all(&["x"])))), Ok(()));
+        }
     }
 
     /// What was said, in these pieces.

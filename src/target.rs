@@ -47,6 +47,14 @@ impl Target {
         }
     }
 
+    /// Why nothing said there is any use where a refusal is the answer: only servers are refused in words.
+    pub fn not_for_clients(&self) -> Failure {
+        let address = &self.address;
+        Failure::Undone(format!(
+            "{address} is an address for servers, not for clients: a topology names both, as \"peers\" and \"clients\""
+        ))
+    }
+
     /// Connects to it, or says why that cannot be done and what to do.
     pub async fn connect(&self) -> Result<TcpStream, Failure> {
         let limit = Duration::from_millis(CONNECT_LIMIT_MS);

@@ -81,6 +81,19 @@ fn a_real_server_answers_all_rightly() {
 }
 
 #[test]
+fn an_address_for_servers_is_told_as_such_by_whoever_takes_it_for_one_for_clients() {
+    let mut herd = Herd::one();
+    herd.start_all();
+    let peers = &herd.server("Goloman").peers;
+    let expected = format!("herd: {peers} is an address for servers, not for clients");
+    for words in [&["bench", peers, "-s", "60"][..], &["send", peers, "one", "two"]] {
+        let output = program::herd(words).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(said(&output).starts_with(&expected), "{}", said(&output));
+    }
+}
+
+#[test]
 fn a_rate_is_kept_to() {
     let address = played(|_, line| Some(right(line)));
     let output =

@@ -31,6 +31,9 @@ const TREES: &str = "+trees";
 /// The version of the protocol between servers.
 pub const PROTOCOL: &str = "1";
 
+/// What a line begins with that tells a refusal.
+pub const REFUSED: &str = "REFUSED ";
+
 /// The longest line of a handshake, in bytes.
 pub const LINE_MAX: usize = 1024;
 
@@ -129,7 +132,12 @@ impl Refusal {
 
     /// The line that tells the other side.
     pub fn line(&self) -> String {
-        format!("REFUSED {}\n", self.reason)
+        format!("{REFUSED}{}\n", self.reason)
+    }
+
+    /// Whether a line begins as one that tells a refusal. Clients are answered in no such words, wherever they call.
+    pub fn is_told_by(line: &[u8]) -> bool {
+        line.starts_with(REFUSED.as_bytes())
     }
 }
 
@@ -250,7 +258,7 @@ fn vocabulary(nonce: &str) -> Vocabulary {
 
 /// The words of a line, or what the other side has against this connection.
 fn words(line: &str) -> Result<Vec<&str>, Refusal> {
-    match line.strip_prefix("REFUSED ") {
+    match line.strip_prefix(REFUSED) {
         Some(reason) => Err(Refusal { is_theirs: true, ..Refusal::new(reason) }),
         None => Ok(line.split_ascii_whitespace().collect()),
     }

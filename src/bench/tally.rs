@@ -1,6 +1,7 @@
 //! What was answered, how fast, and what was wrong.
 
 use hdrhistogram::Histogram;
+use herd_core::handshake::Refusal;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,6 +21,8 @@ pub struct Tally {
     wrong: u64,
     /// The first wrong answer, with what it answered.
     first_wrong: Option<String>,
+    /// True if a wrong answer was a refusal, as only servers hear it.
+    pub is_refused: bool,
     /// How many connections were lost, and why the first was.
     lost: (u64, Option<String>),
     in_flight: u64,
@@ -40,6 +43,7 @@ impl Tally {
             recent: histogram(),
             wrong: 0,
             first_wrong: None,
+            is_refused: false,
             lost: (0, None),
             in_flight: 0,
             unanswered: 0,
@@ -60,6 +64,7 @@ impl Tally {
         self.last = now;
         if !self.is_right(answer, fields) {
             self.wrong += 1;
+            self.is_refused |= Refusal::is_told_by(answer);
             self.first_wrong.get_or_insert_with(|| {
                 format!("\"{}\" to \"IAMAT {}\"", shortened(answer), shortened(fields))
             });
