@@ -50,6 +50,15 @@ fn renewal(name: &str, validity: Validity, now_s: u64) -> Option<String> {
 /// What `herd list` shows, which is told what only servers are told: the certificate of the first of these that the directory
 /// has a usable one for. Told, too, is the name that it may go by.
 pub fn of_member(servers: &[Server], peer_tls: Option<&Path>) -> Result<(Credentials, String), Failure> {
+    if let Some(dir) = peer_tls.filter(|dir| has_certificate(dir, ASKER))
+        && !servers.iter().any(|server| has_certificate(dir, &server.name))
+    {
+        let dir = dir.display();
+        return Err(Failure::Undone(format!(
+            "{dir} has no certificate of a server, which is what herd list shows: {ASKER}.pem is for less; \
+             see docs/security.md"
+        )));
+    }
     let (credentials, name) = of_first(peer_tls, servers.iter().map(|server| server.name.as_str()))?;
     Ok((credentials, name.unwrap_or(NOBODY).to_owned()))
 }
@@ -68,7 +77,7 @@ fn of_first<'a>(
 fn of_any<'a>(dir: &Path, names: impl Iterator<Item = &'a str>) -> Result<(Tls, &'a str), Unusable> {
     let names: Vec<&str> = names.collect();
     let mut why = None;
-    for &name in names.iter().filter(|name| dir.join(format!("{name}.pem")).exists()) {
+    for &name in names.iter().filter(|name| has_certificate(dir, name)) {
         match Tls::of_caller(dir, name) {
             Ok(tls) => return Ok((tls, name)),
             Err(unusable) => why = why.or(Some(unusable)),
@@ -76,6 +85,10 @@ fn of_any<'a>(dir: &Path, names: impl Iterator<Item = &'a str>) -> Result<(Tls, 
     }
     let first = names.first().copied().unwrap_or(ASKER);
     why.map_or_else(|| Ok((Tls::of_caller(dir, first)?, first)), Err)
+}
+
+fn has_certificate(dir: &Path, name: &str) -> bool {
+    dir.join(format!("{name}.pem")).exists()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]

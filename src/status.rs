@@ -180,6 +180,9 @@ fn seen_from_here(refusal: &Refusal) -> String {
         Some(Mismatch::MissingHere) => "HERD_SECRET is not set here: set it as it is there",
         Some(Mismatch::MissingThere) => "HERD_SECRET is set here and not there: unset it, or set it there",
         Some(Mismatch::Other) => "HERD_SECRET is another here: set it as it is there",
+        None if refusal.is_of_older() => {
+            "its program is older and does not know what it is asked: ask another, or replace it"
+        }
         None => return refusal.to_string(),
     };
     said.to_owned()
@@ -412,7 +415,7 @@ C       refuses
     }
 
     #[test]
-    fn what_is_wrong_with_a_secret_is_said_as_the_asker_sees_it() {
+    fn what_is_wrong_with_a_secret_or_a_version_is_said_as_the_asker_sees_it() {
         for (here, there, why) in [
             ("", "b", "HERD_SECRET is not set here: set it as it is there"),
             ("a", "", "HERD_SECRET is set here and not there: unset it, or set it there"),
@@ -420,6 +423,9 @@ C       refuses
         ] {
             assert_eq!(refusal(here, there), Absence::new(State::Refuses, why));
         }
+        let reason = "a connection is for link or status";
+        let older = NoLink::Refused(Refusal { is_theirs: true, ..Refusal::new(reason) });
+        assert!(Absence::from(&older).why.starts_with("its program is older"), "it knows no listings");
         let full = NoLink::Refused(Refusal { is_theirs: true, ..Refusal::new("we are full") });
         assert_eq!(Absence::from(&full), Absence::new(State::Refuses, "refused there: \"we are full\""));
     }

@@ -266,6 +266,8 @@ fn status_is_asked_with_a_certificate_of_its_own_or_that_of_a_server_and_clients
     assert!(herd.report("Goloman").is_some());
     let refused = herd.ask("Goloman", &["list"]);
     assert_eq!((refused.status.code(), refused.stdout), (Some(1), Vec::new()));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("no certificate of a server") && said.contains("status.pem is for less"), "{said}");
     herd.server_mut("Goloman").peer_tls = Some(authority.dir.clone());
     for (name, refusal) in [
         ("status", "REFUSED status may ask how servers are, and is the name of none\n"),

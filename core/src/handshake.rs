@@ -34,6 +34,9 @@ pub const PROTOCOL: &str = "1";
 /// What a line begins with that tells a refusal.
 pub const REFUSED: &str = "REFUSED ";
 
+/// What a refusal begins with of what is not known to be a purpose.
+const PURPOSES: &str = "a connection is for ";
+
 /// The longest line of a handshake, in bytes.
 pub const LINE_MAX: usize = 1024;
 
@@ -133,6 +136,12 @@ impl Refusal {
     /// The line that tells the other side.
     pub fn line(&self) -> String {
         format!("{REFUSED}{}\n", self.reason)
+    }
+
+    /// Whether the other side does not know what the connection is for: its program is older. It did not always name as
+    /// much behind these words.
+    pub fn is_of_older(&self) -> bool {
+        self.is_theirs && self.reason.starts_with(PURPOSES)
     }
 
     /// Whether a line begins as one that tells a refusal. Clients are answered in no such words, wherever they call.
@@ -247,7 +256,7 @@ fn parse_hello(line: &str) -> Result<(Hello, Vocabulary), Refusal> {
     };
     let purpose =
         [Purpose::Link, Purpose::Status, Purpose::List].into_iter().find(|known| known.word() == purpose);
-    let purpose = purpose.ok_or_else(|| Refusal::new("a connection is for link, status or list"))?;
+    let purpose = purpose.ok_or_else(|| Refusal::new(format!("{PURPOSES}link, status or list")))?;
     Ok((Hello { purpose, from: from.to_owned(), to: to.to_owned() }, vocabulary(nonce)))
 }
 
@@ -414,6 +423,14 @@ mod tests {
             dialler.challenged(refusal.line().trim_end()),
             Err(Refusal { is_theirs: true, ..refusal })
         );
+    }
+
+    #[test]
+    fn a_refusal_by_a_server_of_a_version_before_listings_is_known_as_such() {
+        let (dialler, _) = Dialler::new(&Hello { purpose: Purpose::List, ..hello() }, None, 1);
+        let is_of_older = |line: &str| dialler.challenged(line).is_err_and(|refusal| refusal.is_of_older());
+        assert!(is_of_older("REFUSED a connection is for link or status"));
+        assert!(!is_of_older("REFUSED this address is for servers of the herd") && !is_of_older("HERD 2 x"));
     }
 
     #[test]
