@@ -144,6 +144,22 @@ fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
     assert!(served(&herd).find("kiwi").is_some());
 }
 
+/// They kept the door shut until the time was up in which a caller has to shake hands.
+#[test]
+fn callers_that_say_nothing_keep_no_neighbour_out_while_clients_hold_all_that_they_may() {
+    let mut herd = Herd::one();
+    herd.server_mut("Goloman").prelude = Some("ulimit -n 50".to_owned());
+    herd.server_mut("Goloman").options = vec!["--handshake-ms=600000".to_owned()];
+    herd.start("Goloman");
+    let _crowd: Vec<Client> = (0..60).map(|_| herd.connect("Goloman")).collect();
+    let complaint = "no connection could be accepted: too many open files";
+    eventually("no more connections are accepted", || herd.log("Goloman").contains(complaint).then_some(()));
+    let _silent: Vec<Client> = (0..30).map(|_| call(&herd)).collect();
+    let too_many = "hung up on: too many are at the door";
+    eventually("callers are hung up on", || herd.log("Goloman").contains(too_many).then_some(()));
+    eventually("it says how it is", || herd.report("Goloman"));
+}
+
 /// The flags of a server that take numbers, each with the most that it is said to take.
 fn most_of_each_number() -> Vec<(String, u64)> {
     let said = |arguments: &[&str]| {

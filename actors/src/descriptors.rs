@@ -37,13 +37,35 @@ pub fn raise_limit() -> Option<u64> {
 /// Refuses a connection that came in on one of the last descriptors. The system gives the lowest that is free, so the
 /// number tells how many are left at most.
 pub(crate) fn leave_some(socket: &Socket, guests: Guests) -> io::Result<()> {
-    let Some(stream) = (&**socket as &dyn Any).downcast_ref::<TcpStream>() else { return Ok(()) };
-    let Some((number, limit)) = imp::number(stream).zip(imp::limit()) else { return Ok(()) };
+    let Some((number, limit)) = number_and_limit(socket) else { return Ok(()) };
     let kept = kept_from(guests, limit);
     if number >= limit - kept {
         return Err(io::Error::other(format!("too many open files: the last {kept} are kept")));
     }
     Ok(())
+}
+
+/// How many callers the door for servers may have, where `max` may be there: fewer once somebody comes in on one of the
+/// descriptors that clients leave to it. Those who stand there and prove nothing would have all of them, and a neighbour
+/// none.
+pub(crate) fn room_at_the_door(socket: &Socket, max: usize) -> usize {
+    number_and_limit(socket).map_or(max, |(number, limit)| room_where(number, limit, max))
+}
+
+fn room_where(number: u64, limit: u64, max: usize) -> usize {
+    let [of_both, of_files] = [Guests::Clients, Guests::Peers].map(|guests| kept_from(guests, limit));
+    if number < limit - of_both {
+        return max;
+    }
+    // The other half is for those who have come in.
+    let room = usize::try_from((of_both - of_files) / 2).unwrap_or(max);
+    max.min(room.max(1))
+}
+
+/// The number of a connection's descriptor, and how many there may be.
+fn number_and_limit(socket: &Socket) -> Option<(u64, u64)> {
+    let stream = (&**socket as &dyn Any).downcast_ref::<TcpStream>()?;
+    imp::number(stream).zip(imp::limit())
 }
 
 /// How many of so many descriptors are kept from those who come in.
@@ -101,5 +123,11 @@ mod tests {
     fn the_last_descriptors_are_kept_and_of_a_few_no_more_than_half_and_fewer_from_peers() {
         assert_eq!([1024, 40].map(|limit| kept_from(Guests::Clients, limit)), [64, 20]);
         assert_eq!([1024, 40].map(|limit| kept_from(Guests::Peers, limit)), [32, 10]);
+    }
+
+    #[test]
+    fn of_what_clients_leave_to_neighbours_callers_who_prove_nothing_have_half() {
+        assert_eq!([959, 960, 991].map(|number| room_where(number, 1024, 64)), [64, 16, 16]);
+        assert_eq!([room_where(20, 40, 64), room_where(960, 1024, 3), room_where(2, 4, 64)], [5, 3, 1]);
     }
 }

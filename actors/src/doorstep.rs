@@ -1,4 +1,4 @@
-//! The doorstep: callers whose handshake is under way. When there are too many, one gives way to the newest.
+//! The doorstep: callers whose handshake is under way. When there are too many, some give way to the newest.
 
 use herd_core::rate::network_of;
 use std::cell::{Cell, RefCell};
@@ -34,13 +34,13 @@ struct Place {
 
 impl Doorstep {
     /// Lets a caller come, and talks to it until it leaves or has to give way. If that makes more than `max`, tells who
-    /// gave way.
+    /// gave way: one, or all that are more where `max` has become less.
     pub fn enter(
         self: &Rc<Self>,
         from: SocketAddr,
         max: usize,
         talk: impl Future<Output = ()> + 'static,
-    ) -> Option<SocketAddr> {
+    ) -> Vec<SocketAddr> {
         let number = self.last.get() + 1;
         self.last.set(number);
         let place = Place { on: Rc::clone(self), number };
@@ -49,9 +49,10 @@ impl Doorstep {
             talk.await;
         });
         self.callers.borrow_mut().push_back(Caller { number, from, talk: talk.abort_handle() });
-        self.make_room(max)
+        std::iter::from_fn(|| self.make_room(max)).collect()
     }
 
+    /// Sends one away if there are too many.
     fn make_room(&self, max: usize) -> Option<SocketAddr> {
         let mut callers = self.callers.borrow_mut();
         if callers.len() <= max {
@@ -89,13 +90,28 @@ mod tests {
 
     /// Lets a caller in that says nothing: who gave way to it, and what ends when the caller has to leave.
     fn enter(doorstep: &Rc<Doorstep>, from: &str) -> (Option<String>, Receiver<()>) {
+        let (gave_way, left) = enter_where(doorstep, from, 3);
+        assert!(gave_way.len() < 2, "{gave_way:?}");
+        (gave_way.into_iter().next(), left)
+    }
+
+    /// The same where so many may be: all who gave way.
+    fn enter_where(doorstep: &Rc<Doorstep>, from: &str, max: usize) -> (Vec<String>, Receiver<()>) {
         let (hold, left) = oneshot::channel();
         let talk = async move {
             let _hold = hold;
             std::future::pending::<()>().await;
         };
-        let gave_way = doorstep.enter(from.parse().unwrap(), 3, talk);
-        (gave_way.map(|who| who.to_string()), left)
+        let gave_way = doorstep.enter(from.parse().unwrap(), max, talk);
+        (gave_way.iter().map(ToString::to_string).collect(), left)
+    }
+
+    #[actix::test]
+    async fn where_fewer_may_be_than_there_are_all_give_way_that_are_more() {
+        let doorstep = Rc::<Doorstep>::default();
+        let _three = [1, 2, 3].map(|port| enter(&doorstep, &format!("10.0.0.1:{port}")));
+        let (gave_way, _last) = enter_where(&doorstep, "10.0.0.2:1", 2);
+        assert_eq!(gave_way, ["10.0.0.1:1", "10.0.0.1:2"]);
     }
 
     #[actix::test]
@@ -124,7 +140,7 @@ mod tests {
     async fn those_who_left_take_no_room() {
         let doorstep = Rc::<Doorstep>::default();
         for _ in 0..10 {
-            assert_eq!(doorstep.enter("10.0.0.1:1".parse().unwrap(), 1, async {}), None);
+            assert_eq!(doorstep.enter("10.0.0.1:1".parse().unwrap(), 1, async {}), []);
             yield_now().await;
         }
         assert!(doorstep.callers.borrow().is_empty());

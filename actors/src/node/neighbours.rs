@@ -4,6 +4,7 @@ use super::strangers::Strangers;
 use super::{Neighbour, Settings, desk_of, seat_for};
 use crate::attendance::{Attendance, Seat};
 use crate::complaints::Complaints;
+use crate::descriptors::room_at_the_door;
 use crate::door::{Shaken, greet, tell_status};
 use crate::doorstep::Doorstep;
 use crate::listing;
@@ -160,9 +161,9 @@ impl Neighbours {
         let neighbours = Rc::clone(self);
         Box::new(move |socket, from| {
             let opening = Rc::clone(&neighbours);
+            let max = room_at_the_door(&socket, neighbours.settings.limits.handshakes_max);
             let talk = async move { opening.open(socket, from).await };
-            let max = neighbours.settings.limits.handshakes_max;
-            if let Some(from) = neighbours.callers.enter(from, max, talk) {
+            for from in neighbours.callers.enter(from, max, talk) {
                 neighbours.refused.make(format_args!("caller {from} hung up on: too many are at the door"));
             }
         })
