@@ -28,6 +28,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(1);
 /// How often servers are asked while they are waited for.
 const ASK_EVERY: Duration = Duration::from_millis(25);
 
+/// The same of those without which the herd was said to be ready. It may be for ever.
+const ASK_LATE_EVERY: Duration = Duration::from_millis(250);
+
 /// Runs the servers until a signal, or until the last of them has ended.
 pub async fn run(file: File, up: Up) -> Result<(), Failure> {
     let Up { names, flags } = up;
@@ -131,7 +134,7 @@ async fn stop(launcher: &mut Launcher, signals: &mut Signals) -> Result<(), Fail
 
 impl Herd {
     /// Says how the servers are once they are ready or time is up, and, where none has answered by then, once more when
-    /// one does: a long log on a slow disk takes as long as it takes.
+    /// one does: a long log on a slow disk takes as long as it takes. Those that answer after that are named when they do.
     async fn announce(&self, running: Running) -> Result<(), Failure> {
         let mut answers = self.ready(&running).await;
         terminal::show(&self.announcement(&answers))?;
@@ -140,6 +143,25 @@ impl Herd {
             answers = self.ready(&running).await;
             if let Some(invitation) = invitation(&answers) {
                 terminal::show(&invitation)?;
+            }
+        }
+        let late = answers.into_iter().filter(|answer| answer.report.is_err());
+        self.announce_late(late.map(|answer| answer.server).collect(), &running).await
+    }
+
+    /// Says of each of these servers when it answers. One that does not run may be started again.
+    async fn announce_late(&self, mut late: Vec<Server>, running: &Running) -> Result<(), Failure> {
+        while !late.is_empty() {
+            tokio::time::sleep(ASK_LATE_EVERY).await;
+            let runs = |server: &&Server| running.borrow().contains_key(&server.name);
+            let asked: Vec<Server> = late.iter().filter(runs).cloned().collect();
+            for mut answer in ask_all(&asked, &self.credentials, ASK_LIMIT).await {
+                note_answer(&mut answer, running);
+                let name = answer.server.name;
+                if answer.report.is_ok() {
+                    terminal::show(&format!("{name} is ready now\n"))?;
+                    late.retain(|server| server.name != name);
+                }
             }
         }
         Ok(())

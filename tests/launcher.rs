@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write, pipe};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
@@ -399,15 +399,20 @@ fn a_taken_port_costs_one_server_which_is_named() {
     assert!(said.last().is_some_and(|line| line.starts_with("The herd is ready without A; ")), "{said:?}");
 }
 
+/// Holds a server up until somebody reads its log, as a slow disk does: a pipe is in the place of that.
+fn hold_up(scratch: &Scratch, name: &str) -> PathBuf {
+    fs::create_dir(scratch.path("logs")).expect("a directory");
+    let log = scratch.path(&format!("logs/{name}.log"));
+    assert!(Command::new("mkfifo").arg(&log).status().is_ok_and(|status| status.success()));
+    log
+}
+
 /// That no server answers yet was the last word of all, however soon they were ready after it.
 #[test]
 fn a_herd_that_is_ready_late_is_announced_all_the_same() {
     let scratch = Scratch::new();
     scratch.chain(&["A"]);
-    // A pipe in the place of its log holds the server up until somebody reads it, as a slow disk does.
-    fs::create_dir(scratch.path("logs")).expect("a directory");
-    let log = scratch.path("logs/A.log");
-    assert!(Command::new("mkfifo").arg(&log).status().is_ok_and(|status| status.success()));
+    let log = hold_up(&scratch, "A");
     let mut herd = Background::start(scratch.herd(&["up", "--stop-ms", "1"]));
     let mut said = Vec::new();
     while !said.last().is_some_and(|line: &String| line.starts_with("no server answers yet; ")) {
@@ -419,6 +424,23 @@ fn a_herd_that_is_ready_late_is_announced_all_the_same() {
     assert_eq!(herd.end().code(), Some(0));
     assert!(reading.join().expect("a reader").is_ok());
     fs::remove_file(scratch.path("logs/A.log")).expect("it is gone");
+}
+
+/// That the herd was ready without it was the last word of a server.
+#[test]
+fn a_server_that_comes_after_the_herd_was_said_to_be_ready_is_named() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B"]);
+    let log = hold_up(&scratch, "B");
+    let mut herd = Background::start(scratch.herd(&["up", "--stop-ms", "1000"]));
+    let said = herd.announcement();
+    assert!(said.last().is_some_and(|line| line.starts_with("The herd is ready without B; ")), "{said:?}");
+    let reading = thread::spawn(move || fs::read(log));
+    assert_eq!(herd.announcement(), ["B is ready now"]);
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+    assert!(reading.join().expect("a reader").is_ok());
+    fs::remove_file(scratch.path("logs/B.log")).expect("it is gone");
 }
 
 #[test]
