@@ -261,10 +261,6 @@ impl Door {
         match self.socket.read_buf(&mut self.heard).await {
             Ok(0) => Err(NoLink::Broken(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(()),
-            // TLS says it at length if the end came without a goodbye of its own.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(NoLink::Broken(io::ErrorKind::UnexpectedEof.into()))
-            }
             Err(error) => Err(NoLink::Broken(error)),
         }
     }

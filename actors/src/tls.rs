@@ -20,8 +20,11 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// The first byte of a connection that begins a TLS handshake (RFC 8446, 5.1). No line of ours begins with it.
@@ -158,7 +161,7 @@ impl Tls {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let mut stream = self.connector.connect(name, socket).await.map_err(explain)?;
         stream.get_mut().1.set_buffer_limit(Some(UNSENT_MAX));
-        Ok(Box::new(stream))
+        Ok(Box::new(Private(stream)))
     }
 
     /// Makes sure that the other side has a certificate, and hides what is said from all others. If that fails, the
@@ -167,11 +170,47 @@ impl Tls {
         let mut stream = self.acceptor.accept(socket).into_fallible().await?;
         stream.get_mut().1.set_buffer_limit(Some(UNSENT_MAX));
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
-        let socket = Box::new(stream);
+        let socket = Box::new(Private(stream));
         match shown {
             Some(certificate) => Ok((socket, Guest(certificate.into_owned()))),
             None => Err((io::Error::other("no certificate was shown"), socket)),
         }
+    }
+}
+
+/// A connection under TLS that ends as others do. That the other side hung up without a goodbye of TLS's own is an error
+/// to rustls, as somebody on the way may have cut off what was said. All that servers say to each other tells its length
+/// or its end, so nothing that was cut off is taken for whole.
+struct Private<S>(S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Private<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.0).poll_read(context, buffer) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            read => read,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Private<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 
@@ -342,13 +381,28 @@ mod tests {
         assert_eq!([year, week].map(|validity| validity.reminder().as_secs()), [DAY_S, 6 * DAY_S / 10]);
     }
 
-    #[actix::test]
-    async fn one_that_takes_a_record_at_a_time_takes_something_all_the_time() {
-        tokio::time::pause();
+    /// Both ends of a connection.
+    async fn connection() -> (Socket, Socket) {
         let tls = tls_of("Goloman");
         let (near, far) = tokio::io::duplex(1000);
         let (near, far) = tokio::join!(tls.connect(Box::new(near), "Goloman"), tls.accept(Box::new(far)));
-        let (mut near, (mut far, _)) = (near.unwrap(), far.map_err(|(error, _)| error).unwrap());
+        let (far, _) = far.map_err(|(error, _)| error).unwrap();
+        (near.unwrap(), far)
+    }
+
+    #[actix::test]
+    async fn an_end_without_a_goodbye_is_an_end_to_either_side() {
+        let ((mut near, far), (near_too, mut far_too)) = (connection().await, connection().await);
+        drop((far, near_too));
+        for socket in [&mut near, &mut far_too] {
+            assert_eq!(socket.read(&mut [0]).await.unwrap(), 0);
+        }
+    }
+
+    #[actix::test]
+    async fn one_that_takes_a_record_at_a_time_takes_something_all_the_time() {
+        tokio::time::pause();
+        let (mut near, mut far) = connection().await;
         let limit = Duration::from_secs(10);
         let bytes = vec![b'x'; 64 * 1024];
         let written = actix_rt::spawn(async move { write_out(&mut near, &bytes, limit).await });

@@ -133,8 +133,6 @@ impl Reader {
             let reading = self.from.read_buf(self.inbox.buffer());
             match hourglass.watch(reading).await.ok_or(End::Silent)? {
                 Ok(0) => return Ok(End::Eof),
-                // TLS says so of an end without a goodbye of its own. Frames have lengths, so nothing is taken for whole.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(End::Eof),
                 read => read?,
             };
         }
