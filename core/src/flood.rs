@@ -174,6 +174,8 @@ impl Flood {
         let number = self.end();
         let mut entry = Entry { arrival, update, is_announced: false };
         for link in self.links.values_mut() {
+            // Over a link that is behind it is announced when its turn comes, and no sooner: where all links are full,
+            // neighbours would ask over one for what is on its way over another, and make both fuller. That was tried.
             if link.cursor == number && !link.carries(&arrival, &self.trees) {
                 link.pass(&mut entry);
             }
