@@ -19,7 +19,7 @@ pub fn of_server(name: &str, peer_tls: Option<&Path>) -> Result<Credentials, Fai
 /// What `herd status` and `herd up` show, which are no servers: a certificate of their own if the directory holds one that
 /// can be used, or the first such of the servers.
 pub fn of_asker(servers: &[Server], peer_tls: Option<&Path>) -> Result<Credentials, Failure> {
-    let names = std::iter::once(ASKER).chain(servers.iter().map(|server| server.name.as_str()));
+    let names = std::iter::once(ASKER).chain(members(servers));
     Ok(of_first(peer_tls, names)?.0)
 }
 
@@ -59,8 +59,13 @@ pub fn of_member(servers: &[Server], peer_tls: Option<&Path>) -> Result<(Credent
              see docs/security.md"
         )));
     }
-    let (credentials, name) = of_first(peer_tls, servers.iter().map(|server| server.name.as_str()))?;
+    let (credentials, name) = of_first(peer_tls, members(servers))?;
     Ok((credentials, name.unwrap_or(NOBODY).to_owned()))
+}
+
+/// The names of those servers that may have certificates: one of another make knows none.
+fn members(servers: &[Server]) -> impl Iterator<Item = &str> {
+    servers.iter().filter(|server| server.speaks.is_none()).map(|server| server.name.as_str())
 }
 
 /// The secret, and where TLS is wanted the first certificate that can be used, with its name.

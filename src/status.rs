@@ -54,10 +54,10 @@ pub enum State {
 
 /// Asks all servers and prints what they say; a failure when any is down, or has no link to a neighbour that is up.
 pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
+    let servers = file.topology.servers();
     let (ours, strangers): (Vec<_>, Vec<_>) =
-        file.topology.servers().iter().cloned().partition(|server| server.speaks.is_none());
-    let peer_tls = file.peer_tls(status.peer_tls.as_deref())?;
-    let credentials = credentials::of_asker(&ours, peer_tls)?;
+        servers.iter().cloned().partition(|server| server.speaks.is_none());
+    let credentials = credentials::of_asker(servers, file.peer_tls(status.peer_tls.as_deref())?)?;
     let answers = ask_all(&ours, &credentials, ASK_LIMIT).await;
     let strangers = stranger_statuses(strangers, &answers);
     terminal::show(&if status.json { json(&answers, &strangers) } else { table(&answers, &strangers) })?;
