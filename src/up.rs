@@ -137,12 +137,12 @@ impl Herd {
     /// one does: a long log on a slow disk takes as long as it takes. Those that answer after that are named when they do.
     async fn announce(&self, running: Running) -> Result<(), Failure> {
         let mut answers = self.ready(&running).await;
-        terminal::show(&self.announcement(&answers))?;
+        show(self.announcement(&answers)).await?;
         while answers.iter().all(|answer| answer.report.is_err()) {
             tokio::time::sleep(ASK_EVERY).await;
             answers = self.ready(&running).await;
             if let Some(invitation) = invitation(&answers) {
-                terminal::show(&invitation)?;
+                show(invitation).await?;
             }
         }
         let late = answers.into_iter().filter(|answer| answer.report.is_err());
@@ -159,7 +159,7 @@ impl Herd {
                 note_answer(&mut answer, running);
                 let name = answer.server.name;
                 if answer.report.is_ok() {
-                    terminal::show(&format!("{name} is ready now\n"))?;
+                    show(format!("{name} is ready now\n")).await?;
                     late.retain(|server| server.name != name);
                 }
             }
@@ -212,6 +212,12 @@ impl Herd {
         table.print()
             + &invitation(answers).unwrap_or_else(|| "no server answers yet; see their logs\n".to_owned())
     }
+}
+
+/// Prints, and has nobody else wait for whoever reads it: a terminal may have been told to wait.
+async fn show(text: String) -> Result<(), Failure> {
+    let shown = tokio::task::spawn_blocking(move || terminal::show(&text)).await;
+    shown.unwrap_or_else(|failed| Err(Failure::Undone(format!("cannot print: {failed}"))))
 }
 
 /// Notes that a server has answered. An answer of another process than the one started here is none.

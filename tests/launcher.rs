@@ -8,7 +8,7 @@ use harness::scratch::{err, out};
 use harness::{Client, PATIENCE, Scratch, eventually, signal};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write, pipe};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -27,19 +27,15 @@ struct Background {
 
 impl Background {
     fn start(command: Command) -> Background {
-        Self::start_with(command, Stdio::piped())
+        Self::start_with(command, Stdio::piped(), Stdio::piped())
     }
 
-    /// Starts it with a standard error of which nothing is read here, unless it is piped.
-    fn start_with(mut command: Command, err: Stdio) -> Background {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(err)
-            .spawn()
-            .expect("the program starts");
+    /// Starts it with other standard output and error, of which nothing is read here.
+    fn start_with(mut command: Command, out: Stdio, err: Stdio) -> Background {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("the program starts");
         let said = Arc::default();
-        let out = lines(child.stdout.take().expect("standard output"), &said);
+        let out = child.stdout.take().map_or_else(|| mpsc::channel().1, |out| lines(out, &said));
         let err = child.stderr.take().map_or_else(|| mpsc::channel().1, |err| lines(err, &said));
         Background { child, out, err, said }
     }
@@ -321,11 +317,10 @@ fn a_server_that_was_ready_and_ends_by_itself_is_started_again() {
 fn where_nobody_reads_standard_error_a_server_that_fails_ends_and_is_started_again() {
     let scratch = Scratch::new();
     let clients = scratch.chain(&["A"]);
-    let (_unread, mut full) = pipe().expect("a pipe");
-    full.write_all(&[b'x'; PIPE_BYTES]).expect("room");
+    let (_unread, full) = full_pipe();
     // The limit on the size of a file stands in for a full disk.
     let command = scratch.herd_at(Path::new("sh"), &["-c", "ulimit -f 256; exec \"$0\" up", PROGRAM]);
-    let mut herd = Background::start_with(command, full.into());
+    let mut herd = Background::start_with(command, Stdio::piped(), full.into());
     herd.announcement();
     let before = pids(&scratch)["A"];
     let mut client = Client::connect(&clients[0]).expect("a server");
@@ -339,8 +334,23 @@ fn where_nobody_reads_standard_error_a_server_that_fails_ends_and_is_started_aga
     assert_eq!(herd.end().code(), Some(0));
 }
 
-/// What a pipe holds at most by default.
-const PIPE_BYTES: usize = 65_536;
+#[test]
+fn a_herd_whose_announcement_nobody_reads_is_stopped_as_any_other() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let (_unread, full) = full_pipe();
+    let mut herd = Background::start_with(scratch.herd(&["up"]), full.into(), Stdio::piped());
+    eventually("A is up", || pids(&scratch).contains_key("A").then_some(()));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+}
+
+/// A pipe that nobody reads, full as it is by default.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (unread, mut full) = pipe().expect("a pipe");
+    full.write_all(&[b'x'; 65_536]).expect("room");
+    (unread, full)
+}
 
 #[test]
 fn a_start_that_fails_is_tried_again_while_the_others_go_on() {
