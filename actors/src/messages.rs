@@ -17,7 +17,6 @@
 //! | [`Join`] | node, once somebody has shaken hands at the door | peer | nothing |
 //! | [`Count`] | node | store | a [`Census`] |
 //! | [`Browse`] | node, for whoever asks for all clients | store | a [`Page`] of record lines |
-//! | [`Dump`] | node | store | every record line |
 //! | [`Flush`] | node | store | nothing, once all is on disk |
 //! | [`Stop`] | node | listener, peer, dialect | nothing |
 //!
@@ -202,11 +201,6 @@ pub struct Page {
 #[derive(Clone, Copy, Debug, PartialEq, Message)]
 #[rtype(result = "()")]
 pub struct Flush;
-
-/// What is known, record by record? The answer is sorted, so it is the same on servers that know the same.
-#[derive(Clone, Copy, Debug, PartialEq, Message)]
-#[rtype(result = "Vec<Box<[u8]>>")]
-pub struct Dump;
 
 /// Finish what was begun, then end.
 #[derive(Clone, Copy, Debug, PartialEq, Message)]

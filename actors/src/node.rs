@@ -13,7 +13,7 @@ use crate::dialect;
 use crate::door::Credentials;
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
-use crate::messages::{Census, Count, Dump, Flush, Near, Stop};
+use crate::messages::{Browse, Census, Count, Flush, Near, Page, Stop};
 use crate::net::{Incoming, Seams};
 use crate::peer;
 use crate::reason::reason;
@@ -23,6 +23,7 @@ use actix::{Actor, Addr, Recipient};
 use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
 use herd_core::replica::Replica;
+use herd_core::store::Slot;
 use log::{info, warn};
 use std::fmt;
 use std::io;
@@ -151,9 +152,9 @@ impl Node {
         self.store.send(Count).await.unwrap_or_default()
     }
 
-    /// Every record line that the server knows, sorted: equal on two servers that know the same.
-    pub async fn dump(&self) -> Vec<Box<[u8]>> {
-        self.store.send(Dump).await.unwrap_or_default()
+    /// What the server knows, from a place in its store on: a page of it.
+    pub async fn browse(&self, from: Slot) -> Page {
+        self.store.send(Browse { from }).await.unwrap_or_default()
     }
 
     /// Takes no more connections, lets sessions finish what they began, has links say goodbye and the disk take all.

@@ -1,7 +1,7 @@
 //! The store: it owns what this server knows of all clients, the seen UUIDs, and what links are to be told.
 //!
 //! It hears [`Execute`] and [`Find`] from sessions, [`LinkUp`], [`LinkDown`], [`Hear`] and [`Take`] from peers and
-//! dialects, [`Recall`] and [`Hear`] from the gate, and [`Count`], [`Browse`], [`Dump`] and [`Flush`] from the node, which says
+//! dialects, [`Recall`] and [`Hear`] from the gate, and [`Count`], [`Browse`] and [`Flush`] from the node, which says
 //! [`LinkDown`] for a peer that panicked. It says [`Flood`] to a peer or a dialect when there is more than that took.
 //! Every rule is in [`Replica`]; here is its mailbox, in `alarm` its timer, in `turn` what it executes together, and in
 //! [`keeper`] its disk. It never ends alone: a store that panics, or whose disk fails, ends the whole server, which must
@@ -14,7 +14,7 @@ mod turn;
 use crate::complaints;
 use crate::journal::Journal;
 use crate::messages::{
-    Browse, Census, Count, Dump, Execute, Find, Flood, Flush, Hear, LinkDown, LinkUp, Page, Recall, Take,
+    Browse, Census, Count, Execute, Find, Flood, Flush, Hear, LinkDown, LinkUp, Page, Recall, Take,
 };
 use crate::net::{Abort, Clock, Dice, fresh, roll};
 use crate::panics::OnPanic;
@@ -326,14 +326,6 @@ impl Handler<Browse> for StoreActor {
         let mut lines = Vec::new();
         let next = self.replica.store().print_from(from, Scope::All, PAGE_SIZE, &mut lines);
         Page { lines, next }
-    }
-}
-
-impl Handler<Dump> for StoreActor {
-    type Result = Vec<Box<[u8]>>;
-
-    fn handle(&mut self, Dump: Dump, _: &mut Self::Context) -> Self::Result {
-        self.replica.store().dump().into_iter().map(Box::from).collect()
     }
 }
 

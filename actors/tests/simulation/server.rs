@@ -13,6 +13,7 @@ use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
 use herd_actors::panics::Panicked;
+use herd_core::frame;
 use herd_core::handshake::Secret;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -86,7 +87,7 @@ impl Life {
         self.trace.happened(&format!("{} is up", self.server.name));
         self.trace.notes().servers[self.at].is_up = true;
         loop {
-            let (dump, census) = (node.dump().await, node.census().await);
+            let (dump, census) = (dump(&node).await, node.census().await);
             if self.trace.notes().servers[self.at].has_ended {
                 return std::future::pending().await; // Who answered is no process any more.
             }
@@ -180,6 +181,18 @@ impl Life {
             server.has_ended = true;
         })
     }
+}
+
+/// Every record line that a server knows, sorted: equal for two that know the same.
+async fn dump(node: &Node) -> Vec<Box<[u8]>> {
+    let (mut dump, mut next) = (Vec::new(), Some(0));
+    while let Some(from) = next {
+        let page = node.browse(from).await;
+        dump.extend(frame::lines(&page.lines).map(Box::from));
+        next = page.next;
+    }
+    dump.sort_unstable();
+    dump
 }
 
 /// Stands for the places: every answer is the same.
