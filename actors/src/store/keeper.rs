@@ -262,18 +262,22 @@ impl StoreActor {
     fn finish_snapshot(&mut self, mut snapshot: Snapshot, ctx: &mut Context<Self>) {
         let finished = snapshot.finish();
         let Some((length, synced)) = self.or_end(finished, ctx) else { return };
-        self.after(synced, ctx, move |store, ctx| {
-            let Some(keeper) = &mut store.keeper else { return };
-            let finished = keeper.journal.finish(length);
-            let Some(named) = store.or_end(finished, ctx) else { return };
-            store.after(named, ctx, move |store, ctx| {
-                let Some(keeper) = &mut store.keeper else { return };
-                // What is dead is to leave the disk, here too.
-                let tidied = keeper.journal.tidy(store.replica.lifetime_ms().is_none());
-                let Some(tidied) = store.or_end(tidied, ctx) else { return };
-                store.after(tidied, ctx, move |store, _| store.snapshot_done(length));
-            });
-        });
+        self.after(synced, ctx, move |store, ctx| store.name_snapshot(length, ctx));
+    }
+
+    fn name_snapshot(&mut self, length: u64, ctx: &mut Context<Self>) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let finished = keeper.journal.finish(length);
+        let Some(named) = self.or_end(finished, ctx) else { return };
+        self.after(named, ctx, move |store, ctx| store.tidy(length, ctx));
+    }
+
+    fn tidy(&mut self, length: u64, ctx: &mut Context<Self>) {
+        let Some(keeper) = &mut self.keeper else { return };
+        // What is dead is to leave the disk, here too.
+        let tidied = keeper.journal.tidy(self.replica.lifetime_ms().is_none());
+        let Some(tidied) = self.or_end(tidied, ctx) else { return };
+        self.after(tidied, ctx, move |store, _| store.snapshot_done(length));
     }
 
     fn snapshot_done(&mut self, length: u64) {
