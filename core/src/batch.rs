@@ -118,15 +118,14 @@ pub(crate) struct Line<'a> {
     end: usize,
 }
 
-/// What one line led to.
+/// How far the execution of some lines came.
 #[derive(Debug, PartialEq)]
 #[must_use]
-pub(crate) enum Step {
-    /// The line is done; its answer, if any, is among the answers.
-    Next,
-    /// The line is to be executed again when the herd was searched for these clients, about which it and the lines behind
-    /// it ask.
-    Search(Vec<Vec<u8>>),
+pub(crate) struct Progress {
+    /// How many lines are done; their answers, if any, are among the answers.
+    pub done: usize,
+    /// Whom to search the herd for before the next line is executed: the clients that it and those behind it ask about.
+    pub search: Option<Vec<Vec<u8>>>,
 }
 
 impl Batch {
@@ -229,11 +228,11 @@ impl Batch {
 
     /// Executes group after group of lines until a line asks for a pause.
     ///
-    /// `execute` is given the next lines, and for how many of them the herd was searched. It tells which line it came to,
-    /// and what that one led to; those before it are done. It comes to no other once the answers are full.
+    /// `execute` is given the next lines, and for how many of them the herd was searched. It does at least one of them or asks
+    /// for a search, and no more once the answers are full.
     pub(crate) fn run(
         &mut self,
-        mut execute: impl FnMut(&[Line<'_>], usize, &mut Answers) -> (usize, Step),
+        mut execute: impl FnMut(&[Line<'_>], usize, &mut Answers) -> Progress,
     ) -> Pause {
         self.answers.room = OUTPUT_MAX.saturating_sub(self.output.len());
         let pause = self.execute(&mut execute);
@@ -241,10 +240,7 @@ impl Batch {
         pause
     }
 
-    fn execute(
-        &mut self,
-        execute: &mut impl FnMut(&[Line<'_>], usize, &mut Answers) -> (usize, Step),
-    ) -> Pause {
+    fn execute(&mut self, execute: &mut impl FnMut(&[Line<'_>], usize, &mut Answers) -> Progress) -> Pause {
         while self.next < self.input.len() && self.answers.gaps.len() < GAPS_MAX {
             let first = line_at(&self.input, self.next, self.line_max);
             let mut room;
@@ -257,19 +253,17 @@ impl Batch {
                 slice::from_ref(&first)
             };
             let searched = lines.iter().take_while(|line| line.start < self.searched_to).count();
-            let (at, step) = execute(lines, searched, &mut self.answers);
-            let line = lines[at.min(lines.len() - 1)];
-            self.lines += at as u64;
-            if let Step::Search(clients) = step {
-                self.next = line.start;
+            let Progress { done, search } = execute(lines, searched, &mut self.answers);
+            let end = lines[lines.len() - 1].end;
+            self.lines += done as u64;
+            self.next = lines.get(done).map_or(end, |line| line.start);
+            if let Some(clients) = search {
                 if !self.answers.gaps.is_empty() {
                     return Pause::Places; // Those that were answered before are owed these first; then the line asks again.
                 }
-                self.searched_to = lines[lines.len() - 1].end;
+                self.searched_to = end;
                 return Pause::Search { clients };
             }
-            self.next = line.end;
-            self.lines += 1;
             if self.answers.is_full() {
                 break;
             }
@@ -332,7 +326,7 @@ mod tests {
                     print_invalid(line.text, &mut answers.text);
                 }
             }
-            (group.len() - 1, Step::Next)
+            Progress { done: group.len(), search: None }
         });
         assert_eq!(pause, Pause::Done);
         (lines, batch.output)
@@ -371,17 +365,18 @@ mod tests {
             for (at, line) in lines.iter().enumerate() {
                 if line.text.starts_with(b"?") && at >= searched {
                     let behind = lines[at..].iter().filter(|line| line.text.starts_with(b"?"));
-                    return (at, Step::Search(behind.map(|line| line.text.to_vec()).collect()));
+                    let clients = behind.map(|line| line.text.to_vec()).collect();
+                    return Progress { done: at, search: Some(clients) };
                 }
                 answers.text.extend_from_slice(line.text);
                 if let Some(bound) = std::str::from_utf8(line.text).ok().and_then(|text| text.parse().ok()) {
                     answers.leave_gap(Query { latitude: 0.0, longitude: 0.0, radius_m: 0.0, bound });
                 }
                 if answers.is_full() {
-                    return (at, Step::Next);
+                    return Progress { done: at + 1, search: None };
                 }
             }
-            (lines.len() - 1, Step::Next)
+            Progress { done: lines.len(), search: None }
         })
     }
 

@@ -93,7 +93,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{KEPT_MAX, Pause, Step};
+    use crate::batch::{KEPT_MAX, Pause, Progress};
     use crate::limits::Limits;
     use crate::line::print_invalid;
     use crate::replica::Replica;
@@ -109,7 +109,7 @@ mod tests {
                 for line in lines {
                     print_invalid(line.text, &mut answers.text);
                 }
-                (lines.len() - 1, Step::Next)
+                Progress { done: lines.len(), search: None }
             });
             assert_eq!(pause, Pause::Done);
             out.append(&mut batch.output);

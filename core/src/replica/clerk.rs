@@ -3,7 +3,7 @@
 use super::Counts;
 use super::scrutiny::Scrutiny;
 use crate::admission::Admission;
-use crate::batch::{Answers, GROUP, Line, Step};
+use crate::batch::{Answers, GROUP, Line, Progress};
 use crate::decimal::Nanos;
 use crate::frame;
 use crate::journal::print_entry;
@@ -44,8 +44,7 @@ pub(super) struct Heard<'a> {
 }
 
 impl Clerk<'_> {
-    /// Executes lines of a client until all are done, the answers are full, or the herd is to be searched first. Tells which
-    /// line it came to, by its place among them, and what that one led to; those before it are done. For the first
+    /// Executes lines of a client until all are done, the answers are full, or the herd is to be searched first. For the first
     /// `searched` of them the herd was searched.
     pub fn execute(
         &mut self,
@@ -53,7 +52,7 @@ impl Clerk<'_> {
         lines: &[Line<'_>],
         searched: usize,
         answers: &mut Answers,
-    ) -> (usize, Step) {
+    ) -> Progress {
         // For a line alone, room for a group would take longer to prepare than the line takes.
         match lines {
             [_] => self.execute_some::<1>(heard, lines, searched, answers),
@@ -67,7 +66,7 @@ impl Clerk<'_> {
         lines: &[Line<'_>],
         searched: usize,
         answers: &mut Answers,
-    ) -> (usize, Step) {
+    ) -> Progress {
         let mut openings = [Opening::default(); N];
         let count = lines.len().min(N);
         for (opening, line) in openings.iter_mut().zip(lines) {
@@ -89,20 +88,20 @@ impl Clerk<'_> {
                     let is_told = self.tell(client, radius_km, bound, answers);
                     if !is_told && at < searched {
                         print_invalid(lines[at].text, &mut answers.text);
-                    } else if !is_told && at == 0 {
-                        return (at, Step::Search(self.unknown(&openings[..count])));
                     } else if !is_told {
-                        return (at - 1, Step::Next); // With this line as the first, more can be searched for with it.
+                        // With this line as the first of some, more can be searched for with it.
+                        let search = (at == 0).then(|| self.unknown(&openings[..count]));
+                        return Progress { done: at, search };
                     }
                 }
                 Command::Blank => {}
                 Command::Invalid => print_invalid(lines[at].text, &mut answers.text),
             }
             if answers.is_full() {
-                return (at, Step::Next);
+                return Progress { done: at + 1, search: None };
             }
         }
-        (count.saturating_sub(1), Step::Next)
+        Progress { done: count, search: None }
     }
 
     /// Takes a client's own record; false if there is no room for it.
