@@ -8,7 +8,7 @@ use crate::terminal;
 use crate::topology::File;
 use herd_actors::listing::Listing;
 use herd_actors::net::Seams;
-use herd_core::decimal::NANOS_PER_SECOND;
+use herd_core::decimal::seconds_of;
 use herd_core::limits::Limits;
 use herd_core::record::Record;
 use herd_core::topology::Server;
@@ -137,10 +137,9 @@ fn feature(record: &Record<'_>) -> String {
     let Record { said, received, server } = record;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (latitude, longitude) = said.location.degrees();
-    let received = format!("{}.{:09}", received / NANOS_PER_SECOND, received % NANOS_PER_SECOND);
     let properties = json!({
         "client": text(said.client), "location": text(said.location.text()), "time": text(said.time.text()),
-        "received": received, "server": text(server),
+        "received": text(&seconds_of(*received)), "server": text(server),
     });
     let geometry = json!({"type": "Point", "coordinates": [longitude, latitude]});
     let feature = json!({"type": "Feature", "geometry": geometry, "properties": properties}).to_string();

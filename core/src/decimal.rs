@@ -401,7 +401,7 @@ fn scan_eight(text: [u8; EIGHT]) -> (u64, usize) {
 }
 
 /// The text of a time in seconds with nine decimals.
-pub(crate) fn seconds_of(nanos: Nanos) -> Vec<u8> {
+pub fn seconds_of(nanos: Nanos) -> Vec<u8> {
     let mut text = Vec::with_capacity(24);
     print_seconds(nanos, &mut text);
     text
