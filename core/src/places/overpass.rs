@@ -97,7 +97,7 @@ fn nearest<'a>(query: &Query, elements: &'a [Element]) -> Vec<Entry<'a>> {
         .filter(|element| element.tags.get("name").is_some_and(|name| !name.is_empty()))
         .filter_map(|element| element.own.or(element.center).map(|position| (position, element)))
         .filter(|(position, _)| Spot::new(position.lat, position.lon).is_some())
-        .map(|(position, element)| (chord_2(middle, position), position, element))
+        .map(|(position, element)| (chord_2_between(middle, position), position, element))
         .filter(|(chord_2, ..)| *chord_2 <= reach)
         .collect();
     found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.id.cmp(&b.2.id)));
@@ -105,7 +105,7 @@ fn nearest<'a>(query: &Query, elements: &'a [Element]) -> Vec<Entry<'a>> {
     found.into_iter().map(|(_, position, element)| entry(position, element)).collect()
 }
 
-fn chord_2(middle: [f64; 3], position: Position) -> f64 {
+fn chord_2_between(middle: [f64; 3], position: Position) -> f64 {
     let point = on_sphere(position.lat, position.lon);
     middle.iter().zip(point).map(|(a, b)| (a - b) * (a - b)).sum()
 }
