@@ -32,6 +32,7 @@ use crate::store::{Known, Learned, Store};
 use crate::tree::Arrival;
 use clerk::{Clerk, Heard};
 use scrutiny::Scrutiny;
+use std::slice;
 use uuid::Uuid;
 
 /// The memory of one server and its links to the memories of others.
@@ -168,23 +169,8 @@ impl Replica {
         Self { store: Store::keyed(key), ..Self::new(name, limits) }
     }
 
-    /// Executes a client's lines, heard at `received`, until one asks for a pause. What is new in them is put on its way
-    /// under UUIDs that `fresh` makes.
-    pub fn execute(
-        &mut self,
-        batch: &mut Batch,
-        received: Nanos,
-        now_ms: u64,
-        mut fresh: impl FnMut() -> Uuid,
-    ) -> Pause {
-        let mut news = std::mem::take(&mut self.news);
-        let pause = self.run(batch, received, now_ms, &mut news);
-        self.publish(&mut news, now_ms, &mut fresh);
-        self.news = news;
-        pause
-    }
-
-    /// The same for the lines of several clients, of which what is new is put on its way together.
+    /// Executes the lines of several clients, those of each until one asks for a pause. What is new in them is put on its way
+    /// together, under UUIDs that `fresh` makes.
     pub fn execute_all(&mut self, orders: &mut [Order], now_ms: u64, mut fresh: impl FnMut() -> Uuid) {
         let mut news = std::mem::take(&mut self.news);
         for group in orders.chunks_mut(GROUP) {
@@ -198,6 +184,21 @@ impl Replica {
         }
         self.publish(&mut news, now_ms, &mut fresh);
         self.news = news;
+    }
+
+    /// The same for the lines of one client, heard at `received`, for whoever has no others at the time, as tests.
+    pub fn execute(
+        &mut self,
+        batch: &mut Batch,
+        received: Nanos,
+        now_ms: u64,
+        fresh: impl FnMut() -> Uuid,
+    ) -> Pause {
+        let taken = Box::new(std::mem::take(batch));
+        let mut order = Order { batch: taken, received, pause: Pause::Done };
+        self.execute_all(slice::from_mut(&mut order), now_ms, fresh);
+        *batch = *order.batch;
+        order.pause
     }
 
     /// Looks at what the first lines of some batches need, so that the memory is waited for once and not for each. The
