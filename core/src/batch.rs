@@ -178,7 +178,8 @@ impl Batch {
         self.lines
     }
 
-    /// The client that the next line seems to be about; nothing if there is none.
+    /// The client that the next line seems to be about: a guess, to fetch memory by. Where that line is too short to name one,
+    /// it is a word of those behind it, or nothing.
     pub(crate) fn next_client(&self) -> &[u8] {
         Opening::read(&self.input[self.next..]).client
     }

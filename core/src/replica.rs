@@ -295,7 +295,7 @@ impl Replica {
                 let had_room = self.counts.refused == refused;
                 self.healing.hear_records(link, done, news, had_room, &mut self.store, now_ms);
             }
-            Frame::Ping | Frame::Bye { .. } => {}
+            Frame::Ping | Frame::Bye { .. } => {} // These concern the link alone, which keeps them to itself.
         }
     }
 
