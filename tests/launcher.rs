@@ -348,7 +348,7 @@ fn a_herd_whose_announcement_nobody_reads_is_stopped_as_any_other() {
 /// A pipe that nobody reads, full as it is by default.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (unread, mut full) = pipe().expect("a pipe");
-    full.write_all(&[b'x'; 65_536]).expect("room");
+    full.write_all(&vec![b'x'; 65_536]).expect("room");
     (unread, full)
 }
 
