@@ -17,7 +17,7 @@ mod answering;
 mod asking;
 
 use self::answering::{Answering, NODE_RECORDS};
-use self::asking::{Asking, BUCKETS_WINDOW, NODES_WINDOW};
+use self::asking::{Asking, Awaited, BUCKETS_WINDOW, NODES_WINDOW};
 use crate::digest::{Node, Pass, Root, Sums};
 use crate::faults::{self, Fault};
 use crate::frame::{Frame, Span, Vocabulary};
@@ -49,6 +49,7 @@ pub struct Healing {
 struct Turn {
     link: String,
     root: Root,
+    asking: Asking,
     began_ms: u64,
     /// When the neighbour last answered.
     answered_ms: u64,
@@ -66,7 +67,8 @@ struct Link {
     /// False for one of another make: it is to hear a digest only when it missed something, and at once.
     compares: bool,
     offer: Offer,
-    asking: Asking,
+    /// Also what was asked in a turn that is over: it is answered all the same.
+    awaited: Awaited,
     answering: Answering,
     heeded: Heeded,
     equal_ms: Option<u64>,
@@ -114,7 +116,9 @@ impl Healing {
     pub fn link_down(&mut self, name: &str, store: &mut Store) {
         self.links.remove(name);
         self.heard.retain(|(link, ..)| link != name);
-        self.end_turn(store);
+        if let Some(turn) = self.turn.take_if(|turn| turn.link == name) {
+            self.compare_with_others(&turn, store);
+        }
     }
 
     /// Lets a neighbour compare that missed something: it is to hear a digest that covers all that is known now.
@@ -147,10 +151,6 @@ impl Healing {
             has_passed(turn.answered_ms) || has_passed(turn.began_ms) && are_others_waiting(turn)
         };
         if let Some(turn) = self.turn.take_if(is_over) {
-            if let Some(Link { asking, .. }) = self.links.get_mut(&turn.link) {
-                asking.nodes.clear();
-                asking.spans.clear();
-            }
             self.compare_with_others(&turn, store);
             // What it has said since then is newer.
             if !self.heard.iter().any(|(link, ..)| *link == turn.link) {
@@ -194,14 +194,14 @@ impl Healing {
     /// Hears a neighbour's sums, and finds out what to ask next.
     pub fn hear_sums(&mut self, name: &str, node: Node, theirs: Box<Sums>, store: &mut Store, now_ms: u64) {
         let Some(link) = self.links.get_mut(name) else { return };
-        if link.asking.nodes_awaited.front() != Some(&node) {
+        if link.awaited.nodes.front() != Some(&node) {
             return;
         }
-        link.asking.nodes_awaited.pop_front();
+        link.awaited.nodes.pop_front();
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
             turn.answered_ms = now_ms;
             let (ours, _) = store.sums(node, NODE_RECORDS);
-            link.asking.compare(node, &ours, &theirs, link.heeded.nodes.get(&node).map(|sums| &**sums));
+            turn.asking.compare(node, &ours, &theirs, link.heeded.nodes.get(&node).map(|sums| &**sums));
             turn.sums.push((node, theirs));
         }
         self.end_turn(store);
@@ -226,8 +226,8 @@ impl Healing {
         store: &mut Store,
         now_ms: u64,
     ) {
-        let Some(Link { asking, .. }) = self.links.get_mut(name) else { return };
-        asking.buckets_awaited = asking.buckets_awaited.saturating_sub(done);
+        let Some(Link { awaited, .. }) = self.links.get_mut(name) else { return };
+        awaited.buckets = awaited.buckets.saturating_sub(done);
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
             turn.answered_ms = now_ms;
             turn.told += news;
@@ -236,24 +236,25 @@ impl Healing {
         self.end_turn(store);
     }
 
-    /// Ends a turn in which everything was asked and answered, or whose link is gone.
+    /// Ends a turn in which everything was asked and answered.
     fn end_turn(&mut self, store: &mut Store) {
         let links = &self.links;
-        let is_over = |turn: &mut Turn| links.get(&turn.link).is_none_or(|link| link.asking.is_over());
-        if let Some(mut turn) = self.turn.take_if(is_over) {
-            self.heed(&mut turn);
+        let is_over =
+            |turn: &mut Turn| links.get(&turn.link).is_some_and(|link| turn.asking.is_over(&link.awaited));
+        if let Some(turn) = self.turn.take_if(is_over) {
             self.compare_with_others(&turn, store);
+            self.heed(turn);
         }
     }
 
     /// Remembers the sums of a neighbour that has told all they stand for, if there was room for that.
-    fn heed(&mut self, turn: &mut Turn) {
+    fn heed(&mut self, turn: Turn) {
         if let Some(Link { heeded, .. }) = self.links.get_mut(&turn.link)
             && !turn.is_in_vain
             && !faults::is_on(Fault::AsksAgain)
         {
             heeded.root = Some(turn.root);
-            heeded.nodes.extend(turn.sums.drain(..));
+            heeded.nodes.extend(turn.sums);
         }
     }
 
@@ -313,10 +314,10 @@ impl Healing {
             link.equal_ms = Some(now_ms);
             link.heeded = Heeded::default(); // Equal sums need no memory of others.
         } else if link.heeded.root != Some(root) {
-            link.asking.nodes.push_back(Node::Root);
             self.turn = Some(Turn {
                 link: name,
                 root,
+                asking: Asking::from_root(),
                 began_ms: now_ms,
                 answered_ms: now_ms,
                 told: 0,
@@ -329,7 +330,10 @@ impl Healing {
 
     /// True if a link has something to take.
     pub fn has_more(&self, name: &str) -> bool {
-        self.links.get(name).is_some_and(|link| link.offer.is_due || link.asking.has_more() || link.owes())
+        let turn = self.turn.as_ref().filter(|turn| turn.link == name);
+        self.links.get(name).is_some_and(|link| {
+            link.offer.is_due || turn.is_some_and(|turn| turn.asking.has_more(&link.awaited)) || link.owes()
+        })
     }
 
     /// True while a neighbour is owed answers.
@@ -344,7 +348,9 @@ impl Healing {
         if std::mem::take(&mut link.offer.is_due) {
             Frame::Digest { root: store.digest().root() }.print(out);
         }
-        link.asking.ask(out);
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.link == name) {
+            turn.asking.ask(&mut link.awaited, out);
+        }
         link.answering.tell_sums(store, bytes_max, out);
         link.answering.tell_records(store, self.record_max, bytes_max, out);
     }

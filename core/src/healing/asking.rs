@@ -10,20 +10,30 @@ pub(super) const NODES_WINDOW: usize = 16;
 /// How many buckets are asked for at once. Of a million records, some 15,000 are in so many.
 pub(super) const BUCKETS_WINDOW: usize = 1024;
 
-/// What one side wants to know.
-#[derive(Debug, Default)]
+/// What is to be asked in one turn.
+#[derive(Debug)]
 pub(super) struct Asking {
     /// Nodes to ask about.
-    pub(super) nodes: VecDeque<Node>,
+    nodes: VecDeque<Node>,
     /// Buckets to ask for.
-    pub(super) spans: VecDeque<Span>,
+    spans: VecDeque<Span>,
+}
+
+/// What was asked over one link and is not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
     /// Nodes that were asked about; they are answered in this order.
-    pub(super) nodes_awaited: VecDeque<Node>,
+    pub(super) nodes: VecDeque<Node>,
     /// How many buckets were asked for.
-    pub(super) buckets_awaited: usize,
+    pub(super) buckets: usize,
 }
 
 impl Asking {
+    /// What is to be asked first.
+    pub(super) fn from_root() -> Self {
+        Self { nodes: [Node::Root].into(), spans: VecDeque::new() }
+    }
+
     /// Notes what is to be asked of the children of a node: nothing where the neighbour has nothing, or the same, or what
     /// it has told.
     pub(super) fn compare(&mut self, node: Node, ours: &Sums, theirs: &Sums, heeded: Option<&Sums>) {
@@ -55,54 +65,51 @@ impl Asking {
     }
 
     /// True if everything was asked and answered.
-    pub(super) fn is_over(&self) -> bool {
-        self.nodes.is_empty()
-            && self.spans.is_empty()
-            && self.nodes_awaited.is_empty()
-            && self.buckets_awaited == 0
+    pub(super) fn is_over(&self, awaited: &Awaited) -> bool {
+        self.nodes.is_empty() && self.spans.is_empty() && awaited.nodes.is_empty() && awaited.buckets == 0
     }
 
     /// True if there is something that may be asked now.
-    pub(super) fn has_more(&self) -> bool {
-        self.may_ask_node() || self.may_ask_bucket()
+    pub(super) fn has_more(&self, awaited: &Awaited) -> bool {
+        self.may_ask_node(awaited) || self.may_ask_bucket(awaited)
     }
 
     /// No more is asked about nodes while there are so many buckets to ask for.
-    fn may_ask_node(&self) -> bool {
-        let has_room = self.nodes_awaited.len() < NODES_WINDOW && self.spans.len() < BUCKETS_WINDOW;
+    fn may_ask_node(&self, awaited: &Awaited) -> bool {
+        let has_room = awaited.nodes.len() < NODES_WINDOW && self.spans.len() < BUCKETS_WINDOW;
         has_room && !self.nodes.is_empty()
     }
 
-    fn may_ask_bucket(&self) -> bool {
-        self.buckets_awaited < BUCKETS_WINDOW && !self.spans.is_empty()
+    fn may_ask_bucket(&self, awaited: &Awaited) -> bool {
+        awaited.buckets < BUCKETS_WINDOW && !self.spans.is_empty()
     }
 
-    pub(super) fn ask(&mut self, out: &mut Vec<u8>) {
-        while self.may_ask_node()
+    pub(super) fn ask(&mut self, awaited: &mut Awaited, out: &mut Vec<u8>) {
+        while self.may_ask_node(awaited)
             && let Some(node) = self.nodes.pop_front()
         {
             Frame::AskSums { node }.print(out);
-            self.nodes_awaited.push_back(node);
+            awaited.nodes.push_back(node);
         }
-        while self.may_ask_bucket() {
+        while self.may_ask_bucket(awaited) {
             let mut spans = Vec::new();
-            while self.may_ask_bucket() && spans.len() < SPANS_MAX {
-                spans.extend(self.next_span());
+            while self.may_ask_bucket(awaited) && spans.len() < SPANS_MAX {
+                spans.extend(self.next_span(awaited));
             }
             Frame::AskRecords { spans }.print(out);
         }
     }
 
     /// The next span to ask for, as much of it as there is room for.
-    fn next_span(&mut self) -> Option<Span> {
-        let room = BUCKETS_WINDOW.saturating_sub(self.buckets_awaited);
+    fn next_span(&mut self, awaited: &mut Awaited) -> Option<Span> {
+        let room = BUCKETS_WINDOW.saturating_sub(awaited.buckets);
         let span = self.spans.pop_front()?;
         let last = u16::try_from(usize::from(span.first) + room - 1).unwrap_or(u16::MAX).min(span.last);
         if last < span.last {
             self.spans.push_front(Span { first: last + 1, last: span.last });
         }
         let asked = Span { first: span.first, last };
-        self.buckets_awaited += asked.buckets();
+        awaited.buckets += asked.buckets();
         Some(asked)
     }
 }
