@@ -30,9 +30,9 @@ use actix::{
 use herd_core::decimal::Nanos;
 use herd_core::dialect::mailbag::Mailbag;
 use herd_core::dialect::{Dialect, gps, speech};
-use herd_core::frame::{self, Frame, Inbox, Span, Vocabulary};
+use herd_core::frame::{Frame, Inbox, Span, Vocabulary};
 use herd_core::limits::Limits;
-use herd_core::record::Record;
+use herd_core::record::{self, Record};
 use herd_core::redial::Backoff;
 use log::info;
 use std::collections::HashMap;
@@ -372,7 +372,7 @@ impl DialectActor {
             Frame::Records { done, lines } => {
                 presence.buckets_awaited = presence.buckets_awaited.saturating_sub(done);
                 let since = self.may_know_better;
-                let lines = frame::lines(&lines).filter(|line| is_since(line, since));
+                let lines = record::lines(&lines).filter(|line| is_since(line, since));
                 lines.for_each(|line| self.bag.put(line, now_ms));
                 self.catch_up();
             }

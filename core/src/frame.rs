@@ -29,6 +29,7 @@
 use crate::decimal::{parse_number, print_number};
 use crate::digest::{FAN_OUT, Node, Root, Sums};
 use crate::fields::fields;
+use crate::record;
 use crate::topology::NAME_MAX;
 use memchr::memchr;
 use uuid::Uuid;
@@ -213,7 +214,7 @@ impl Update {
 
     /// The record lines without their ends.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        lines(&self.lines)
+        record::lines(&self.lines)
     }
 
     /// The record lines with their ends.
@@ -249,37 +250,6 @@ impl Update {
         }
         out.push(b'\n');
         out.extend_from_slice(&self.lines);
-    }
-}
-
-/// Splits record lines at their ends; empty ones are left out.
-pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(bytes);
-    let lines = std::iter::from_fn(move || {
-        let (line, behind) = split_line(rest?);
-        rest = behind;
-        Some(line)
-    });
-    lines.filter(|line| !line.is_empty())
-}
-
-/// Splits record lines into pieces, each of which ends with the line that brings it to `bytes` at least.
-pub fn pieces(lines: &[u8], bytes: usize) -> impl Iterator<Item = &[u8]> {
-    let mut rest = lines;
-    std::iter::from_fn(move || {
-        let last = rest.get(bytes.saturating_sub(1)..).and_then(|behind| memchr(b'\n', behind));
-        let (piece, behind) = rest.split_at(last.map_or(rest.len(), |last| bytes.max(1) + last));
-        rest = behind;
-        (!piece.is_empty()).then_some(piece)
-    })
-}
-
-/// The first line of some bytes, without its end, and what is behind that.
-#[inline]
-fn split_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr(b'\n', bytes) {
-        Some(end) => (&bytes[..end], Some(&bytes[end + 1..])),
-        None => (bytes, None),
     }
 }
 
@@ -785,19 +755,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn pieces_are_all_lines_and_no_longer_than_need_be(
-            words in prop::collection::vec("[a-z]{0,9}", 0..20), bytes in 0_usize..40,
-        ) {
-            let lines: String = words.iter().flat_map(|word| [word, "\n"]).collect();
-            let cut: Vec<&[u8]> = pieces(lines.as_bytes(), bytes).collect();
-            prop_assert_eq!(cut.concat(), lines.as_bytes());
-            for piece in &cut {
-                prop_assert!(piece.ends_with(b"\n") && piece.len() < bytes.max(1) + 10);
-            }
-            prop_assert!(cut.iter().rev().skip(1).all(|piece| piece.len() >= bytes));
-        }
-
         #[test]
         fn frames_survive_print_and_parse_however_they_are_split(
             frames in prop::collection::vec(any_frame(), 0..6), piece in 1_usize..40,

@@ -19,14 +19,14 @@
 //! the power, that is read as well, which costs time and nothing else: it is what a snapshot has taken the place of.
 
 use crate::faults::{self, Fault};
-use crate::frame;
+use crate::record;
 use crate::word::each;
 use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Appends entries for some record lines, each of which ends with a line feed.
 pub fn print_entries(lines: &[u8], out: &mut Vec<u8>) {
-    for record in frame::lines(lines) {
+    for record in record::lines(lines) {
         print_entry(out, |out| {
             out.extend_from_slice(record);
             out.push(b'\n');

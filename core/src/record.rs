@@ -11,6 +11,7 @@ use crate::decimal::{
 use crate::faults::{self, Fault};
 use crate::fields::fields;
 use crate::topology::NAME_MAX;
+use memchr::memchr;
 use std::cmp::Ordering;
 
 /// How far a client's clock may be ahead of the receiving server's before its time is not believed, in seconds.
@@ -131,6 +132,37 @@ impl<'a> Record<'a> {
         let sent = self.said.time.value();
         let is_ahead = is_ahead(self.received, |latest| compare_with_nanos(sent, latest).is_gt());
         if is_ahead { Effective::Received(self.received) } else { Effective::Sent(sent) }
+    }
+}
+
+/// Splits record lines at their ends; empty ones are left out.
+pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bytes);
+    let lines = std::iter::from_fn(move || {
+        let (line, behind) = split_line(rest?);
+        rest = behind;
+        Some(line)
+    });
+    lines.filter(|line| !line.is_empty())
+}
+
+/// Splits record lines into pieces, each of which ends with the line that brings it to `bytes` at least.
+pub fn pieces(lines: &[u8], bytes: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let last = rest.get(bytes.saturating_sub(1)..).and_then(|behind| memchr(b'\n', behind));
+        let (piece, behind) = rest.split_at(last.map_or(rest.len(), |last| bytes.max(1) + last));
+        rest = behind;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// The first line of some bytes, without its end, and what is behind that.
+#[inline]
+fn split_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr(b'\n', bytes) {
+        Some(end) => (&bytes[..end], Some(&bytes[end + 1..])),
+        None => (bytes, None),
     }
 }
 
@@ -294,6 +326,19 @@ mod tests {
             record.print(&mut printed);
             record.print_again(line.as_bytes(), &mut copied);
             prop_assert_eq!(copied, printed);
+        }
+
+        #[test]
+        fn pieces_are_all_lines_and_no_longer_than_need_be(
+            words in prop::collection::vec("[a-z]{0,9}", 0..20), bytes in 0_usize..40,
+        ) {
+            let lines: String = words.iter().flat_map(|word| [word, "\n"]).collect();
+            let cut: Vec<&[u8]> = pieces(lines.as_bytes(), bytes).collect();
+            prop_assert_eq!(cut.concat(), lines.as_bytes());
+            for piece in &cut {
+                prop_assert!(piece.ends_with(b"\n") && piece.len() < bytes.max(1) + 10);
+            }
+            prop_assert!(cut.iter().rev().skip(1).all(|piece| piece.len() >= bytes));
         }
 
         #[test]

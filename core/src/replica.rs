@@ -20,12 +20,12 @@ use crate::decimal::Nanos;
 use crate::digest::Key;
 use crate::faults::{self, Fault};
 use crate::flood::{Flood, Taken};
-use crate::frame::{self, Frame, Update, Vocabulary};
+use crate::frame::{Frame, Update, Vocabulary};
 use crate::healing::Healing;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::missing::Missing;
-use crate::record::{Record, is_ahead, print_receipt, print_voice};
+use crate::record::{self, Record, is_ahead, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
 use crate::store::{Known, Learned, Store};
@@ -233,7 +233,7 @@ impl Replica {
     /// Puts news of this server's own on its way to the neighbours, if there is any: in several updates, none of which is
     /// longer than one write to a neighbour and a record line, as one batch may bring more.
     fn publish(&mut self, news: &mut Vec<u8>, now_ms: u64, fresh: &mut impl FnMut() -> Uuid) {
-        for piece in frame::pieces(news, self.chunk_bytes) {
+        for piece in record::pieces(news, self.chunk_bytes) {
             self.spread(piece, now_ms, &mut *fresh);
         }
         news.clear();
@@ -603,7 +603,7 @@ impl Replica {
         if self.searches.is_empty() {
             return;
         }
-        for record in frame::lines(lines).filter_map(Record::parse) {
+        for record in record::lines(lines).filter_map(Record::parse) {
             let ended = self.searches.found(record.said.client);
             self.answer(ended);
         }

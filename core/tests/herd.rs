@@ -6,8 +6,9 @@
 
 use herd_core::batch::{Batch, Pause};
 use herd_core::faults::{self, Fault};
-use herd_core::frame::{self, Frame, Inbox, Update, Vocabulary};
+use herd_core::frame::{Frame, Inbox, Update, Vocabulary};
 use herd_core::limits::Limits;
+use herd_core::record;
 use herd_core::replica::Replica;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -555,7 +556,7 @@ fn alive(frame: &Frame, horizon: u64) -> u64 {
     let count = match frame {
         Frame::Update(update) => update.lines().filter(is_alive).count(),
         Frame::Found { line, .. } => usize::from(is_alive(&&line[..])),
-        Frame::Records { lines, .. } => frame::lines(lines).filter(is_alive).count(),
+        Frame::Records { lines, .. } => record::lines(lines).filter(is_alive).count(),
         _ => 0,
     };
     count as u64

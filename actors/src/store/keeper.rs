@@ -330,9 +330,10 @@ mod tests {
     use crate::testing::{MemoryDisk, NOON, counting, recording, running};
     use actix::{Actor, Addr};
     use herd_core::batch::{Batch, Pause};
-    use herd_core::frame::{self, Frame, Update, Vocabulary};
+    use herd_core::frame::{Frame, Update, Vocabulary};
     use herd_core::journal::END;
     use herd_core::limits::Limits;
+    use herd_core::record;
     use herd_core::replica::Replica;
     use std::collections::BTreeSet;
     use std::sync::Arc;
@@ -393,7 +394,7 @@ mod tests {
             let (mut lines, mut next) = (Vec::new(), Some(0));
             while let Some(from) = next {
                 let page = self.store.send(Browse { from }).await.unwrap();
-                lines.extend(frame::lines(&page.lines).map(<[u8]>::to_vec));
+                lines.extend(record::lines(&page.lines).map(<[u8]>::to_vec));
                 next = page.next;
             }
             lines.sort_unstable();

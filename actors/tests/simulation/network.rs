@@ -4,7 +4,8 @@ use crate::invariants::Invariant;
 use crate::trace::Trace;
 use herd_actors::net::{Incoming, Network, Socket};
 use herd_actors::waiting::Step;
-use herd_core::frame::{self, Frame, Inbox};
+use herd_core::frame::{Frame, Inbox};
+use herd_core::record;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -200,7 +201,7 @@ impl Ear {
             Frame::Sums { .. } => "sums were told",
             Frame::AskRecords { .. } => "records were asked for",
             Frame::Records { lines, .. } => {
-                frame::lines(lines).for_each(|line| self.trace.told(&self.here, line));
+                record::lines(lines).for_each(|line| self.trace.told(&self.here, line));
                 "records were told"
             }
             Frame::Bye { .. } => "a server said goodbye",

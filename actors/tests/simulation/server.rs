@@ -13,8 +13,8 @@ use herd_actors::messages::Near;
 use herd_actors::net::Seams;
 use herd_actors::node::{Neighbour, Node, Settings};
 use herd_actors::panics::Panicked;
-use herd_core::frame;
 use herd_core::handshake::Secret;
+use herd_core::record;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -188,7 +188,7 @@ async fn dump(node: &Node) -> Vec<Box<[u8]>> {
     let (mut dump, mut next) = (Vec::new(), Some(0));
     while let Some(from) = next {
         let page = node.browse(from).await;
-        dump.extend(frame::lines(&page.lines).map(Box::from));
+        dump.extend(record::lines(&page.lines).map(Box::from));
         next = page.next;
     }
     dump.sort_unstable();

@@ -5,11 +5,10 @@ use super::scrutiny::Scrutiny;
 use crate::admission::Admission;
 use crate::batch::{Answers, GROUP, Line, Progress};
 use crate::decimal::Nanos;
-use crate::frame;
 use crate::journal::print_entry;
 use crate::line::{Command, Opening, print_invalid};
 use crate::places::Query;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::store::{Hint, Learned, Store};
 use memchr::memchr;
 use std::net::IpAddr;
@@ -190,7 +189,7 @@ impl Clerk<'_> {
         lines: &'l [u8],
         mut take: impl FnMut(&mut Self, Hint, &'l [u8], Option<&Record<'l>>),
     ) {
-        let mut lines = frame::lines(lines);
+        let mut lines = record::lines(lines);
         loop {
             let mut told: [(&[u8], Option<Record<'_>>); N] = [(&[], None); N];
             let mut count = 0;
