@@ -201,12 +201,6 @@ impl Update {
         Self { uuid, route: None, lines: [line, b"\n"].concat() }
     }
 
-    /// The same on a route.
-    #[must_use]
-    pub fn along(self, source: &str, hops: u16) -> Self {
-        Self { route: Some(Route { source: source.to_owned(), hops }), ..self }
-    }
-
     /// Adds lines to an update that nobody has been told yet.
     pub fn append(&mut self, lines: &[u8]) {
         self.lines.extend_from_slice(lines);
@@ -588,7 +582,8 @@ mod tests {
             (uuid.clone(), bytes.clone()).prop_map(|(uuid, lines)| Frame::Update(Update::new(uuid, lines))),
             (uuid.clone(), bytes.clone(), "[!-~]{1,9}", any::<u16>()).prop_map(
                 |(uuid, lines, source, hops)| {
-                    Frame::Update(Update::new(uuid, lines).along(&source, hops))
+                    let route = Some(Route { source, hops });
+                    Frame::Update(Update { route, ..Update::new(uuid, lines) })
                 }
             ),
             prop::collection::vec(uuid.clone(), 1..=UUIDS_MAX).prop_map(|uuids| Frame::Have { uuids }),
@@ -625,7 +620,8 @@ mod tests {
         let expected = b"CLIENTAT 00000000000000000000000000000abc 26\nk +1-2 3 4 A\nl +1-2 3 4 A\n";
         assert_eq!(Frame::Update(update.clone()).to_bytes(), expected);
         let expected = b"CLIENTAT 00000000000000000000000000000abc 26 Hands 2\nk +1-2 3 4 A\nl +1-2 3 4 A\n";
-        assert_eq!(Frame::Update(update.along("Hands", 2)).to_bytes(), expected);
+        let route = Some(Route { source: "Hands".to_owned(), hops: 2 });
+        assert_eq!(Frame::Update(Update { route, ..update }).to_bytes(), expected);
     }
 
     #[test]
@@ -680,9 +676,10 @@ mod tests {
     fn what_a_frame_has_besides_record_lines_fits_what_is_left_for_it() {
         let name = "x".repeat(NAME_MAX);
         let (uuid, uuids) = (Uuid::max(), vec![Uuid::max(); UUIDS_MAX]);
+        let route = Some(Route { source: name.clone(), hops: u16::MAX });
         let span = Span { first: u16::MAX - 1, last: u16::MAX };
         for frame in [
-            Frame::Update(Update::new(uuid, []).along(&name, u16::MAX)),
+            Frame::Update(Update { route, ..Update::new(uuid, []) }),
             Frame::Have { uuids: uuids.clone() },
             Frame::Want { uuids },
             Frame::Graft { source: name },
@@ -729,8 +726,9 @@ mod tests {
     fn an_update_that_may_be_heard_may_be_passed_on() {
         let frame_max = FRAME_EXTRA + 100;
         let heard = |length: usize| {
-            let update = Update::new(Uuid::max(), vec![b'x'; length]).along("A", 9);
-            Inbox::new(Frame::Update(update).to_bytes()).next(frame_max)
+            let mut bytes = Vec::new();
+            Update::new(Uuid::max(), vec![b'x'; length]).print_along(Some(("A", 9)), &mut bytes);
+            Inbox::new(bytes).next(frame_max)
         };
         let Ok(Some(Frame::Update(update))) = heard(100) else { panic!("100 bytes are not heard") };
         let mut out = Vec::new();

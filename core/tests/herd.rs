@@ -6,7 +6,7 @@
 
 use herd_core::batch::{Batch, Pause};
 use herd_core::faults::{self, Fault};
-use herd_core::frame::{Frame, Inbox, Update, Vocabulary};
+use herd_core::frame::{Frame, Inbox, Route, Update, Vocabulary};
 use herd_core::limits::Limits;
 use herd_core::record;
 use herd_core::replica::Replica;
@@ -638,8 +638,9 @@ fn a_part_of_an_update_goes_on_under_a_uuid_of_its_own() {
     let mut taken = Vec::new();
     replica.work(0);
     replica.take("Wilkes", 0, &mut taken);
-    let part = Frame::Update(Update::new(Uuid::from_u128(3), b"b +1+1 1 0 Goloman\n").along("Hands", 1));
-    assert!(frames(&mut Inbox::new(taken)).unwrap().contains(&part));
+    let mut part = Update::new(Uuid::from_u128(3), b"b +1+1 1 0 Goloman\n");
+    part.route = Some(Route { source: "Hands".to_owned(), hops: 1 });
+    assert!(frames(&mut Inbox::new(taken)).unwrap().contains(&Frame::Update(part)));
 }
 
 /// How many lives are drawn to catch a bug.
