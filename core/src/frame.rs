@@ -156,7 +156,8 @@ impl Span {
 /// The most updates that one frame names.
 pub const UUIDS_MAX: usize = 64;
 
-/// The most that a frame has besides record lines: its first line, or all of it where there are none, as with 64 UUIDs.
+/// The most that a frame has besides record lines: its first line, or all of it where there are none, as with 64 UUIDs. The
+/// client that a search is for counts as a record line: it has the room of one.
 pub const FRAME_EXTRA: usize = 4096;
 
 /// Which frames a neighbour knows.
