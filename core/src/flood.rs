@@ -20,8 +20,8 @@ pub struct Flood {
     ring_length: usize,
     /// The number of the first entry in the ring; entries are numbered from 0 for ever.
     first: u64,
-    /// The number behind the last entry of which anybody was told.
-    told: u64,
+    /// The number of an update of this server's own that may grow while it is the last, since nobody was told of it.
+    growing: Option<u64>,
     links: BTreeMap<String, Link>,
     trees: Trees,
     /// The way that was made last.
@@ -90,7 +90,7 @@ impl Flood {
             ring: VecDeque::new(),
             ring_length: 0,
             first: 0,
-            told: 0,
+            growing: None,
             links: BTreeMap::new(),
             trees: Trees::new(here, limits.sources_max),
             last_way: Way::HERE,
@@ -106,7 +106,7 @@ impl Flood {
     pub fn link_up(&mut self, name: &str, vocabulary: Vocabulary) {
         self.link_down(name);
         self.last_way.0 += 1;
-        self.told = self.end(); // What grew on would not reach this link.
+        self.growing = None; // What it grew by would not reach this link.
         self.links.insert(name.to_owned(), Link::new(self.last_way, vocabulary, self.end()));
     }
 
@@ -150,20 +150,19 @@ impl Flood {
     /// Puts record lines of this server's own on their way to every neighbour, under a fresh UUID. Tells the number of
     /// their entry; none if they went into the update before them, because nobody was told of that yet.
     pub fn say(&mut self, fresh: Uuid, lines: &[u8], now_ms: u64) -> Option<u64> {
-        let end = self.end();
-        let is_untold = self.told < end;
+        let may_grow = self.growing.is_some_and(|number| number + 1 == self.end());
         let has_room = self.ring_length + lines.len() <= self.ring_bytes;
-        let is_own = |entry: &&mut Entry| Arrival { at_ms: 0, ..entry.arrival } == Arrival::here(0);
-        if let Some(Entry { update, .. }) = self.ring.back_mut().filter(is_own)
-            && is_untold
+        if may_grow
             && has_room
+            && let Some(Entry { update, .. }) = self.ring.back_mut()
             && update.len() + lines.len() <= self.growth_max
         {
             update.append(lines);
             self.ring_length += lines.len();
             return None;
         }
-        self.push(Arrival::here(now_ms), Update::new(fresh, lines))
+        self.growing = self.push(Arrival::here(now_ms), Update::new(fresh, lines));
+        self.growing
     }
 
     /// Puts an update on its way to every neighbour but the one it came from. Tells the number of its entry.
@@ -317,7 +316,7 @@ impl Flood {
         if link.cursor < self.first {
             let is_mended = !faults::is_on(Fault::NoResync);
             link.cursor = if is_mended { end } else { self.first };
-            self.told = end;
+            self.growing = None;
             taken = if is_mended { Taken::NotAll } else { Taken::AllOfIt };
         }
         let ring = &mut Ring { entries: &mut self.ring, first: self.first, trees: &self.trees };
@@ -329,10 +328,10 @@ impl Flood {
         // nothing is taken from it, nothing more is to be announced.
         if link.announces(now_ms, self.announce_ms) {
             link.announce(bytes_max, out);
-            self.told = end;
+            self.growing = None;
         }
-        if link.take_ring(ring, bytes_max, out) {
-            self.told = self.told.max(link.cursor);
+        if link.take_ring(ring, bytes_max, out) && link.cursor == end {
+            self.growing = None;
         }
         link.waits = true;
         self.drop_taken(now_ms);
