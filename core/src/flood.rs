@@ -5,6 +5,9 @@
 //! update's tree ([`crate::tree`]) takes its UUID instead, and says those a little later, all at once. What was so
 //! announced stays in the ring for a while, for neighbours whom it fails to reach.
 
+mod link;
+
+use self::link::Link;
 use crate::faults::{self, Fault};
 use crate::frame::{Frame, Route, UUIDS_MAX, Update, Vocabulary};
 use crate::limits::Limits;
@@ -47,12 +50,6 @@ struct Entry {
 /// link takes for one write.
 const GROWTH_MAX: usize = 16 * 1024;
 
-/// The most updates that a neighbour may have asked for and not been sent yet. What it asks for beyond is not sent.
-const RECALLED_MAX: usize = 4096;
-
-/// The most updates that are to be announced over one link. Of one more the first is left to digests.
-const ANNOUNCED_MAX: usize = 16_384;
-
 /// Whether what a link took is all that was for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -61,26 +58,6 @@ pub enum Taken {
     AllOfIt,
     /// It fell out of the ring: nobody knows what it missed.
     NotAll,
-}
-
-/// What one link is still to be sent.
-#[derive(Debug)]
-struct Link {
-    way: Way,
-    vocabulary: Vocabulary,
-    /// The number of the next entry of the ring.
-    cursor: u64,
-    /// Updates to announce.
-    uuids: VecDeque<Uuid>,
-    /// Since when there is something to announce.
-    announces_since_ms: Option<u64>,
-    /// The numbers of entries that the neighbour has asked for.
-    recalled: VecDeque<u64>,
-    /// Searches and answers for this link alone.
-    outbox: VecDeque<Vec<u8>>,
-    outbox_length: usize,
-    /// True from when it takes until it is told that there is more.
-    waits: bool,
 }
 
 impl Flood {
@@ -299,11 +276,8 @@ impl Flood {
     pub fn hear_want(&mut self, name: &str, number: u64) -> bool {
         let is_here = (self.first..self.end()).contains(&number);
         debug_assert!(is_here || !faults::is_on(Fault::PanicsWhenLate), "update {number} is late");
-        if is_here
-            && let Some(link) = self.links.get_mut(name)
-            && link.recalled.len() < RECALLED_MAX
-        {
-            link.recalled.push_back(number);
+        if is_here && let Some(link) = self.links.get_mut(name) {
+            link.recall(number);
         }
         is_here
     }
@@ -341,29 +315,20 @@ impl Flood {
     /// The neighbours that have more to take than they took, also of what others say there is; each is named once, until
     /// it takes again.
     pub fn bells(&mut self, now_ms: u64, has_more: impl Fn(&str) -> bool) -> Vec<String> {
-        let (end, announce_ms) = (self.end(), self.announce_ms);
-        // What a link has not passed is either for it, or behind what is.
-        let rings = |link: &Link| {
-            link.cursor < end
-                || !link.outbox.is_empty()
-                || !link.recalled.is_empty()
-                || link.announces(now_ms, announce_ms)
-        };
-        let named =
-            self.links.iter_mut().filter(|(name, link)| link.waits && (rings(link) || has_more(name)));
-        named
-            .map(|(name, link)| {
+        let (end, mut named) = (self.end(), Vec::new());
+        for (name, link) in &mut self.links {
+            if link.waits && (link.has_more(end, now_ms, self.announce_ms) || has_more(name)) {
                 link.waits = false;
-                name.clone()
-            })
-            .collect()
+                named.push(name.clone());
+            }
+        }
+        named
     }
 
     /// When the next link is to be told though nothing happens, or what was announced is to be dropped.
     pub fn deadline_ms(&self) -> Option<u64> {
         let waiting = self.links.values().filter(|link| link.waits);
-        let announced =
-            waiting.filter_map(|link| Some(link.announces_since_ms?.saturating_add(self.announce_ms))).min();
+        let announced = waiting.filter_map(|link| link.announces_at_ms(self.announce_ms)).min();
         let is_kept = self.taken() == self.end() && !faults::is_on(Fault::EndlessRing);
         let newest = self.ring.back().filter(|_| is_kept);
         let forgotten = newest.map(|entry| entry.arrival.at_ms.saturating_add(self.recall_ms));
@@ -401,114 +366,6 @@ struct Ring<'a> {
 impl Ring<'_> {
     fn entry(&mut self, number: u64) -> Option<&mut Entry> {
         self.entries.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-}
-
-impl Arrival {
-    /// True for every link but the one it came by.
-    fn is_for(&self, way: Way) -> bool {
-        self.way != way || faults::is_on(Fault::FloodsBack)
-    }
-}
-
-impl Link {
-    fn new(way: Way, vocabulary: Vocabulary, cursor: u64) -> Self {
-        Self {
-            way,
-            vocabulary,
-            cursor,
-            uuids: VecDeque::new(),
-            announces_since_ms: None,
-            recalled: VecDeque::new(),
-            outbox: VecDeque::new(),
-            outbox_length: 0,
-            waits: false,
-        }
-    }
-
-    fn tell(&mut self, frame: &Frame, outbox_bytes: usize) -> bool {
-        let bytes = frame.to_bytes();
-        let has_room = self.outbox_length + bytes.len() <= outbox_bytes;
-        if has_room {
-            self.outbox_length += bytes.len();
-            self.outbox.push_back(bytes);
-        }
-        has_room
-    }
-
-    /// True if an update goes over this link, and is not just announced or known at its other end.
-    fn carries(&self, arrival: &Arrival, trees: &Trees) -> bool {
-        let is_in_tree = || arrival.source.is_none_or(|source| trees.carries(source, self.way));
-        arrival.is_for(self.way) && (self.vocabulary != Vocabulary::Trees || is_in_tree())
-    }
-
-    /// Goes past an entry that this link does not carry.
-    fn pass(&mut self, entry: &mut Entry) {
-        self.cursor += 1;
-        if entry.arrival.is_for(self.way) && !faults::is_on(Fault::LosesAnnouncements) {
-            entry.is_announced = true;
-            if self.uuids.len() >= ANNOUNCED_MAX {
-                self.uuids.pop_front();
-            }
-            self.uuids.push_back(entry.update.uuid);
-            self.announces_since_ms.get_or_insert(entry.arrival.at_ms);
-        }
-    }
-
-    fn take_outbox(&mut self, bytes_max: usize, out: &mut Vec<u8>) {
-        while out.len() < bytes_max
-            && let Some(frame) = self.outbox.pop_front()
-        {
-            self.outbox_length -= frame.len();
-            out.extend_from_slice(&frame);
-        }
-    }
-
-    /// Appends what the neighbour asked for; false if some of it fell out of the ring since.
-    fn take_recalled(&mut self, ring: &mut Ring<'_>, bytes_max: usize, out: &mut Vec<u8>) -> bool {
-        let mut is_all = true;
-        while out.len() < bytes_max
-            && let Some(number) = self.recalled.pop_front()
-        {
-            let trees = ring.trees;
-            match ring.entry(number) {
-                Some(entry) => entry.print(self.vocabulary, trees, out),
-                None => is_all = false,
-            }
-        }
-        is_all
-    }
-
-    /// Appends what is to go over this link; true if anything is.
-    fn take_ring(&mut self, ring: &mut Ring<'_>, bytes_max: usize, out: &mut Vec<u8>) -> bool {
-        let trees = ring.trees;
-        let length = out.len();
-        while out.len() < bytes_max
-            && let Some(entry) = ring.entry(self.cursor)
-        {
-            if self.carries(&entry.arrival, trees) {
-                self.cursor += 1;
-                entry.print(self.vocabulary, trees, out);
-            } else {
-                self.pass(entry);
-            }
-        }
-        out.len() > length
-    }
-
-    /// True if it is time to announce.
-    fn announces(&self, now_ms: u64, announce_ms: u64) -> bool {
-        self.announces_since_ms.is_some_and(|since_ms| now_ms >= since_ms.saturating_add(announce_ms))
-    }
-
-    fn announce(&mut self, bytes_max: usize, out: &mut Vec<u8>) {
-        while out.len() < bytes_max && !self.uuids.is_empty() {
-            let some = self.uuids.len().min(UUIDS_MAX);
-            Frame::Have { uuids: self.uuids.drain(..some).collect() }.print(out);
-        }
-        if self.uuids.is_empty() {
-            self.announces_since_ms = None;
-        }
     }
 }
 
