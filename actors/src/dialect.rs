@@ -18,10 +18,9 @@
 use self::courier::Courier;
 use crate::attendance::Seat;
 use crate::complaints::{Complaints, LastReason};
-use crate::messages::{Ask, Flood, Hear, LinkDown, LinkUp, Look, Overhear, Standing, Stop, Take};
+use crate::messages::{Ask, Flood, Hear, LinkDesk, LinkDown, LinkUp, Look, Overhear, Standing, Stop, Take};
 use crate::net::{Seams, Socket, roll};
 use crate::panics::{OnPanic, caught_waiting};
-use crate::peer::Desk;
 use crate::waiting::ms_since;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, ResponseActFuture,
@@ -51,7 +50,7 @@ pub mod gate;
 pub struct DialectActor {
     here: Arc<str>,
     there: Arc<Stranger>,
-    desk: Desk,
+    desk: LinkDesk,
     limits: Limits,
     seams: Seams,
     backoff: Backoff,
@@ -166,7 +165,7 @@ impl DialectActor {
     pub fn new(
         here: Arc<str>,
         there: Stranger,
-        desk: Desk,
+        desk: LinkDesk,
         limits: &Limits,
         seams: Seams,
         seat: Seat,
@@ -634,7 +633,7 @@ mod tests {
         let ((link_up, ups), (link_down, downs), (hear, heard)) = (recording(), recording(), recording());
         let chunks = Rc::new(RefCell::new(VecDeque::from(chunks)));
         let take = answering(move |_: Take| chunks.borrow_mut().pop_front().unwrap_or_default());
-        let desk = Desk { link_up, link_down, hear, take };
+        let desk = LinkDesk { link_up, link_down, hear, take };
         let there = Stranger {
             name: "Theirs".to_owned(),
             clients: "there:1".to_owned(),

@@ -157,6 +157,19 @@ pub struct Take {
 #[rtype(result = "()")]
 pub struct Flood;
 
+/// Whom a peer or a dialect tells and asks about its link: the store, for each of these.
+#[derive(Clone)]
+pub struct LinkDesk {
+    /// That the link is there.
+    pub link_up: Recipient<LinkUp>,
+    /// That it is gone.
+    pub link_down: Recipient<LinkDown>,
+    /// What the neighbour said.
+    pub hear: Recipient<Hear>,
+    /// What to write next.
+    pub take: Recipient<Take>,
+}
+
 /// A neighbour has dialled, and the handshake is done.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -13,9 +13,8 @@ use crate::dialect;
 use crate::door::Credentials;
 use crate::journal::{Journal, Keep};
 use crate::listener::ListenerActor;
-use crate::messages::{Browse, Census, Count, Flush, Near, Page, Stop};
+use crate::messages::{Browse, Census, Count, Flush, LinkDesk, Near, Page, Stop};
 use crate::net::{Incoming, Seams};
-use crate::peer;
 use crate::reason::reason;
 use crate::store::StoreActor;
 use crate::waiting::Bell;
@@ -231,9 +230,8 @@ fn seat_for(name: &str, attendance: &Attendance, limits: &Limits) -> Option<Seat
     seat
 }
 
-/// Whom those tell and ask who speak with neighbours.
-fn desk_of(store: &Addr<StoreActor>) -> peer::Desk {
-    peer::Desk {
+fn desk_of(store: &Addr<StoreActor>) -> LinkDesk {
+    LinkDesk {
         link_up: store.clone().recipient(),
         link_down: store.clone().recipient(),
         hear: store.clone().recipient(),

@@ -1,9 +1,9 @@
 //! The peer: it keeps the link to one neighbour.
 //!
-//! It dials, shakes hands, tells the store [`LinkUp`], and then both reads what the neighbour says ([`Hear`]) and
-//! writes what the store has for it ([`Take`]), until the link is lost: [`LinkDown`], a delay, and it dials again. A peer
-//! that cannot dial, because the neighbour came by itself, ends with its link: the neighbour dials, and has a new one.
-//! It hears [`Join`] when the neighbour dialled instead, [`Flood`] when there is something to take, and [`Stop`],
+//! It dials, shakes hands, tells the store [`LinkUp`], and then both reads what the neighbour says
+//! ([`Hear`](crate::messages::Hear)) and writes what the store has for it ([`Take`](crate::messages::Take)), until the link
+//! is lost: [`LinkDown`], a delay, and it dials again. A peer that cannot dial, because the neighbour came by itself, ends
+//! with its link: the neighbour dials, and has a new one. It hears [`Join`] when the neighbour dialled instead, [`Flood`] when there is something to take, and [`Stop`],
 //! upon which it says goodbye and ends. Reader and writer, which are in `talk`, wait for nothing of each other; what is
 //! written next is taken only once the socket has taken the last, so a slow neighbour holds up nobody and fills no queue.
 //! Here is when to dial, and which connection is the link. A peer that panics is started again by the node, after a rest.
@@ -13,13 +13,11 @@ mod talk;
 use self::talk::{End, Talk};
 use crate::complaints::{Complaints, LastReason};
 use crate::door::{Credentials, NoLink, Shaken, call};
-use crate::messages::{Flood, Hear, Join, LinkDown, LinkUp, Stop, Take};
+use crate::messages::{Flood, Join, LinkDesk, LinkDown, LinkUp, Stop};
 use crate::net::{Seams, roll};
 use crate::panics::OnPanic;
 use crate::waiting::Bell;
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, WrapFuture,
-};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use herd_core::faults::{self, Fault};
 use herd_core::handshake::{Hello, Purpose};
 use herd_core::limits::Limits;
@@ -38,7 +36,7 @@ pub struct PeerActor {
     there: Arc<str>,
     /// Where the neighbour can be dialled; one that came by itself has no address and dials itself.
     address: Option<String>,
-    desk: Desk,
+    desk: LinkDesk,
     credentials: Credentials,
     limits: Limits,
     seams: Seams,
@@ -56,19 +54,6 @@ pub struct PeerActor {
     _on_panic: OnPanic,
     /// Its seat among the peers of the server, and what follows once it is left.
     _seat: Box<dyn Any>,
-}
-
-/// Whom a peer tells: the store, for each of these.
-#[derive(Clone)]
-pub struct Desk {
-    /// That a link is there.
-    pub link_up: Recipient<LinkUp>,
-    /// That it is gone.
-    pub link_down: Recipient<LinkDown>,
-    /// What the neighbour said.
-    pub hear: Recipient<Hear>,
-    /// What to write next.
-    pub take: Recipient<Take>,
 }
 
 /// The two ends of a link.
@@ -103,7 +88,7 @@ impl PeerActor {
     /// A peer that keeps a link, and `seat` as long as it lasts; `on_panic` tells what happens if it panics.
     pub fn new(
         ends: Ends,
-        desk: Desk,
+        desk: LinkDesk,
         credentials: Credentials,
         limits: &Limits,
         seams: Seams,
@@ -311,6 +296,7 @@ mod tests {
     use super::*;
     use crate::attendance::Attendance;
     use crate::door::greet;
+    use crate::messages::{Hear, Take};
     use crate::net::Socket;
     use crate::testing::{Switchboard, answering, counting, recording, seams};
     use actix::Addr;
@@ -344,7 +330,7 @@ mod tests {
         let take = answering(move |_: Take| given.try_recv().unwrap_or_default());
         let (network, calls) = Switchboard::new(answers, capacity);
         let ends = Ends { here: "Goloman".into(), there: there.into(), address: address.map(str::to_owned) };
-        let desk = Desk { link_up, link_down, hear, take };
+        let desk = LinkDesk { link_up, link_down, hear, take };
         let seat = Attendance::default().enter(1).unwrap();
         let peer = PeerActor::new(
             ends,

@@ -8,10 +8,10 @@ use crate::descriptors::room_at_the_door;
 use crate::door::{Shaken, greet, tell_status};
 use crate::doorstep::Doorstep;
 use crate::listing;
-use crate::messages::{Count, Join, LinkDown, Stop};
+use crate::messages::{Count, Join, LinkDesk, LinkDown, Stop};
 use crate::net::{Seams, Socket};
 use crate::panics::{OnPanic, Panicked};
-use crate::peer::{self, Ends, PeerActor};
+use crate::peer::{Ends, PeerActor};
 use crate::store::StoreActor;
 use actix::{Actor, Addr};
 use herd_core::decimal::NANOS_PER_SECOND;
@@ -41,7 +41,7 @@ pub(super) struct Neighbours {
     settings: Settings,
     store: Addr<StoreActor>,
     strangers: Strangers,
-    desk: peer::Desk,
+    desk: LinkDesk,
     seams: Seams,
     began: Instant,
     /// Those of the topology, and those that joined as long as they are linked.
