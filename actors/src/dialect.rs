@@ -5,8 +5,8 @@
 //! is something to take, [`Overhear`] and [`Ask`] when the gate took something from there, [`Look`] when somebody
 //! wants to know, and [`Stop`], upon which it says what is left to say and ends. While the neighbour is away it dials
 //! after growing delays. What is said and when is decided by the [`Mailbag`]; `courier` has the connections, one for each
-//! message. What the neighbour says comes in at the [`gate`], on the address for clients, and from there to this actor or
-//! past it to the store.
+//! message. Every event is noted, and then `go_on` does what it made possible. What the neighbour says comes in at the
+//! [`gate`], on the address for clients, and from there to this actor or past it to the store.
 //!
 //! A neighbour that was away is told everything, since it may have forgotten everything: on the digest with which the
 //! store begins a link the actor asks for all records, as a peer asks for some. It does so again on each further digest,
@@ -103,7 +103,10 @@ pub struct Stranger {
 struct Presence {
     /// The connection that showed that it is there; the first message goes over it.
     spare: Option<Socket>,
-    taking: Taking,
+    /// True until the store has answered what there is to say.
+    is_asking: bool,
+    /// True while the store may have more than that: it is asked for it once there is room.
+    wants_more: bool,
     /// Buckets of records that the store has still to tell of all that it was asked for.
     buckets_awaited: usize,
     /// True once the link missed something that the store was not asked for yet.
@@ -118,24 +121,7 @@ struct Presence {
     asked: HashMap<Uuid, oneshot::Sender<Option<Vec<u8>>>>,
 }
 
-/// Whether the store is being asked for more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Taking {
-    #[default]
-    Not,
-    /// It was to be asked when there was no room: it is once there is.
-    NoRoom,
-    UnderWay,
-    /// It has rung meanwhile: what it has now may not be in the answer.
-    Rung,
-}
-
 impl Presence {
-    /// Whether the store is yet to answer.
-    fn is_taking(&self) -> bool {
-        matches!(self.taking, Taking::UnderWay | Taking::Rung)
-    }
-
     /// Whether to wait until the neighbour has closed the next connection of an update.
     fn is_waited_for(&self) -> bool {
         self.closes || self.left_open < LEFT_OPEN_MAX || self.left_open.is_multiple_of(LEFT_OPEN_LOOK)
@@ -269,14 +255,14 @@ impl DialectActor {
         info!("link to {} up speaks={}", self.there.name, self.there.speaks);
         self.last_failure.clear();
         self.backoff.reset();
-        self.change_presence(Some(Presence { spare: Some(socket), ..Presence::default() }));
+        self.change_presence(Some(Presence { spare: Some(socket), wants_more: true, ..Presence::default() }));
         // A store that is gone is found out when it is asked what there is to say.
         self.desk.link_up.do_send(LinkUp {
             link: self.link(),
             vocabulary: Vocabulary::Foreign,
             flood: ctx.address().recipient(),
         });
-        self.take(ctx);
+        self.go_on(ctx);
     }
 
     /// The neighbour takes no connections: what waits for it waits in the store.
@@ -319,46 +305,37 @@ impl DialectActor {
         }
     }
 
-    /// Asks the store for more, once there is room for it.
-    fn take(&mut self, ctx: &mut Context<Self>) {
+    /// Does all that can be done by now. Every event ends here, since it may have made anything of this possible.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        self.carry_all(ctx);
+        self.set_timer(ctx);
         let Some(presence) = &mut self.presence else { return };
-        if presence.is_taking() {
+        if presence.is_asking {
             return;
         }
-        if !self.bag.has_room() {
-            presence.taking = Taking::NoRoom;
-            return;
+        if presence.wants_more && self.bag.has_room() {
+            (presence.is_asking, presence.wants_more) = (true, false);
+            let taking = self.desk.take.send(Take { link: self.link(), chunk: Vec::new() });
+            self.spawn_in_era(taking, ctx, Self::taken);
+        } else if !presence.wants_more && self.bag.is_empty() {
+            presence.spare = None;
+            if self.stopping {
+                ctx.stop();
+            }
         }
-        presence.taking = Taking::UnderWay;
-        let taking = self.desk.take.send(Take { link: self.link(), chunk: Vec::new() });
-        self.spawn_in_era(taking, ctx, Self::taken);
     }
 
     fn taken(&mut self, chunk: Result<Vec<u8>, MailboxError>, ctx: &mut Context<Self>) {
         let Some(presence) = &mut self.presence else { return };
-        let taking = std::mem::take(&mut presence.taking);
         let Ok(chunk) = chunk else { return ctx.stop() };
-        let is_all = chunk.is_empty();
+        presence.is_asking = false;
+        presence.wants_more |= !chunk.is_empty();
         let mut inbox = Inbox::new(chunk);
         while let Ok(Some(frame)) = inbox.next(usize::MAX) {
             self.sort(frame, ctx);
+            self.catch_up();
         }
-        self.deliver(ctx);
-        if !is_all || taking == Taking::Rung {
-            self.take(ctx);
-        } else if self.bag.is_empty() {
-            self.rest(ctx);
-        }
-    }
-
-    /// Everything is said.
-    fn rest(&mut self, ctx: &mut Context<Self>) {
-        if let Some(presence) = &mut self.presence {
-            presence.spare = None;
-        }
-        if self.stopping {
-            ctx.stop();
-        }
+        self.go_on(ctx);
     }
 
     /// Puts what the store has for the neighbour where it belongs: records into the bag, a search on its way, and an answer
@@ -373,12 +350,8 @@ impl DialectActor {
                 let since = self.may_know_better;
                 let lines = record::lines(&lines).filter(|line| is_since(line, since));
                 lines.for_each(|line| self.bag.put(line, now_ms));
-                self.catch_up();
             }
-            Frame::Digest { .. } => {
-                presence.is_behind = true;
-                self.catch_up();
-            }
+            Frame::Digest { .. } => presence.is_behind = true,
             Frame::Which { uuid, client } => self.ask(uuid, client, ctx),
             Frame::Found { uuid, line } => self.answer(uuid, Some(line)),
             Frame::NotFound { uuid } => self.answer(uuid, None),
@@ -393,9 +366,8 @@ impl DialectActor {
         }
     }
 
-    /// Carries what may be carried now, and sees to it that the rest is when it may. There may be room by then, whatever made
-    /// it, and then the store is asked if it was to be.
-    fn deliver(&mut self, ctx: &mut Context<Self>) {
+    /// Carries what may be carried now.
+    fn carry_all(&mut self, ctx: &mut Context<Self>) {
         if self.stopping {
             self.bag.hurry();
         }
@@ -409,15 +381,16 @@ impl DialectActor {
                 self.bag.carried(&letter.line, self.now_ms());
             }
         }
+    }
+
+    /// Sees to it that it goes on when the next letter may be carried.
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
         if let Some(due) = self.due.take() {
             ctx.cancel_future(due);
         }
-        if let Some(due_ms) = self.bag.due_ms().filter(|_| self.is_there()) {
+        if let Some(due_ms) = self.bag.due_ms() {
             let delay = Duration::from_millis(due_ms.saturating_sub(self.now_ms()).max(1));
-            self.due = Some(ctx.run_later(delay, Self::deliver));
-        }
-        if self.presence.as_ref().is_some_and(|presence| presence.taking == Taking::NoRoom) {
-            self.take(ctx);
+            self.due = Some(ctx.run_later(delay, Self::go_on));
         }
     }
 
@@ -439,8 +412,7 @@ impl DialectActor {
         }
         self.looked = Some(Instant::now());
         self.bag.carried(line, self.now_ms());
-        self.deliver(ctx);
-        self.take(ctx);
+        self.go_on(ctx);
     }
 
     /// Asks the neighbour for a client, if its kind can be asked.
@@ -499,9 +471,9 @@ impl Handler<Flood> for DialectActor {
     type Result = ();
 
     fn handle(&mut self, Flood: Flood, ctx: &mut Self::Context) {
-        match &mut self.presence {
-            Some(presence) if presence.is_taking() => presence.taking = Taking::Rung,
-            _ => self.take(ctx),
+        if let Some(presence) = &mut self.presence {
+            presence.wants_more = true;
+            self.go_on(ctx);
         }
     }
 }
@@ -512,7 +484,7 @@ impl Handler<Overhear> for DialectActor {
     fn handle(&mut self, Overhear(overheard): Overhear, ctx: &mut Self::Context) {
         if self.is_there() {
             self.bag.overhear(&overheard, self.now_ms());
-            self.deliver(ctx);
+            self.go_on(ctx);
         } else if let Some(redial) = self.redial.take_if(|_| overheard.is_held) {
             ctx.cancel_future(redial); // It may be the one that spoke, so it is back.
             self.dial(ctx);
@@ -560,11 +532,9 @@ impl Handler<Stop> for DialectActor {
 
     fn handle(&mut self, Stop: Stop, ctx: &mut Self::Context) {
         self.stopping = true;
-        if !self.is_there() {
-            return ctx.stop();
-        }
-        self.deliver(ctx); // What waits for its time may be all that there is room for.
-        self.take(ctx);
+        let Some(presence) = &mut self.presence else { return ctx.stop() };
+        presence.wants_more = true; // What the store heard before this it may not have rung for yet.
+        self.go_on(ctx);
     }
 }
 
@@ -592,7 +562,7 @@ mod tests {
     use actix::Addr;
     use herd_core::dialect::gate::Overheard;
     use herd_core::frame::Update;
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::collections::VecDeque;
     use std::rc::Rc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -604,6 +574,8 @@ mod tests {
         ups: UnboundedReceiver<LinkUp>,
         downs: UnboundedReceiver<LinkDown>,
         heard: UnboundedReceiver<Hear>,
+        /// How often it was asked for that.
+        asked: Rc<Cell<usize>>,
     }
 
     fn speak(
@@ -632,7 +604,12 @@ mod tests {
     ) -> (Store, Addr<DialectActor>) {
         let ((link_up, ups), (link_down, downs), (hear, heard)) = (recording(), recording(), recording());
         let chunks = Rc::new(RefCell::new(VecDeque::from(chunks)));
-        let take = answering(move |_: Take| chunks.borrow_mut().pop_front().unwrap_or_default());
+        let asked = Rc::<Cell<usize>>::default();
+        let asks = Rc::clone(&asked);
+        let take = answering(move |_: Take| {
+            asks.set(asks.get() + 1);
+            chunks.borrow_mut().pop_front().unwrap_or_default()
+        });
         let desk = LinkDesk { link_up, link_down, hear, take };
         let there = Stranger {
             name: "Theirs".to_owned(),
@@ -642,7 +619,7 @@ mod tests {
         };
         let seat = Attendance::default().enter(1).unwrap();
         let dialect = DialectActor::new("Ours".into(), there, desk, limits, seams(network), seat).start();
-        (Store { ups, downs, heard }, dialect)
+        (Store { ups, downs, heard, asked }, dialect)
     }
 
     /// A network on which it takes a while until a call is answered or refused.
@@ -713,6 +690,19 @@ mod tests {
         drop(first);
         let mut third = calls.recv().await.unwrap();
         assert_eq!(message(&mut third).await, "AT Ours +1.000000000 m +1-2 5\n");
+    }
+
+    /// It was asked for more after each.
+    #[actix::test]
+    async fn the_store_is_asked_again_for_what_it_had_and_not_for_each_letter_that_was_carried() {
+        tokio::time::pause();
+        let lines: String = (0..10).map(|number| format!("k{number} +1-2 5 6000000000 Ours\n")).collect();
+        let (store, mut calls) = speak(Dialect::At, true, vec![update(&lines)]);
+        for _ in 0..10 {
+            drop(calls.recv().await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(store.asked.get(), 2);
     }
 
     /// What was only sent waits among the connections of the neighbour: thousands at once, when it was away for a while.
