@@ -137,7 +137,7 @@ pub fn dialects(bytes: &[u8]) {
         let Ok(Speech::Update(told)) = parse(bytes, &[dialect]) else { continue };
         let Some(record) = told.record() else { panic!("what was taken is no record") };
         assert_eq!(told.verdict(Some(&record)), Verdict::Known);
-        let letter = Letter { line: told.line.clone(), spelling: told.spelling.clone(), salt: Vec::new() };
+        let letter = Letter { line: told.line.clone(), spelling: told.spelling.clone(), correction: None };
         let here = String::from_utf8_lossy(record.server).into_owned();
         let Some(message) = letter.print(dialect, &here, "There") else { continue };
         let again = parse(&message, &[dialect]);

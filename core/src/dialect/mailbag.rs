@@ -30,6 +30,7 @@ use crate::seen::Seen;
 use hashlink::LinkedHashMap;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
+use uuid::Uuid;
 
 /// A client's ID.
 type Client = Vec<u8>;
@@ -71,9 +72,9 @@ pub struct Mailbag {
 #[derive(Debug)]
 struct Waiting {
     line: Line,
-    /// Empty, but in a correction, which is a record that is said again because the neighbour said something older, or what
-    /// may have crossed that: there it makes another message than the last with the same record.
-    salt: Vec<u8>,
+    /// In a correction, which is a record that is said again because the neighbour said something older, or what may have
+    /// crossed that: which one it is.
+    correction: Option<Uuid>,
     /// It is not said before.
     from_ms: u64,
 }
@@ -86,24 +87,27 @@ impl Waiting {
 
     /// For how many it counts of those that correct something older.
     fn correcting(&self, client: &[u8]) -> usize {
-        if self.salt.is_empty() { 0 } else { self.shares(client) }
+        self.correction.map_or(0, |_| self.shares(client))
     }
 
     /// Whether it need not be said to a neighbour that says a record. To one that said something older since, it must
     /// be: what it says now it may have said before that.
     fn is_answered_by(&self, line: &[u8]) -> bool {
-        if self.salt.is_empty() { !is_news(&self.line, line) } else { is_newer(line, &self.line) }
+        match self.correction {
+            None => !is_news(&self.line, line),
+            Some(_) => compare(&self.line, line).is_lt(),
+        }
     }
 
     /// Whether it will correct whoever says something older than a record.
     fn corrects(&self, line: &[u8]) -> bool {
-        !self.salt.is_empty() && !is_newer(line, &self.line)
+        self.correction.is_some() && compare(&self.line, line).is_ge()
     }
 
     /// Whether it takes the place of another for the same client. A correction is not replaced by the mere record.
     fn replaces(&self, other: &Waiting) -> bool {
         let age = compare(&self.line, &other.line);
-        age.is_gt() || (age.is_eq() && !self.salt.is_empty())
+        age.is_gt() || (age.is_eq() && self.correction.is_some())
     }
 }
 
@@ -180,7 +184,7 @@ impl Mailbag {
         }
         let settles = self.dialect.overwrites() && self.kin.contains(record.server);
         let from_ms = if settles { now_ms.saturating_add(self.settle_ms) } else { now_ms };
-        let letter = Waiting { line: line.to_vec(), salt: Vec::new(), from_ms };
+        let letter = Waiting { line: line.to_vec(), correction: None, from_ms };
         self.post(record.said.client, letter);
     }
 
@@ -232,14 +236,14 @@ impl Mailbag {
         if self.correcting >= self.letters_max.div_ceil(2) {
             return false;
         }
-        let mut salts =
+        let mut left =
             (0..self.corrections_max).map(|times| (times, derived(&[heard, &times.to_be_bytes()])));
-        let Some((times, salt)) = salts.find(|&(_, salt)| self.answered.insert(salt, (), now_ms)) else {
+        let Some((times, uuid)) = left.find(|&(_, uuid)| self.answered.insert(uuid, (), now_ms)) else {
             return false;
         };
         self.believe(line, |belief| belief.holds = None);
         let from_ms = now_ms.saturating_add(self.settle_ms.saturating_mul(2_u64.saturating_pow(times)));
-        let letter = Waiting { line: line.to_vec(), salt: salt.as_bytes().to_vec(), from_ms };
+        let letter = Waiting { line: line.to_vec(), correction: Some(uuid), from_ms };
         self.post(record.said.client, letter);
         true
     }
@@ -253,14 +257,14 @@ impl Mailbag {
             waiting.from_ms <= now_ms && !self.carried.contains_key(client)
         };
         let client = self.waiting.iter().find(ready)?.0.clone();
-        let Waiting { line, salt, .. } = self.remove(&client)?;
+        let Waiting { line, correction, .. } = self.remove(&client)?;
         let spelled = self.beliefs.get(&client).and_then(|belief| belief.spelled.as_ref());
         let mut spelling = spelled.filter(|(spelled, _)| *spelled == line).map(|(_, how)| how.clone());
-        if !salt.is_empty() {
+        if correction.is_some() {
             spelling = spelling.map(|spelling| Spelling { uuid: None, ..spelling });
         }
         self.carried.insert(client, line.clone());
-        Some(Letter { line, spelling: spelling.unwrap_or_default(), salt })
+        Some(Letter { line, spelling: spelling.unwrap_or_default(), correction })
     }
 
     /// Notes that a letter was carried: the neighbour holds its record now.
@@ -507,17 +511,17 @@ mod tests {
         bag.put(NEW, 0);
         assert!(bag.next(0).is_some());
         bag.carried(NEW, 0);
-        let mut salts = BTreeSet::new();
+        let mut corrections = BTreeSet::new();
         for due_ms in [1300, 1600] {
             bag.note(OLD, 1000);
             assert!(bag.correct(NEW, OLD, 1000));
             assert_eq!((bag.next(due_ms - 1), bag.due_ms()), (None, Some(due_ms)));
             let letter = bag.next(due_ms).unwrap();
             assert_eq!(letter.line, NEW);
-            salts.insert(letter.salt);
+            corrections.insert(letter.correction);
             bag.carried(NEW, due_ms);
         }
-        assert_eq!(salts.len(), 2);
+        assert_eq!(corrections.len(), 2);
         assert!(!bag.correct(NEW, OLD, 1000));
         assert!(!bag.correct(b"k +1-2 9 9 Ours", OLD, 1000));
         assert!(bag.correct(NEW, b"k +1-2 4 6 Ours", 1000));
@@ -596,7 +600,7 @@ mod tests {
         assert!(bag.correct(NEW, OLD, 0));
         bag.note(NEW, 0);
         bag.put(NEW, 0);
-        assert!(bag.next(300).is_some_and(|letter| letter.line == NEW && !letter.salt.is_empty()));
+        assert!(bag.next(300).is_some_and(|letter| letter.line == NEW && letter.correction.is_some()));
     }
 
     #[test]

@@ -286,8 +286,8 @@ pub struct Letter {
     pub line: Vec<u8>,
     /// How the neighbour's own kind wrote it, if it did.
     pub spelling: Spelling,
-    /// What makes it another message than the last with the same record.
-    pub salt: Vec<u8>,
+    /// What makes it another message than the last with the same record, if it corrects something that was said since.
+    pub correction: Option<Uuid>,
 }
 
 impl Letter {
@@ -323,7 +323,8 @@ impl Letter {
     }
 
     fn clientat(&self, record: &Record<'_>, here: &str) -> Vec<u8> {
-        let uuid = self.spelling.uuid.unwrap_or_else(|| derived(&[&self.line, &self.salt]));
+        let salt = self.correction.as_ref().map_or(&[][..], |uuid| uuid.as_bytes());
+        let uuid = self.spelling.uuid.unwrap_or_else(|| derived(&[&self.line, salt]));
         let uuid = uuid.hyphenated().to_string();
         let (skew, location) = (self.skew(record), record.said.location.text());
         let words =
@@ -377,7 +378,7 @@ mod tests {
 
     fn said(line: &str, dialect: Dialect, here: &str, there: &str) -> Option<String> {
         let uuid = Uuid::parse_str(UUID).ok();
-        let letter = Letter { line: line.into(), spelling: Spelling { uuid, skew: None }, salt: Vec::new() };
+        let letter = Letter { line: line.into(), spelling: Spelling { uuid, skew: None }, correction: None };
         letter.print(dialect, here, there).map(|message| String::from_utf8(message).unwrap())
     }
 
@@ -560,12 +561,12 @@ mod tests {
     /// Servers of several versions may tell one neighbour, which throws away what it has seen the UUID of.
     #[test]
     fn the_uuid_of_a_record_that_came_without_one_never_changes() {
-        let uuids = ["", "salt"].map(|salt| {
-            let letter = Letter { line: KIWI.into(), spelling: Spelling::default(), salt: salt.into() };
+        let uuids = [None, Uuid::parse_str(UUID).ok()].map(|correction| {
+            let letter = Letter { line: KIWI.into(), spelling: Spelling::default(), correction };
             let said = letter.print(Dialect::Clientat, "Ours", "Theirs").unwrap();
             String::from_utf8(said).unwrap().split(' ').nth(3).unwrap().to_owned()
         });
-        assert_eq!(uuids, ["e6c7775a-a385-481c-8a1c-36983f814c8a", "32d5e3a1-542d-4301-a69a-ee625d93e86b"]);
+        assert_eq!(uuids, ["e6c7775a-a385-481c-8a1c-36983f814c8a", "6321cc45-c917-4954-9836-fbda1f7405ed"]);
     }
 
     #[test]
@@ -588,7 +589,7 @@ mod tests {
         ) {
             let dialect = Dialect::ALL[at];
             let line = format!("{client} +34.068930-118.445127 {time} {received} {server}");
-            let letter = Letter { line: line.clone().into_bytes(), spelling: Spelling::default(), salt: Vec::new() };
+            let letter = Letter { line: line.clone().into_bytes(), spelling: Spelling::default(), correction: None };
             let message = letter.print(dialect, &server, "Theirs").unwrap();
             let Ok(Speech::Update(told)) = parse(&message, &[dialect]) else { panic!("{message:?}") };
             prop_assert_eq!(told.verdict(Record::parse(line.as_bytes()).as_ref()), Verdict::Known);
