@@ -20,17 +20,22 @@
 //! records as there are servers that may be named in it and ways to round it, of which every make has one. Whoever
 //! repeats itself for ever is answered no more.
 //! What is believed only spares letters, so none of this depends on how much of it is remembered.
+//!
+//! `queue` has the letters that wait, `beliefs` what is believed, and each knows what share of its room that takes.
 
+mod beliefs;
+mod queue;
+
+use self::beliefs::Beliefs;
+use self::queue::{Queue, Waiting};
 use super::Dialect;
 use super::gate::Overheard;
 use super::speech::{Letter, Spelling, derived, is_same_check_in};
 use crate::limits::Limits;
 use crate::record::Record;
 use crate::seen::Seen;
-use hashlink::LinkedHashMap;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
-use uuid::Uuid;
 
 /// A client's ID.
 type Client = Vec<u8>;
@@ -38,103 +43,23 @@ type Client = Vec<u8>;
 /// A record line.
 type Line = Vec<u8>;
 
-/// What is kept of one client counts once for each of so many bytes: nearly all of it is shorter than that. Were clients
-/// counted alone, some thousands with IDs of 60 KB would take gigabytes.
-const SHARE_BYTES: usize = 1024;
-
 /// What waits for one neighbour, and what it holds.
 #[derive(Debug)]
 pub struct Mailbag {
     dialect: Dialect,
     /// The servers of the neighbour's make: what began with one of them most likely reaches it without us.
     kin: BTreeSet<Vec<u8>>,
-    /// In the order in which they came; a letter takes the place of the one before it for the same client.
-    waiting: LinkedHashMap<Client, Waiting>,
-    /// The shares of all that waits, and of the corrections among it.
-    taken: usize,
-    correcting: usize,
+    waiting: Queue,
     /// What is being said right now.
     carried: HashMap<Client, Line>,
-    /// In the order in which they were last changed: the first is forgotten first.
-    beliefs: LinkedHashMap<Client, Belief>,
-    /// The shares of all beliefs.
-    believed: usize,
+    beliefs: Beliefs,
     /// What was answered, and for which time.
     answered: Seen,
     connections_max: usize,
     letters_max: usize,
-    beliefs_max: usize,
     settle_ms: u64,
     crossing_ms: u64,
     corrections_max: u32,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    line: Line,
-    /// In a correction, which is a record that is said again because the neighbour said something older, or what may have
-    /// crossed that: which one it is.
-    correction: Option<Uuid>,
-    /// It is not said before.
-    from_ms: u64,
-}
-
-impl Waiting {
-    /// For how many it counts.
-    fn shares(&self, client: &[u8]) -> usize {
-        shares(client.len() + self.line.len())
-    }
-
-    /// For how many it counts of those that correct something older.
-    fn correcting(&self, client: &[u8]) -> usize {
-        self.correction.map_or(0, |_| self.shares(client))
-    }
-
-    /// Whether it need not be said to a neighbour that says a record. To one that said something older since, it must
-    /// be: what it says now it may have said before that.
-    fn is_answered_by(&self, line: &[u8]) -> bool {
-        match self.correction {
-            None => !is_news(&self.line, line),
-            Some(_) => compare(&self.line, line).is_lt(),
-        }
-    }
-
-    /// Whether it will correct whoever says something older than a record.
-    fn corrects(&self, line: &[u8]) -> bool {
-        self.correction.is_some() && compare(&self.line, line).is_ge()
-    }
-
-    /// Whether it takes the place of another for the same client. A correction is not replaced by the mere record.
-    fn replaces(&self, other: &Waiting) -> bool {
-        let age = compare(&self.line, &other.line);
-        age.is_gt() || (age.is_eq() && self.correction.is_some())
-    }
-}
-
-/// What is known of a client at the neighbour.
-#[derive(Debug, Default)]
-struct Belief {
-    /// What the neighbour holds, if that is known.
-    holds: Option<Line>,
-    /// What it was told last, and when.
-    told: Option<(Line, u64)>,
-    /// The newest record that the neighbour's own kind said, and how it writes it.
-    spelled: Option<(Line, Spelling)>,
-}
-
-impl Belief {
-    /// For how many it counts.
-    fn shares(&self, client: &[u8]) -> usize {
-        let told = self.told.as_ref().map(|(line, _)| line);
-        let spelled = self.spelled.as_ref().map(|(line, _)| line);
-        let skew = self.spelled.as_ref().and_then(|(_, spelling)| spelling.skew.as_ref());
-        let kept = [self.holds.as_ref(), told, spelled, skew].into_iter().flatten();
-        shares(client.len() + kept.map(Vec::len).sum::<usize>())
-    }
-}
-
-fn shares(bytes: usize) -> usize {
-    bytes.div_ceil(SHARE_BYTES).max(1)
 }
 
 impl Mailbag {
@@ -143,16 +68,12 @@ impl Mailbag {
         Self {
             dialect,
             kin: kin.iter().map(|name| name.clone().into_bytes()).collect(),
-            waiting: LinkedHashMap::new(),
-            taken: 0,
-            correcting: 0,
+            waiting: Queue::default(),
             carried: HashMap::new(),
-            beliefs: LinkedHashMap::new(),
-            believed: 0,
+            beliefs: Beliefs::new(limits.dialect_beliefs_max.max(1)),
             answered: Seen::new(limits.dialect_beliefs_max.max(1), u64::MAX),
             connections_max: limits.dialect_connections_max,
             letters_max: limits.dialect_letters_max,
-            beliefs_max: limits.dialect_beliefs_max.max(1),
             settle_ms: limits.dialect_settle_ms,
             crossing_ms: limits.dialect_crossing_ms,
             corrections_max: limits.dialect_corrections_max,
@@ -161,12 +82,12 @@ impl Mailbag {
 
     /// Whether more may be taken from the store.
     pub fn has_room(&self) -> bool {
-        self.taken < self.letters_max
+        self.waiting.shares < self.letters_max
     }
 
     /// True while nothing waits and nothing is on its way.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.carried.is_empty()
+        self.waiting.letters.is_empty() && self.carried.is_empty()
     }
 
     /// True while something is on its way.
@@ -177,7 +98,7 @@ impl Mailbag {
     /// Takes a record line that the store wants told.
     pub fn put(&mut self, line: &[u8], now_ms: u64) {
         let Some(record) = Record::parse(line) else { return };
-        let held = self.beliefs.get(record.said.client).and_then(|belief| belief.holds.as_ref());
+        let held = self.beliefs.of(record.said.client).and_then(|belief| belief.holds.as_ref());
         let on_its_way = self.carried.get(record.said.client);
         if [held, on_its_way].into_iter().flatten().any(|known| !is_news(line, known)) {
             return;
@@ -185,7 +106,7 @@ impl Mailbag {
         let settles = self.dialect.overwrites() && self.kin.contains(record.server);
         let from_ms = if settles { now_ms.saturating_add(self.settle_ms) } else { now_ms };
         let letter = Waiting { line: line.to_vec(), correction: None, from_ms };
-        self.post(record.said.client, letter);
+        self.waiting.post(record.said.client, letter);
     }
 
     /// Hears of what a neighbour of this make said.
@@ -203,7 +124,7 @@ impl Mailbag {
 
     /// Notes how the neighbour's own kind writes a record.
     pub fn spell(&mut self, line: &[u8], spelling: &Spelling) {
-        self.believe(line, |belief| {
+        self.beliefs.learn(line, |belief| {
             if belief.spelled.as_ref().is_none_or(|(spelled, _)| !is_newer(spelled, line)) {
                 belief.spelled = Some((line.to_vec(), spelling.clone()));
             }
@@ -216,10 +137,10 @@ impl Mailbag {
         let client = record.said.client;
         if self.may_have_crossed(client, line, now_ms) {
             let _ = self.correct(line, line, now_ms); // As when something older is heard.
-        } else if self.waiting.get(client).is_some_and(|waiting| waiting.is_answered_by(line)) {
-            self.remove(client);
+        } else if self.waiting.letters.get(client).is_some_and(|waiting| waiting.is_answered_by(line)) {
+            self.waiting.remove(client);
         }
-        self.believe(line, |belief| belief.holds = Some(line.to_vec()));
+        self.beliefs.learn(line, |belief| belief.holds = Some(line.to_vec()));
     }
 
     /// Takes a record that the neighbour must be told because it said `heard`; false if there is no room, or that was
@@ -230,10 +151,10 @@ impl Mailbag {
     #[must_use]
     pub fn correct(&mut self, line: &[u8], heard: &[u8], now_ms: u64) -> bool {
         let Some(record) = Record::parse(line) else { return false };
-        if self.waiting.get(record.said.client).is_some_and(|waiting| waiting.corrects(line)) {
+        if self.waiting.letters.get(record.said.client).is_some_and(|waiting| waiting.corrects(line)) {
             return true;
         }
-        if self.correcting >= self.letters_max.div_ceil(2) {
+        if self.waiting.correcting >= self.letters_max.div_ceil(2) {
             return false;
         }
         let mut left =
@@ -241,10 +162,10 @@ impl Mailbag {
         let Some((times, uuid)) = left.find(|&(_, uuid)| self.answered.insert(uuid, (), now_ms)) else {
             return false;
         };
-        self.believe(line, |belief| belief.holds = None);
+        self.beliefs.learn(line, |belief| belief.holds = None);
         let from_ms = now_ms.saturating_add(self.settle_ms.saturating_mul(2_u64.saturating_pow(times)));
         let letter = Waiting { line: line.to_vec(), correction: Some(uuid), from_ms };
-        self.post(record.said.client, letter);
+        self.waiting.post(record.said.client, letter);
         true
     }
 
@@ -256,9 +177,9 @@ impl Mailbag {
         let ready = |&(client, waiting): &(&Client, &Waiting)| {
             waiting.from_ms <= now_ms && !self.carried.contains_key(client)
         };
-        let client = self.waiting.iter().find(ready)?.0.clone();
-        let Waiting { line, correction, .. } = self.remove(&client)?;
-        let spelled = self.beliefs.get(&client).and_then(|belief| belief.spelled.as_ref());
+        let client = self.waiting.letters.iter().find(ready)?.0.clone();
+        let Waiting { line, correction, .. } = self.waiting.remove(&client)?;
+        let spelled = self.beliefs.of(&client).and_then(|belief| belief.spelled.as_ref());
         let mut spelling = spelled.filter(|(spelled, _)| *spelled == line).map(|(_, how)| how.clone());
         if correction.is_some() {
             spelling = spelling.map(|spelling| Spelling { uuid: None, ..spelling });
@@ -271,7 +192,7 @@ impl Mailbag {
     pub fn carried(&mut self, line: &[u8], now_ms: u64) {
         let Some(record) = Record::parse(line) else { return };
         self.carried.remove(record.said.client);
-        self.believe(line, |belief| {
+        self.beliefs.learn(line, |belief| {
             belief.holds = Some(line.to_vec());
             belief.told = Some((line.to_vec(), now_ms));
         });
@@ -279,50 +200,27 @@ impl Mailbag {
 
     /// When the next letter may be carried that may not yet, if it is not for other reasons that none is.
     pub fn due_ms(&self) -> Option<u64> {
-        let free = self.waiting.iter().filter(|(client, _)| !self.carried.contains_key(*client));
+        let free = self.waiting.letters.iter().filter(|(client, _)| !self.carried.contains_key(*client));
         let first = free.map(|(_, waiting)| waiting.from_ms).min();
         first.filter(|_| self.carried.len() < self.connections_max)
     }
 
     /// Lets everything that waits go out now: there will be no later.
     pub fn hurry(&mut self) {
-        self.waiting.values_mut().for_each(|waiting| waiting.from_ms = 0);
+        self.waiting.letters.values_mut().for_each(|waiting| waiting.from_ms = 0);
     }
 
     /// Forgets everything: the neighbour is away, and whether it remembers anything nobody knows.
     pub fn forget(&mut self) {
         self.answered.clear();
-        self.waiting.clear();
-        (self.taken, self.correcting) = (0, 0);
+        self.waiting = Queue::default();
         self.carried.clear();
         self.beliefs.clear();
-        self.believed = 0;
-    }
-
-    /// Puts a letter in, unless a newer one waits for the same client.
-    fn post(&mut self, client: &[u8], letter: Waiting) {
-        if let Some(present) = self.waiting.get(client) {
-            if !letter.replaces(present) {
-                return;
-            }
-            self.taken -= present.shares(client);
-            self.correcting -= present.correcting(client);
-        }
-        self.taken += letter.shares(client);
-        self.correcting += letter.correcting(client);
-        self.waiting.replace(client.to_vec(), letter);
-    }
-
-    fn remove(&mut self, client: &[u8]) -> Option<Waiting> {
-        let letter = self.waiting.remove(client)?;
-        self.taken -= letter.shares(client);
-        self.correcting -= letter.correcting(client);
-        Some(letter)
     }
 
     /// Whether the neighbour may have been told something older after it took what it now said.
     fn may_have_crossed(&self, client: &[u8], line: &[u8], now_ms: u64) -> bool {
-        let told = self.beliefs.get(client).and_then(|belief| belief.told.as_ref());
+        let told = self.beliefs.of(client).and_then(|belief| belief.told.as_ref());
         let lately = told
             .filter(|(_, told_ms)| now_ms < told_ms.saturating_add(self.crossing_ms))
             .map(|(line, _)| line);
@@ -330,28 +228,14 @@ impl Mailbag {
         self.dialect.overwrites()
             && [lately, on_its_way].into_iter().flatten().any(|said| is_news(line, said))
     }
+}
 
-    /// Changes what is believed of a record's client. Of too much, that of the client is forgotten of which nothing was
-    /// said for longest: what was told last may still cross something.
-    ///
-    /// However long it is, the last is kept: a neighbour whose own kind wrote it must be told it in the same bytes, or two
-    /// neighbours throw two forms of one check-in at each other.
-    fn believe(&mut self, line: &[u8], learn: impl FnOnce(&mut Belief)) {
-        let Some(record) = Record::parse(line) else { return };
-        let client = record.said.client;
-        let present = self.beliefs.remove(client);
-        self.believed -= present.as_ref().map_or(0, |belief| belief.shares(client));
-        let mut belief = present.unwrap_or_default();
-        learn(&mut belief);
-        self.believed += belief.shares(client);
-        self.beliefs.insert(client.to_vec(), belief);
-        while self.believed > self.beliefs_max
-            && self.beliefs.len() > 1
-            && let Some((client, oldest)) = self.beliefs.pop_front()
-        {
-            self.believed -= oldest.shares(&client);
-        }
-    }
+/// What is kept of one client counts once for each of so many bytes: nearly all of it is shorter than that. Were clients
+/// counted alone, some thousands with IDs of 60 KB would take gigabytes.
+const SHARE_BYTES: usize = 1024;
+
+fn shares(bytes: usize) -> usize {
+    bytes.div_ceil(SHARE_BYTES).max(1)
 }
 
 fn is_newer(line: &[u8], than: &[u8]) -> bool {
@@ -451,7 +335,7 @@ mod tests {
         let stale = |number: u32| format!("k{number} +1-2 5 6 Ours").into_bytes();
         let known = |number: u32| format!("k{number} +1-2 7 8 Ours").into_bytes();
         let room = (0..100).filter(|&number| bag.correct(&known(number), &stale(number), 0)).count();
-        assert_eq!((room, bag.waiting.len(), bag.has_room()), (2, 2, true));
+        assert_eq!((room, bag.waiting.letters.len(), bag.has_room()), (2, 2, true));
         bag.put(NEW, 0);
         assert_eq!(next(&mut bag, 0).as_deref(), Some(NEW));
         assert_eq!(next(&mut bag, 300), Some(known(0)));
@@ -628,7 +512,7 @@ mod tests {
         let mut bag = bag(Dialect::At);
         for number in 0..100 {
             bag.note(format!("k{number} +1-2 5 6 There").as_bytes(), 0);
-            assert!(bag.beliefs.len() <= 3);
+            assert!(bag.beliefs.by_client.len() <= 3);
         }
     }
 
@@ -641,7 +525,7 @@ mod tests {
         for number in 0..100 {
             bag.spell(&line(number), &spelling);
             bag.note(&line(number), 0);
-            assert!(bag.believed <= 3 && bag.beliefs.len() == 1);
+            assert!(bag.beliefs.shares <= 3 && bag.beliefs.by_client.len() == 1);
         }
         bag.put(&line(98), 0);
         bag.put(&line(99), 0);
@@ -658,7 +542,7 @@ mod tests {
         bag.put(&long, 0);
         assert!(bag.is_empty());
         bag.note(b"k +1-2 5 6 There", 0);
-        assert_eq!((bag.believed, bag.beliefs.len()), (1, 1));
+        assert_eq!((bag.beliefs.shares, bag.beliefs.by_client.len()), (1, 1));
     }
 
     /// With more clients than beliefs an overwriting neighbour stayed on an older check-in: what it had just been told was
@@ -695,11 +579,11 @@ mod tests {
                     4 => drop(bag.next(now_ms)),
                     _ => bag.carried.clone().into_values().for_each(|line| bag.carried(&line, now_ms)),
                 }
-                let taken: usize = bag.waiting.iter().map(|(client, letter)| letter.shares(client)).sum();
-                let correcting: usize = bag.waiting.iter().map(|(client, letter)| letter.correcting(client)).sum();
-                let believed: usize = bag.beliefs.iter().map(|(client, belief)| belief.shares(client)).sum();
-                prop_assert_eq!((bag.taken, bag.correcting, bag.believed), (taken, correcting, believed));
-                prop_assert!(believed <= 3 || bag.beliefs.len() == 1);
+                let taken: usize = bag.waiting.letters.iter().map(|(client, letter)| letter.shares(client)).sum();
+                let correcting: usize = bag.waiting.letters.iter().map(|(client, letter)| letter.correcting(client)).sum();
+                let believed: usize = bag.beliefs.by_client.iter().map(|(client, belief)| belief.shares(client)).sum();
+                prop_assert_eq!((bag.waiting.shares, bag.waiting.correcting, bag.beliefs.shares), (taken, correcting, believed));
+                prop_assert!(believed <= 3 || bag.beliefs.by_client.len() == 1);
             }
         }
     }
