@@ -61,9 +61,9 @@ impl Figure {
     }
 
     /// What one more in the last place that was written is worth, in nanoseconds and at least one.
-    pub fn unit_nanos(&self) -> i128 {
+    pub fn unit_nanos(&self) -> u128 {
         let places = u32::try_from((NANO_DECIMALS - self.decimals).clamp(0, 30)).unwrap_or(0);
-        10_i128.pow(places)
+        10_u128.pow(places)
     }
 
     /// The same number without an exponent and without the sign.

@@ -37,9 +37,9 @@ pub struct Told {
     /// Who has the record already, as far as the message says; the last of them told it, if that is known at all.
     pub holders: Vec<Vec<u8>>,
     /// How exactly the time was written, in nanoseconds.
-    time_unit: i128,
+    time_unit: u128,
     /// How exactly the skew or the time of receipt was written, in nanoseconds.
-    second_unit: i128,
+    second_unit: u128,
 }
 
 /// What a message carries besides the record, so that the same record can be said in the same bytes again.
@@ -231,52 +231,66 @@ impl Told {
     /// own names in. Taking such a copy for a record of its own would let one check-in go round between two makes that
     /// correct each other for ever.
     fn is_echo(&self, told: &Record<'_>, known: &Record<'_>) -> bool {
-        told.said.location.degrees() == known.said.location.degrees()
-            && self.is_near(told, known).unwrap_or(false)
-    }
-
-    fn is_near(&self, told: &Record<'_>, known: &Record<'_>) -> Option<bool> {
-        let (sent, known_sent) = (sent(told)?, sent(known)?);
-        let (received, known_received) = (i128::from(told.received), i128::from(known.received));
-        let is_same_time =
-            sent.abs_diff(known_sent) < self.time_unit.unsigned_abs() || is_same_double(told, known)?;
-        let second_unit = self.second_unit.unsigned_abs();
-        let is_same_second = match self.spelling.skew {
-            Some(_) => (received - sent).abs_diff(known_received - known_sent) < second_unit,
-            None => received.abs_diff(known_received) < second_unit || is_same_receipt(told, known)?,
-        };
-        Some(is_same_time && is_same_second)
+        are_same(told, known, |told, known| {
+            told.sent.is_near(&known.sent, self.time_unit)
+                && match self.spelling.skew {
+                    Some(_) => told.skew().abs_diff(known.skew()) < self.second_unit,
+                    None => told.received.is_near(&known.received, self.second_unit),
+                }
+        })
     }
 }
 
 /// Whether two records of one client are of one check-in, as far as a double is exact: only the name of the server
 /// that the client told, and digits, may differ.
 pub fn is_same_check_in(one: &Record<'_>, other: &Record<'_>) -> bool {
-    let is_same_second = || {
-        let skew = |record: &Record<'_>| Some(i128::from(record.received) - sent(record)?);
-        Some(skew(one)? == skew(other)? || is_same_receipt(one, other)?)
-    };
+    are_same(one, other, |one, other| {
+        one.sent.double == other.sent.double
+            && (one.skew() == other.skew() || one.received.double == other.received.double)
+    })
+}
+
+/// Whether two records are of one place and, by a rule, of the same times.
+fn are_same(one: &Record<'_>, other: &Record<'_>, rule: impl Fn(Times, Times) -> bool) -> bool {
+    let times = || Times::of(one).zip(Times::of(other));
     one.said.location.degrees() == other.said.location.degrees()
-        && is_same_double(one, other).unwrap_or(false)
-        && is_same_second().unwrap_or(false)
+        && times().is_some_and(|(one, other)| rule(one, other))
 }
 
-/// When the client said it, in nanoseconds.
-fn sent(record: &Record<'_>) -> Option<i128> {
-    Figure::parse(record.said.time.text())?.floor_nanos()
+/// When a client said a record, and when the server heard it.
+struct Times {
+    sent: Moment,
+    received: Moment,
 }
 
-fn is_same_double(one: &Record<'_>, other: &Record<'_>) -> Option<bool> {
-    Some(double(one.said.time.text())? == double(other.said.time.text())?)
+impl Times {
+    fn of(record: &Record<'_>) -> Option<Self> {
+        let (sent, received) = (record.said.time.text(), seconds_of(record.received));
+        Some(Self { sent: Moment::parse(sent)?, received: Moment::parse(&received)? })
+    }
+
+    fn skew(&self) -> i128 {
+        self.received.nanos - self.sent.nanos
+    }
 }
 
-fn is_same_receipt(one: &Record<'_>, other: &Record<'_>) -> Option<bool> {
-    Some(double(&seconds_of(one.received))? == double(&seconds_of(other.received))?)
+/// A time.
+struct Moment {
+    nanos: i128,
+    /// The double that another make may have made of it, in bits.
+    double: u64,
 }
 
-/// The double that another make may have made of a time.
-fn double(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse::<f64>().ok().map(f64::to_bits)
+impl Moment {
+    fn parse(text: &[u8]) -> Option<Self> {
+        let double = std::str::from_utf8(text).ok()?.parse::<f64>().ok()?.to_bits();
+        Some(Self { nanos: Figure::parse(text)?.floor_nanos()?, double })
+    }
+
+    /// Whether it may be another one that is written so exactly, in nanoseconds, or was a double.
+    fn is_near(&self, other: &Self, unit: u128) -> bool {
+        self.nanos.abs_diff(other.nanos) < unit || self.double == other.double
+    }
 }
 
 /// One record to be said to one neighbour.
