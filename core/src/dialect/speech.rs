@@ -118,10 +118,8 @@ pub fn parse(message: &[u8], spoken: &[Dialect]) -> Result<Speech, Unreadable> {
 fn dialect_of(words: &[&[u8]], spoken: &[Dialect]) -> Option<Dialect> {
     let word = words.first()?;
     let speaks = |dialect: &Dialect| dialect.manners().words.iter().any(|known| known.as_bytes() == *word);
-    let mut speakers = spoken.iter().copied().filter(speaks).collect::<Vec<_>>();
-    speakers.sort_unstable_by_key(|&dialect| dialect == Dialect::At);
     let is_bare = words.len() <= AT_FIELDS;
-    if is_bare { speakers.last().copied() } else { speakers.first().copied() }
+    spoken.iter().copied().filter(speaks).max_by_key(|&dialect| (dialect == Dialect::At) == is_bare)
 }
 
 /// The fields of a plain `AT`.
