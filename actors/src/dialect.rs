@@ -111,17 +111,23 @@ struct Presence {
     buckets_awaited: usize,
     /// True once the link missed something that the store was not asked for yet.
     is_behind: bool,
-    /// True once it has closed a connection of an update: then it closes them.
-    closes: bool,
-    /// How many of those it left open.
-    left_open: u32,
+    manner: Manner,
     /// Questions to it under way.
     questions: usize,
     /// Its own questions.
     asked: HashMap<Uuid, oneshot::Sender<Option<Vec<u8>>>>,
 }
 
-impl Presence {
+/// Whether the neighbour closes the connections of updates, as far as it was seen.
+#[derive(Default)]
+struct Manner {
+    /// True once it has closed one: then it closes them.
+    closes: bool,
+    /// How many it left open.
+    left_open: u32,
+}
+
+impl Manner {
     /// Whether to wait until the neighbour has closed the next connection of an update.
     fn is_waited_for(&self) -> bool {
         self.closes || self.left_open < LEFT_OPEN_MAX || self.left_open.is_multiple_of(LEFT_OPEN_LOOK)
@@ -135,7 +141,9 @@ impl Presence {
             self.left_open = self.left_open.saturating_add(1);
         }
     }
+}
 
+impl Presence {
     /// Where the answer to a question of the neighbour comes; `None` while it asks the same already.
     fn await_answer(&mut self, uuid: Uuid) -> Option<oneshot::Receiver<Option<Vec<u8>>>> {
         self.asked.retain(|_, asker| !asker.is_closed()); // It waited long enough.
@@ -397,7 +405,7 @@ impl DialectActor {
     fn carry(&mut self, line: Vec<u8>, message: Vec<u8>, ctx: &mut Context<Self>) {
         let courier = self.courier();
         let Some(presence) = &mut self.presence else { return };
-        let (spare, waits) = (presence.spare.take(), presence.is_waited_for());
+        let (spare, waits) = (presence.spare.take(), presence.manner.is_waited_for());
         let carrying = async move { caught_waiting(courier.tell(spare, &message, waits)).await? };
         self.spawn_in_era(carrying, ctx, move |dialect, result, ctx| dialect.carried(&line, result, ctx));
     }
@@ -408,7 +416,7 @@ impl DialectActor {
             Err(error) => return self.depart(&error, ctx),
         };
         if let Some(presence) = &mut self.presence {
-            presence.note_close(is_closed);
+            presence.manner.note_close(is_closed);
         }
         self.looked = Some(Instant::now());
         self.bag.carried(line, self.now_ms());
@@ -696,8 +704,9 @@ mod tests {
     #[actix::test]
     async fn the_store_is_asked_again_for_what_it_had_and_not_for_each_letter_that_was_carried() {
         tokio::time::pause();
-        let lines: String = (0..10).map(|number| format!("k{number} +1-2 5 6000000000 Ours\n")).collect();
-        let (store, mut calls) = speak(Dialect::At, true, vec![update(&lines)]);
+        let lines: Vec<String> =
+            (0..10).map(|number| format!("k{number} +1-2 5 6000000000 Ours\n")).collect();
+        let (store, mut calls) = speak(Dialect::At, true, vec![update(&lines.concat())]);
         for _ in 0..10 {
             drop(calls.recv().await.unwrap());
         }
