@@ -190,11 +190,26 @@ impl Gate {
         spoken: &[Dialect],
     ) -> io::Result<Option<Vec<u8>>> {
         let is_whole = self.read_message(socket, message).await?;
-        let length = message.iter().position(|&byte| byte == b'\n').map_or(message.len(), |at| at + 1);
-        let rest = message.split_off(length);
+        let rest = message.split_off(newline(message).map_or(message.len(), |at| at + 1));
+        let answer = self.answer(message, is_whole, from, spoken).await;
+        let rest = rest.trim_ascii_start();
+        let goes_on = is_whole && !rest.is_empty();
+        let saying = async {
+            socket.write_all(&answer).await?;
+            if !goes_on {
+                socket.shutdown().await?;
+            }
+            io::Result::Ok(())
+        };
+        in_time(self.limits.dialect_message_ms, saying).await?;
+        Ok(goes_on.then(|| rest.to_vec()))
+    }
+
+    /// Does what follows from a message, and gives the answer.
+    async fn answer(&self, message: &[u8], is_whole: bool, from: SocketAddr, spoken: &[Dialect]) -> Vec<u8> {
         let line = message.strip_suffix(b"\n").unwrap_or(message);
         let said = if is_whole { parse(line, spoken) } else { Err(Unreadable::Endless) };
-        let answer = match said {
+        match said {
             Ok(Speech::Update(told)) => self.take(&told, from.ip()).await,
             Ok(Speech::Which { client, uuid }) => self.search(client, uuid, from.ip()).await,
             Err(why) => {
@@ -204,17 +219,7 @@ impl Gate {
                 print_invalid(&line[..line.len().min(self.limits.line_max)], &mut answer);
                 answer
             }
-        };
-        let rest = Some(rest.trim_ascii_start().to_vec()).filter(|rest| is_whole && !rest.is_empty());
-        let saying = async {
-            socket.write_all(&answer).await?;
-            if rest.is_none() {
-                socket.shutdown().await?;
-            }
-            io::Result::Ok(())
-        };
-        in_time(self.limits.dialect_message_ms, saying).await?;
-        Ok(rest)
+        }
     }
 
     /// Reads until a newline, the end of the connection, or silence; false if the message became too long or took too
@@ -222,8 +227,7 @@ impl Gate {
     async fn read_message(&self, socket: &mut Socket, message: &mut Vec<u8>) -> io::Result<bool> {
         let deadline = Instant::now() + Duration::from_millis(self.limits.dialect_message_ms);
         let silence = Duration::from_millis(self.limits.dialect_silence_ms);
-        let end = |message: &[u8]| message.iter().position(|&byte| byte == b'\n');
-        while end(message).is_none() && message.len() <= self.limits.line_max {
+        while newline(message).is_none() && message.len() <= self.limits.line_max {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
@@ -233,7 +237,7 @@ impl Gate {
             };
         }
         // Its end may have come with more than was missing.
-        Ok(end(message).is_some_and(|length| length <= self.limits.line_max))
+        Ok(newline(message).is_some_and(|length| length <= self.limits.line_max))
     }
 
     /// Takes an update and returns the acknowledgement. Whoever speaks to a neighbour of that make hears of it before the
@@ -303,6 +307,10 @@ impl Gate {
             let _ = timeout(LOOKUP_PAUSE, self.stop.rung_last()).await; // Either way it is time to look again.
         }
     }
+}
+
+fn newline(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|&byte| byte == b'\n')
 }
 
 /// Reads until the first word tells whose the connection is; a connection that ends before that is a client's.
