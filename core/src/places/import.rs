@@ -16,7 +16,8 @@ use super::spot::Spot;
 /// How many bad rows are named; more would scroll the first ones away.
 const NAMED_MAX: usize = 10;
 
-/// The longest row read, in bytes: the outline of a large country is a few of these mebibytes.
+/// The longest row read, in bytes, over several lines too where it has quotes: the outline of a large country is a few of
+/// these mebibytes.
 pub const ROW_MAX: usize = 1 << 24;
 
 /// A form in which files of places come.
@@ -345,10 +346,27 @@ mod tests {
 
     #[test]
     fn a_row_that_is_too_long_is_one_bad_row() {
-        let open = format!("name,lat,lon\nX,1,\"{}\n{}\nY,1,2\n", "x".repeat(1 << 19), "y".repeat(1 << 19));
-        let importer = lines(Format::Csv, &open);
-        assert_eq!((importer.summary.kept, importer.summary.bad), (1, 1));
-        assert!(importer.summary.named[0].contains("too long"), "{:?}", importer.summary.named);
+        let half = "x".repeat(ROW_MAX / 2);
+        for (row, why) in [
+            (
+                format!("X,1,\"{half}\n{half}\n"),
+                "the row is too long; a quote may be opened and never closed",
+            ),
+            (format!("X,1,{half}{half}\n"), "the row is too long"),
+        ] {
+            let importer = lines(Format::Csv, &format!("name,lat,lon\n{row}Y,1,2\n"));
+            assert_eq!((importer.summary.kept, importer.summary.bad), (1, 1));
+            let named = &importer.summary.named[0];
+            assert!(named.ends_with(&format!(": {why}")), "{named}");
+        }
+    }
+
+    /// A row of a table was bad at a sixteenth of that, and a quote was blamed that was not there.
+    #[test]
+    fn a_row_of_a_table_may_be_as_long_as_any() {
+        let row = format!("X,1,2,{}\n", "x".repeat(ROW_MAX - 7));
+        let importer = lines(Format::Csv, &format!("name,lat,lon,outline\n{row}"));
+        assert_eq!((importer.summary.kept, importer.summary.bad), (1, 0), "{:?}", importer.summary.named);
     }
 
     #[test]

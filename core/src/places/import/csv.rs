@@ -5,10 +5,7 @@ use std::str::{Utf8Error, from_utf8};
 
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
-use super::{Importer, Place, Reject, area, spot};
-
-/// The longest row, over several lines, in bytes: a quote that is never closed costs no more.
-const ROW_MAX: usize = 1 << 20;
+use super::{Importer, Place, ROW_MAX, Reject, area, spot};
 
 /// What may stand between columns.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
@@ -72,6 +69,7 @@ impl Reader {
             self.begun_at = number;
         }
         let parser = self.parser.get_or_insert_with(|| parser(separator(line)));
+        // No line comes here that alone is too long: this one goes on with a row, and a quote holds that together.
         if self.begun.bytes.len() + line.len() > ROW_MAX {
             parser.reset();
             self.begun = Row::default();
