@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::spot::Spot;
 
-/// The longest name or identifier kept, in bytes.
+/// The longest name, identifier or area kept, in bytes.
 pub const TEXT_MAX: usize = 1000;
 
 /// A place on its way into a [`Gazetteer`].
@@ -69,8 +69,8 @@ impl Table {
 pub enum Unfit {
     /// It has no name.
     Nameless,
-    /// Its name or identifier is over [`TEXT_MAX`] bytes.
-    Long,
+    /// What is named here of it is over [`TEXT_MAX`] bytes.
+    Long(&'static str),
     /// The list holds as many bytes or kinds as its numbers can count.
     Full,
 }
@@ -79,7 +79,7 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unfit::Nameless => write!(f, "the place has no name"),
-            Unfit::Long => write!(f, "the name or identifier is over {TEXT_MAX} bytes long"),
+            Unfit::Long(what) => write!(f, "the {what} is over {TEXT_MAX} bytes long"),
             Unfit::Full => write!(f, "the index is full: make several and give each to --places-file"),
         }
     }
@@ -106,8 +106,10 @@ impl Gazetteer {
         if place.name.is_empty() {
             return Err(Unfit::Nameless);
         }
-        if place.name.len() > TEXT_MAX || place.id.len() > TEXT_MAX || place.area.len() > TEXT_MAX {
-            return Err(Unfit::Long);
+        let texts =
+            [("name", place.name), ("identifier", place.id), ("address with region and country", place.area)];
+        if let Some((what, _)) = texts.iter().find(|(_, text)| text.len() > TEXT_MAX) {
+            return Err(Unfit::Long(what));
         }
         let entry = self.entry(place).ok_or(Unfit::Full)?;
         self.text.push_str(place.name);
@@ -185,10 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn a_place_without_a_name_or_with_one_too_long_is_refused() {
+    fn a_place_without_a_name_or_with_a_text_too_long_is_refused() {
         let mut list = Gazetteer::default();
         assert_eq!(list.add(&place("")), Err(Unfit::Nameless));
-        assert_eq!(list.add(&place(&"x".repeat(TEXT_MAX + 1))), Err(Unfit::Long));
+        let long = "x".repeat(TEXT_MAX + 1);
+        assert_eq!(list.add(&place(&long)), Err(Unfit::Long("name")));
+        assert_eq!(list.add(&Place { id: &long, ..place("A") }), Err(Unfit::Long("identifier")));
+        let refused = list.add(&Place { area: &long, ..place("A") }).map_err(|unfit| unfit.to_string());
+        assert_eq!(refused, Err("the address with region and country is over 1000 bytes long".to_owned()));
         assert!(list.is_empty());
     }
 
