@@ -164,7 +164,7 @@ async fn googles_own_words_about_an_error_are_passed_on() {
 #[actix::test]
 async fn an_answer_that_is_no_json_is_a_failure_and_no_panic() {
     for provider in ["google", "google-legacy", "overpass"] {
-        for body in ["", "{\"places\":[", "null", "\u{0}", "<!doctype html>"] {
+        for body in ["", "{\"places\":[", "[]", "[[],null]", "null", "\u{0}", "<!doctype html>"] {
             let (answer, _) = ask_once(provider, http(200, body)).await;
             assert_eq!(answer["status"], "UNKNOWN_ERROR", "{provider} {body:?}");
         }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::de::Error as _;
+
 use super::field_mask::FieldMask;
 use super::key::Key;
 use super::status::Status;
@@ -25,6 +28,19 @@ pub struct Reply<'a> {
     pub retry_after: Option<Duration>,
     /// The body.
     pub body: &'a [u8],
+}
+
+impl<'a> Reply<'a> {
+    /// Reads the body, which is to be an object: a list may pass for one whose members come in order.
+    pub(super) fn object<T: Deserialize<'a>>(&self) -> Result<T, Failure> {
+        let is_object = self.body.trim_ascii_start().starts_with(b"{");
+        let read = if is_object {
+            serde_json::from_slice(self.body)
+        } else {
+            Err(serde_json::Error::custom("it is no object"))
+        };
+        read.map_err(|error| Failure::broken(format!("the answer makes no sense: {error}")))
+    }
 }
 
 /// Whose fault a failure is, which decides whether the provider is asked again soon.

@@ -89,8 +89,7 @@ pub(super) fn answer(query: &Query, reply: &Reply<'_>) -> Result<Vec<u8>, Failur
     if reply.code != 200 {
         return Err(Failure::http(reply, None));
     }
-    let answer: Answer = serde_json::from_slice(reply.body)
-        .map_err(|error| Failure::broken(format!("the answer makes no sense: {error}")))?;
+    let answer: Answer = reply.object()?;
     let entries: Vec<Entry<'_>> = answer.places.iter().filter_map(entry).take(query.bound).collect();
     Ok(envelope::answer(Provider::Google, "Google Maps", &entries))
 }
@@ -189,7 +188,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_json_or_no_success_is_a_failure() {
         for (code, body) in
-            [(200, "{\"places\":["), (200, "<html>"), (200, "[1]"), (502, "<html>"), (302, "")]
+            [(200, "{\"places\":["), (200, "<html>"), (200, " []"), (200, "[[]]"), (502, "<html>"), (302, "")]
         {
             assert_eq!(reply(code, body).unwrap_err().blame, Blame::Provider, "{code} {body}");
         }

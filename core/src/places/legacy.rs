@@ -43,8 +43,7 @@ pub(super) fn answer(query: &Query, reply: &Reply<'_>) -> Result<Vec<u8>, Failur
         return Err(Failure::http(reply, None));
     }
     let text = std::str::from_utf8(reply.body).map_err(|_| Failure::broken("the answer is not UTF-8"))?;
-    let answer: Answer<'_> = serde_json::from_str(text)
-        .map_err(|error| Failure::broken(format!("the answer makes no sense: {error}")))?;
+    let answer: Answer<'_> = reply.object()?;
     let word: Cow<'_, str> = serde_json::from_str(answer.status.get()).unwrap_or_default();
     match word.as_ref() {
         "OK" | "ZERO_RESULTS" => Ok(passed_on(text, &answer, query.bound)),
@@ -184,7 +183,9 @@ mod tests {
     #[test]
     fn an_answer_that_makes_no_sense_is_a_failure() {
         let twice = r#"{"status":"OK","status":"OK"}"#;
-        for body in ["", "{", "[]", "{}", "<html>", r#"{"results":{},"status":"OK"}"#, twice] {
+        for body in
+            ["", "{", "[]", r#"[[],[],"OK",null]"#, "{}", "<html>", r#"{"results":{},"status":"OK"}"#, twice]
+        {
             assert_eq!(reply(body, 5).unwrap_err().status, Status::UnknownError, "{body}");
         }
         let reply = Reply { code: 200, retry_after: None, body: b"{\"status\":\"\xff\"}" };

@@ -69,8 +69,7 @@ pub(super) fn answer(query: &Query, reply: &Reply<'_>) -> Result<Vec<u8>, Failur
     if reply.code != 200 {
         return Err(failure(reply));
     }
-    let answer: Answer = serde_json::from_slice(reply.body)
-        .map_err(|error| Failure::broken(format!("the answer makes no sense: {error}")))?;
+    let answer: Answer = reply.object()?;
     match answer.remark {
         Some(remark) if remark.contains("error") => Err(Failure::broken(shortened(&remark))),
         _ => Ok(envelope::answer(Provider::Overpass, ATTRIBUTION, &nearest(query, &answer.elements))),
