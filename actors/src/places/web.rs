@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::cell::RefCell;
 use std::error::Error;
 use std::io;
+use std::num::IntErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
@@ -217,5 +218,9 @@ fn check_readable<S>(response: &ClientResponse<S>) -> Result<(), Failure> {
 fn retry_after<S>(response: &ClientResponse<S>) -> Option<Duration> {
     let said = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     let until = |date: HttpDate| SystemTime::from(date).duration_since(SystemTime::now()).ok();
-    said.parse().map(Duration::from_secs).ok().or_else(|| said.parse().ok().and_then(until))
+    match said.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Some(Duration::MAX),
+        Err(_) => said.parse().ok().and_then(until),
+    }
 }
