@@ -9,6 +9,7 @@ use harness::canary::KEY;
 use harness::{Client, Herd, eventually, program};
 use serde_json::Value;
 use stand_in::{Answer, StandIn, head, http};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -138,6 +139,27 @@ fn a_key_that_google_repeats_in_its_complaint_is_shown_to_nobody() {
     client.tell(KIWI, HERE, "1");
     let near = places(&mut client, &format!("WHATSAT {KIWI} 10 1"));
     assert!(near.contains("is not valid") && stand_in.requests()[0].contains(KEY), "{near}");
+}
+
+/// A mistyped `--places-url` was not mentioned before the fifth question.
+#[test]
+fn a_provider_that_fails_is_complained_of_at_once_and_not_each_time() {
+    let stand_in = StandIn::start([http(404, "")]);
+    let key = Scratch::new("key-for-404", format!("{KEY}\n").as_bytes());
+    let url = stand_in.url();
+    let herd = started(&["--places", "google", "--places-key-file", key.name(), "--places-url", &url]);
+    let mut client = herd.connect("Goloman");
+    client.tell(KIWI, HERE, "1");
+    for _ in 0..2 {
+        assert!(places(&mut client, &format!("WHATSAT {KIWI} 10 1")).contains("http status 404"));
+    }
+    let warning = " places provider=google failed: \"http status 404\"";
+    let log =
+        eventually("it is in the log", || Some(herd.log("Goloman")).filter(|log| log.contains(warning)));
+    // It is there twice: in the file and on standard error.
+    let said: BTreeSet<&str> = log.lines().filter(|line| line.contains("places provider=")).collect();
+    assert_eq!(said.len(), 1, "{log}");
+    assert!(said.iter().all(|line| line.contains(" WARN ") && line.ends_with(warning)), "{log}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::web::{Fetched, Web};
+use crate::complaints::Complaints;
 use actix_rt::task::spawn_blocking;
 use herd_core::places::exchange::Access;
 use herd_core::places::gate::Gate;
@@ -25,6 +26,8 @@ pub(super) struct Remote {
     answer_max: usize,
     /// Whether the last request went well, so that its connection may be used again.
     went_well: Cell<bool>,
+    /// Failures after which it does not rest.
+    failures: Complaints,
 }
 
 impl Remote {
@@ -38,7 +41,8 @@ impl Remote {
         let gate = RefCell::new(Gate::new(&settings.limits));
         let Limits { answer_max, .. } = settings.limits;
         let lanes = Lanes::new(&settings.limits);
-        Self { provider, access, web, gate, lanes, answer_max, went_well: Cell::new(false) }
+        let (went_well, failures) = (Cell::new(false), Complaints::default());
+        Self { provider, access, web, gate, lanes, answer_max, went_well, failures }
     }
 
     /// Asks, if the gate and the lanes let us. Times are counted from `began`.
@@ -56,8 +60,12 @@ impl Remote {
         let key = self.access.key.as_ref();
         let outcome = outcome.map_err(|failure| failure.scrubbed(key));
         let rest = self.gate.borrow_mut().note(&outcome, began.elapsed());
-        if let (Some(rest), Err(failure)) = (rest, &outcome) {
-            warn!("places provider={} rests s={}: {:?}", self.provider, rest.as_secs(), failure.message);
+        if let Err(Failure { message, .. }) = &outcome {
+            let provider = self.provider;
+            match rest {
+                Some(rest) => warn!("places provider={provider} rests s={}: {message:?}", rest.as_secs()),
+                None => self.failures.make(format_args!("places provider={provider} failed: {message:?}")),
+            }
         }
         outcome
     }
