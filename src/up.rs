@@ -94,8 +94,8 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
 fn report_end(ending: &Ending, launcher: &mut Launcher) -> Result<(), Failure> {
     let what_follows = match launcher.schedule_restart(ending) {
         Ok(delay) => format!("it is started again in {} ms", delay.as_millis()),
-        Err(_) if launcher.is_idle() => {
-            return Err(Failure::Undone(format!("{ending}; no server is left")));
+        Err(why) if launcher.is_idle() => {
+            return Err(Failure::Undone(format!("{ending}: {why}; no server is left")));
         }
         Err(why) => format!("it is not started again: {why}"),
     };

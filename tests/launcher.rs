@@ -389,7 +389,7 @@ fn the_launcher_fails_when_its_last_server_was_told_to_stop() {
     assert_eq!(first, expected);
     signal(servers["B"], "TERM");
     let last = herd.complaint("no server is left");
-    assert!(last.ends_with("ended with exit status 0; no server is left"), "{last}");
+    assert!(last.ends_with("ended with exit status 0: it was told to stop; no server is left"), "{last}");
     assert_eq!(herd.end().code(), Some(1));
 }
 
