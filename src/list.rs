@@ -9,6 +9,7 @@ use crate::topology::File;
 use herd_actors::listing::Listing;
 use herd_actors::net::Seams;
 use herd_core::decimal::seconds_of;
+use herd_core::handshake::hex;
 use herd_core::limits::Limits;
 use herd_core::record::Record;
 use herd_core::topology::Server;
@@ -132,19 +133,35 @@ const MAP_START: &[u8] = b"{\"type\":\"FeatureCollection\",\"features\":[\n";
 const MAP_END: &[u8] = b"]}\n";
 
 /// A client as a point of a map, longitude first (RFC 7946, 3.1.1). All but the coordinates is text, and exact where it is
-/// UTF-8, as JSON has to be.
+/// UTF-8, as JSON has to be. The bytes of an ID that is not have a place of their own: two may look alike in text.
 fn feature(record: &Record<'_>) -> String {
     let Record { said, received, server } = record;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (latitude, longitude) = said.location.degrees();
-    let properties = json!({
+    let mut properties = json!({
         "client": text(said.client), "location": text(said.location.text()), "time": text(said.time.text()),
         "received": text(&seconds_of(*received)), "server": text(server),
     });
+    if str::from_utf8(said.client).is_err() {
+        properties["client_hex"] = hex(said.client).into();
+    }
     let geometry = json!({"type": "Point", "coordinates": [longitude, latitude]});
     let feature = json!({"type": "Feature", "geometry": geometry, "properties": properties}).to_string();
-    // JSON need not escape all that a terminal would do.
-    feature.replace(char::is_control, "\u{fffd}")
+    escaped(&feature)
+}
+
+/// JSON whose text has no control characters: it need not escape all that a terminal would do.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() {
+            let code = format!("\\u{:04x}", u32::from(character));
+            escaped.push_str(&code);
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -157,14 +174,35 @@ mod tests {
         assert_eq!(shown(line), "AT A +1 \\u{1b}]0;owned\\u{7}\\u{9b}1mz\u{fc}rich +1-2 3\n");
     }
 
+    fn feature_of(line: &[u8]) -> serde_json::Value {
+        serde_json::from_str(&feature(&Record::parse(line).unwrap())).expect("JSON")
+    }
+
     #[test]
     fn a_client_is_a_point_with_the_longitude_first_and_times_are_exact() {
-        let line = b"kiwi\xff +34.068930-118.445127 1520023934.9189639970 1520023935000000001 Goloman";
-        let feature: serde_json::Value =
-            serde_json::from_str(&feature(&Record::parse(line).unwrap())).expect("JSON");
-        let properties = json!({"client": "kiwi\u{fffd}", "location": "+34.068930-118.445127",
+        let line = b"kiwi +34.068930-118.445127 1520023934.9189639970 1520023935000000001 Goloman";
+        let properties = json!({"client": "kiwi", "location": "+34.068930-118.445127",
             "time": "1520023934.9189639970", "received": "1520023935.000000001", "server": "Goloman"});
         let geometry = json!({"type": "Point", "coordinates": [-118.445_127, 34.06893]});
-        assert_eq!(feature, json!({"type": "Feature", "geometry": geometry, "properties": properties}));
+        assert_eq!(
+            feature_of(line),
+            json!({"type": "Feature", "geometry": geometry, "properties": properties})
+        );
+    }
+
+    /// All that a terminal might mind became one sign, and so did all that is not UTF-8.
+    #[test]
+    fn clients_can_be_told_apart_on_a_map_whatever_bytes_their_names_are() {
+        let named = |client: &[u8]| {
+            let properties = &feature_of(&[client, b" +1-2 3 4 A"].concat())["properties"];
+            ["client", "client_hex"].map(|name| properties[name].as_str().map(str::to_owned))
+        };
+        for exact in ["z\u{fc}rich", "\u{1b}]0;owned\u{7}", "\u{7f}", "\u{9b}1m", "\\\u{9b}"] {
+            assert_eq!(named(exact.as_bytes()), [Some(exact.to_owned()), None]);
+        }
+        for (bytes, hex) in [(b"a\xff\x01", "61ff01"), (b"a\xfe\x01", "61fe01")] {
+            assert_eq!(named(bytes), [Some("a\u{fffd}\u{1}".to_owned()), Some(hex.to_owned())]);
+        }
+        assert!(!feature(&Record::parse(b"\xc2\x9b\x7f +1-2 3 4 A").unwrap()).contains(char::is_control));
     }
 }

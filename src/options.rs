@@ -124,9 +124,9 @@ EXAMPLES:
     herd list Hands | grep kiwi      what one server knows
     herd list --geojson > herd.json  a map: open it in QGIS, geojson.io or any other program that draws GeoJSON
 
-Lines are those that a server answers, in no order. Whoever has the HERD_SECRET of the herd may list; where --peer-tls
-is used, whoever has a certificate of its CA, but that of status. The exit code is 1 if no server answered, or one
-broke off.")]
+Lines are those that a server answers, in no order. On a map, client_hex has the bytes of an ID that is not UTF-8.
+Whoever has the HERD_SECRET of the herd may list; where --peer-tls is used, whoever has a certificate of its CA, but
+that of status. The exit code is 1 if no server answered, or one broke off.")]
     List(List),
     /// Validate a topology and draw who talks to whom
     #[structopt(after_help = "\

@@ -313,7 +313,8 @@ fn check(secret: Option<&Secret>, role: &str, said: &str, proof: &str) -> Result
     Err(Refusal { mismatch: Some(mismatch), ..Refusal::new(reason) })
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Prints bytes as two hexadecimal digits each.
+pub fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
