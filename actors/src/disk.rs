@@ -121,6 +121,13 @@ fn sync_names_in(directory: &Path) -> io::Result<()> {
 /// not get, and so nobody makes sure that it lasts.
 pub const UNSYNCED: &str = "unsynced";
 
+/// Leaves that file behind if a sync has failed.
+fn noted(synced: io::Result<()>, unsynced: &Path) -> io::Result<()> {
+    synced.inspect_err(|_| {
+        let _ = File::create(unsynced); // A disk that fails may well fail here, too.
+    })
+}
+
 /// The file that says whose the directory is. It is empty, and stays when nobody holds it.
 const LOCK: &str = "lock";
 
@@ -175,7 +182,7 @@ impl Disk for Directory {
 
     fn sync_names(&self) -> Step<'static, ()> {
         let path = self.path.clone();
-        elsewhere(move || sync_names_in(&path))
+        elsewhere(move || noted(sync_names_in(&path), &path.join(UNSYNCED)))
     }
 }
 
@@ -278,11 +285,7 @@ impl Appendable for Log {
 
     fn sync(&self) -> Step<'static, ()> {
         let (file, unsynced) = (Arc::clone(&self.file), self.unsynced.clone());
-        elsewhere(move || {
-            file.sync_data().inspect_err(|_| {
-                let _ = File::create(unsynced); // A disk that fails may well fail here, too.
-            })
-        })
+        elsewhere(move || noted(file.sync_data(), &unsynced))
     }
 
     fn finish(&self) -> Step<'static, ()> {
@@ -320,6 +323,8 @@ fn elsewhere(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Step<'st
 mod tests {
     use super::*;
     use crate::testing::Scratch;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
     use std::process::Command;
 
@@ -460,6 +465,18 @@ mod tests {
         let mut names = disk.names().unwrap();
         names.sort();
         assert_eq!(names, [LOCK, UNSYNCED]);
+    }
+
+    /// A directory that may be written to and not read cannot be synced, unless it is root who wants that.
+    #[actix::test]
+    async fn so_is_a_sync_of_names_that_fails() {
+        let scratch = Scratch::new();
+        let disk = Directory::open(scratch.path()).unwrap();
+        let allow = |mode| fs::set_permissions(scratch.path(), Permissions::from_mode(mode)).unwrap();
+        allow(0o300);
+        let has_failed = disk.sync_names().await.is_err();
+        allow(0o700);
+        assert_eq!(scratch.path().join(UNSYNCED).exists(), has_failed);
     }
 
     #[actix::test]

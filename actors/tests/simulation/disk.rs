@@ -226,6 +226,9 @@ impl Platter {
             return Ok(());
         }
         self.trouble = None;
+        if matches!(trouble, Trouble::Sync | Trouble::SyncNames) {
+            self.make(UNSYNCED);
+        }
         self.trace.hit(match trouble {
             Trouble::Append => "a write failed",
             Trouble::Sync => "a sync failed",
@@ -578,7 +581,6 @@ impl Appendable for Log {
             let length = length.min(bytes.len()); // It may have been begun anew meanwhile.
             if faltered.is_err() {
                 *lost = synced_length(bytes, lasting)..length;
-                platter.make(UNSYNCED);
                 return faltered;
             }
             if lasting.len() < length || !bytes.starts_with(lasting) {
