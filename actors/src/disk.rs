@@ -1,5 +1,6 @@
 //! Where files are kept: a directory of the operating system, or whatever a test puts in its place.
 
+use crate::reason::reason;
 use crate::waiting::Step;
 use herd_core::journal::END;
 #[cfg(target_os = "linux")]
@@ -71,7 +72,8 @@ impl Directory {
     /// [`io::ErrorKind::ResourceBusy`].
     pub fn open(path: &Path) -> io::Result<Self> {
         make(path)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(regular(path, LOCK)?)?;
+        let lock =
+            at(path, LOCK, |path| OpenOptions::new().create(true).truncate(false).write(true).open(path))?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => {
                 io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it")
@@ -81,22 +83,24 @@ impl Directory {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Where a file is, or is to be.
-    fn file(&self, name: &str) -> io::Result<PathBuf> {
-        regular(&self.path, name)
-    }
-
     fn log(&self, file: File, length: u64) -> Log {
         Log::new(file, length, self.path.join(UNSYNCED))
     }
 }
 
-/// The path of a name that a regular file has or nothing. To open a pipe would wait, for ever, until somebody opens its other
-/// end, and what the system says of a directory does not name it.
-fn regular(directory: &Path, name: &str) -> io::Result<PathBuf> {
+/// Does something where a regular file is, or nothing; an error names it, which the system does not. To open a pipe would
+/// wait, for ever, until somebody opens its other end.
+fn at<T>(directory: &Path, name: &str, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let path = directory.join(name);
-    let is_other = fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file());
-    if is_other { Err(io::Error::other(format!("{name} is no regular file"))) } else { Ok(path) }
+    if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::other(format!("{name} is no regular file")));
+    }
+    work(&path).map_err(|error| of(name, &error))
+}
+
+/// An error of a file that names it.
+fn of(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{name}: {}", reason(error)))
 }
 
 /// Makes a directory, with those above it, if it is not there, and their names last.
@@ -138,46 +142,53 @@ impl Disk for Directory {
     }
 
     fn read(&self, name: &str) -> io::Result<Box<dyn Read>> {
-        Ok(Box::new(File::open(self.file(name)?)?))
+        let file = at(&self.path, name, |path| File::open(path))?;
+        Ok(Box::new(Reader { file, name: name.to_owned() }))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
-        Ok(Box::new(self.log(File::create(self.file(name)?)?, 0)))
+        Ok(Box::new(self.log(at(&self.path, name, |path| File::create(path))?, 0)))
     }
 
     fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>> {
-        let mut file = OpenOptions::new().write(true).open(self.file(name)?)?;
-        file.set_len(length)?;
-        file.seek(SeekFrom::Start(length))?;
+        let file = at(&self.path, name, |path| {
+            let mut file = OpenOptions::new().write(true).open(path)?;
+            file.set_len(length)?;
+            file.seek(SeekFrom::Start(length))?;
+            Ok(file)
+        })?;
         Ok(Box::new(self.log(file, length)))
     }
 
     fn spare(&self, from: &str, to: &str, length_max: u64) -> Step<'static, ()> {
-        let (from, to) = (self.path.join(from), self.path.join(to));
+        let (directory, from, to) = (self.path.clone(), from.to_owned(), self.path.join(to));
         elsewhere(move || {
-            fs::rename(from, &to)?;
-            let file = OpenOptions::new().write(true).open(to)?;
-            file.set_len(file.metadata()?.len().min(length_max))
+            at(&directory, &from, |path| {
+                fs::rename(path, &to)?;
+                let file = OpenOptions::new().write(true).open(&to)?;
+                file.set_len(file.metadata()?.len().min(length_max))
+            })
         })
     }
 
     fn reuse(&self, spare: &str, name: &str) -> io::Result<Box<dyn Appendable>> {
-        let spare = self.file(spare)?;
-        let file = OpenOptions::new().write(true).open(&spare)?;
-        let old = file.metadata()?.len();
-        let mut log = Log { old, room: old, ..self.log(file, 0) };
-        log.fill(0)?;
-        fs::rename(spare, self.path.join(name))?;
-        Ok(Box::new(log))
+        at(&self.path, spare, |path| {
+            let file = OpenOptions::new().write(true).open(path)?;
+            let old = file.metadata()?.len();
+            let mut log = Log { old, room: old, ..self.log(file, 0) };
+            log.fill(0)?;
+            fs::rename(path, self.path.join(name))?;
+            Ok(Box::new(log) as Box<dyn Appendable>)
+        })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
+        at(&self.path, from, |path| fs::rename(path, self.path.join(to)))
     }
 
     fn remove(&self, names: Vec<String>) -> Step<'static, ()> {
         let path = self.path.clone();
-        elsewhere(move || names.iter().try_for_each(|name| fs::remove_file(regular(&path, name)?)))
+        elsewhere(move || names.iter().try_for_each(|name| at(&path, name, |path| fs::remove_file(path))))
     }
 
     fn sync_names(&self) -> Step<'static, ()> {
@@ -186,7 +197,19 @@ impl Disk for Directory {
     }
 }
 
-/// A file of the operating system.
+/// A file of the operating system that is read.
+struct Reader {
+    file: File,
+    name: String,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer).map_err(|error| of(&self.name, &error))
+    }
+}
+
+/// A file of the operating system that is appended to.
 struct Log {
     /// Shared, because a sync goes on in another thread.
     file: Arc<File>,
@@ -324,7 +347,7 @@ mod tests {
     use super::*;
     use crate::testing::Scratch;
     use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
     use std::process::Command;
 
@@ -506,6 +529,32 @@ mod tests {
         drop((disk, socket));
         fs::rename(pipe, scratch.path().join(LOCK)).unwrap();
         assert_eq!(Directory::open(scratch.path()).unwrap_err().to_string(), "lock is no regular file");
+    }
+
+    /// A start ended with "no such file or directory", and all that it had looked for was there.
+    #[actix::test]
+    async fn a_file_that_cannot_be_used_is_named() {
+        let scratch = Scratch::new();
+        let disk = Directory::open(scratch.path()).unwrap();
+        for (name, to) in [("nowhere", "nothing/there"), ("loop", "loop"), ("mem", "/proc/self/mem")] {
+            symlink(to, scratch.path().join(name)).unwrap();
+        }
+        let said = |error: Option<io::Error>| error.map(|error| error.to_string());
+        let missing = Some("nowhere: no such file or directory".to_owned());
+        assert_eq!(said(disk.read("nowhere").err()), missing);
+        assert_eq!(said(disk.create("nowhere").err()), missing);
+        assert_eq!(said(disk.reopen("nowhere", 0).err()), missing);
+        assert_eq!(said(disk.reuse("nowhere", "log").err()), missing);
+        assert_eq!(disk.reuse("nowhere", "log").err().unwrap().kind(), io::ErrorKind::NotFound);
+        let gone = Some("gone: no such file or directory".to_owned());
+        assert_eq!(said(disk.rename("gone", "log").err()), gone);
+        assert_eq!(said(disk.spare("gone", "spare", 0).await.err()), gone);
+        assert_eq!(said(disk.remove(vec!["gone".to_owned()]).await.err()), gone);
+        assert!(said(disk.read("loop").err()).unwrap().starts_with("loop: "));
+        if cfg!(target_os = "linux") {
+            let read = disk.read("mem").unwrap().read(&mut [0]);
+            assert_eq!(said(read.err()), Some("mem: input/output error".to_owned()));
+        }
     }
 
     #[test]
