@@ -11,7 +11,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use herd_core::batch::{Batch, Pause};
+use herd_core::batch::{Batch, Order, Pause};
 use herd_core::limits::Limits;
 use herd_core::replica::Replica;
 use herd_core::session::Session;
@@ -75,23 +75,27 @@ struct Memory {
 }
 
 impl Memory {
-    fn execute(&mut self, batch: &mut Batch) {
+    fn execute(&mut self, batch: Box<Batch>) -> Box<Batch> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = u64::try_from(now.as_millis()).unwrap_or_default();
         let received = u64::try_from(now.as_nanos()).unwrap_or_default();
+        let mut orders = [Order { batch, received, pause: Pause::Done }];
         loop {
-            let fresh = || {
+            self.replica.execute_all(&mut orders, now_ms, || {
                 self.fresh += 1;
                 Uuid::from_u128(self.fresh)
-            };
-            match self.replica.execute(batch, received, now_ms, fresh) {
-                Pause::Done => return,
+            });
+            let [Order { batch, pause, .. }] = &mut orders;
+            match pause {
+                Pause::Done => break,
                 // There is nobody to ask: executed again, the line is answered as unknown. And one read has hardly so many
                 // answers that they are too many; they are written at the end.
                 Pause::Search { .. } | Pause::Full => {}
                 Pause::Places => batch.wanted().iter().for_each(|_| batch.add_places(b"{}")),
             }
         }
+        let [Order { batch, .. }] = orders;
+        batch
     }
 }
 
@@ -160,8 +164,8 @@ impl Talk {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         self.session.buffer().extend_from_slice(&buffer[..bytes]);
-        while let Some(mut batch) = self.session.batch() {
-            memory.execute(&mut batch);
+        while let Some(batch) = self.session.batch() {
+            let mut batch = memory.execute(batch);
             self.output.append(&mut batch.output);
             self.session.reuse(batch);
         }
