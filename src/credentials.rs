@@ -51,7 +51,7 @@ fn renewal(name: &str, validity: Validity, now_s: u64) -> Option<String> {
 /// has a usable one for. Told, too, is the name that it may go by.
 pub fn of_member(servers: &[Server], peer_tls: Option<&Path>) -> Result<(Credentials, String), Failure> {
     if let Some(dir) = peer_tls.filter(|dir| has_certificate(dir, ASKER))
-        && !servers.iter().any(|server| has_certificate(dir, &server.name))
+        && !members(servers).any(|name| has_certificate(dir, name))
     {
         let dir = dir.display();
         return Err(Failure::Undone(format!(
