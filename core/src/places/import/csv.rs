@@ -5,7 +5,10 @@ use std::str::{Utf8Error, from_utf8};
 
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
-use super::{Importer, Place, ROW_MAX, Reject, area, spot};
+use super::{Importer, Place, Reject, area, spot};
+
+/// The longest row over several lines, in bytes: a quote that is never closed costs no more.
+const LINES_MAX: usize = 1 << 20;
 
 /// What may stand between columns.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
@@ -69,8 +72,7 @@ impl Reader {
             self.begun_at = number;
         }
         let parser = self.parser.get_or_insert_with(|| parser(separator(line)));
-        // No line comes here that alone is too long: this one goes on with a row, and a quote holds that together.
-        if self.begun.bytes.len() + line.len() > ROW_MAX {
+        if self.begun.is_begun() && self.begun.bytes.len() + line.len() > LINES_MAX {
             parser.reset();
             self.begun = Row::default();
             return Err(Reject::bad("the row is too long; a quote may be opened and never closed"));
@@ -89,9 +91,9 @@ impl Row {
     fn goes_on(&mut self, parser: &mut csv_core::Reader, line: &str) -> bool {
         let line = [line, "\n"].concat();
         let (bytes, ends) = (self.bytes.len(), self.ends.len());
-        // There is room for all: no byte becomes two, and each end has a byte of its own.
+        // There is room for all: no byte becomes two, and each end but the last is that of a separator.
         self.bytes.resize(bytes + line.len(), 0);
-        self.ends.resize(ends + line.len(), 0);
+        self.ends.resize(ends + line.matches(SEPARATORS).count() + 1, 0);
         let (read, _, written, ended) =
             parser.read_record(line.as_bytes(), &mut self.bytes[bytes..], &mut self.ends[ends..]);
         self.bytes.truncate(bytes + written);
