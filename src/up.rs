@@ -28,8 +28,8 @@ const STOP_MARGIN: Duration = Duration::from_secs(1);
 /// How often servers are asked while they are waited for.
 const ASK_EVERY: Duration = Duration::from_millis(25);
 
-/// The same of those without which the herd was said to be ready. It may be for ever.
-const ASK_LATE_EVERY: Duration = Duration::from_millis(250);
+/// The same at most of those without which the herd was said to be ready. It may be for ever.
+const ASK_LATE_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the servers until a signal, or until the last of them has ended.
 pub async fn run(file: File, up: Up) -> Result<(), Failure> {
@@ -151,8 +151,10 @@ impl Herd {
 
     /// Says of each of these servers when it answers. One that does not run may be started again.
     async fn announce_late(&self, mut late: Vec<Server>, running: &Running) -> Result<(), Failure> {
+        let mut delay = ASK_EVERY;
         while !late.is_empty() {
-            tokio::time::sleep(ASK_LATE_EVERY).await;
+            tokio::time::sleep(delay).await;
+            delay = (2 * delay).min(ASK_LATE_EVERY);
             let runs = |server: &&Server| running.borrow().contains_key(&server.name);
             let asked: Vec<Server> = late.iter().filter(runs).cloned().collect();
             for mut answer in ask_all(&asked, &self.credentials, ASK_LIMIT).await {
