@@ -8,8 +8,10 @@ use harness::scratch::{err, out};
 use harness::{Client, PATIENCE, Scratch, eventually, signal};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -310,14 +312,13 @@ fn a_server_that_was_ready_and_ends_by_itself_is_started_again() {
     comes_back_and_stops(&scratch, &mut herd);
 }
 
-/// One start that failed, of a server that was to be started again, ended the whole herd.
 /// A server whose disk had failed waited for ever to say so, and the launcher to say that it had ended: neither was told to
 /// stop by any signal.
 #[test]
 fn where_nobody_reads_standard_error_a_server_that_fails_ends_and_is_started_again() {
     let scratch = Scratch::new();
     let clients = scratch.chain(&["A"]);
-    let (_unread, full) = full_pipe();
+    let (_unread, full) = full();
     // The limit on the size of a file stands in for a full disk.
     let command = scratch.herd_at(Path::new("sh"), &["-c", "ulimit -f 256; exec \"$0\" up", PROGRAM]);
     let mut herd = Background::start_with(command, Stdio::piped(), full.into());
@@ -338,20 +339,23 @@ fn where_nobody_reads_standard_error_a_server_that_fails_ends_and_is_started_aga
 fn a_herd_whose_announcement_nobody_reads_is_stopped_as_any_other() {
     let scratch = Scratch::new();
     scratch.chain(&["A"]);
-    let (_unread, full) = full_pipe();
+    let (_unread, full) = full();
     let mut herd = Background::start_with(scratch.herd(&["up"]), full.into(), Stdio::piped());
     eventually("A is up", || pids(&scratch).contains_key("A").then_some(()));
     herd.signal("TERM");
     assert_eq!(herd.end().code(), Some(0));
 }
 
-/// A pipe that nobody reads, full as it is by default.
-fn full_pipe() -> (PipeReader, PipeWriter) {
-    let (unread, mut full) = pipe().expect("a pipe");
-    full.write_all(&vec![b'x'; 65_536]).expect("room");
-    (unread, full)
+/// A way out that takes nothing more, since nobody reads at its other end.
+fn full() -> (UnixStream, OwnedFd) {
+    let (unread, mut full) = UnixStream::pair().expect("a pair");
+    full.set_nonblocking(true).expect("a socket");
+    while full.write(b"x").is_ok() {}
+    full.set_nonblocking(false).expect("a socket");
+    (unread, full.into())
 }
 
+/// One start that failed, of a server that was to be started again, ended the whole herd.
 #[test]
 fn a_start_that_fails_is_tried_again_while_the_others_go_on() {
     let scratch = Scratch::new();
