@@ -5,7 +5,7 @@
 //! is something to take, [`Overhear`] and [`Ask`] when the gate took something from there, [`Look`] when somebody
 //! wants to know, and [`Stop`], upon which it says what is left to say and ends. While the neighbour is away it dials
 //! after growing delays. What is said and when is decided by the [`Mailbag`]; `courier` has the connections, one for each
-//! message. Every event is noted, and then `go_on` does what it made possible. What the neighbour says comes in at the
+//! message. What happens is noted, and then `go_on` does what that made possible. What the neighbour says comes in at the
 //! [`gate`], on the address for clients, and from there to this actor or past it to the store.
 //!
 //! A neighbour that was away is told everything, since it may have forgotten everything: on the digest with which the
@@ -313,7 +313,7 @@ impl DialectActor {
         }
     }
 
-    /// Does all that can be done by now. Every event ends here, since it may have made anything of this possible.
+    /// Does all that can be done by now. Whatever may bring letters, or make room for them, ends here.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         self.carry_all(ctx);
         self.set_timer(ctx);

@@ -3,10 +3,11 @@
 //! It dials, shakes hands, tells the store [`LinkUp`], and then both reads what the neighbour says
 //! ([`Hear`](crate::messages::Hear)) and writes what the store has for it ([`Take`](crate::messages::Take)), until the link
 //! is lost: [`LinkDown`], a delay, and it dials again. A peer that cannot dial, because the neighbour came by itself, ends
-//! with its link: the neighbour dials, and has a new one. It hears [`Join`] when the neighbour dialled instead, [`Flood`] when there is something to take, and [`Stop`],
-//! upon which it says goodbye and ends. Reader and writer, which are in `talk`, wait for nothing of each other; what is
-//! written next is taken only once the socket has taken the last, so a slow neighbour holds up nobody and fills no queue.
-//! Here is when to dial, and which connection is the link. A peer that panics is started again by the node, after a rest.
+//! with its link: the neighbour dials, and has a new one. It hears [`Join`] when the neighbour dialled instead, [`Flood`] when
+//! there is something to take, and [`Stop`], upon which it says goodbye and ends. Reader and writer, which are in `talk`, wait
+//! for nothing of each other; what is written next is taken only once the socket has taken the last, so a slow neighbour
+//! holds up nobody and fills no queue. Here is when to dial, and which connection is the link. A peer that panics is started
+//! again by the node, after a rest.
 
 mod talk;
 

@@ -50,7 +50,7 @@ impl Watcher {
                 source.take(&mut lines);
                 // One by one, so that a line of another process on the same terminal tears none.
                 for line in lines.split_inclusive(|&byte| byte == b'\n') {
-                    // Nobody may be watching any more; the file still is.
+                    // Nobody may be watching any more.
                     let _ = out.write_all(line);
                 }
             }
@@ -108,7 +108,7 @@ impl Watcher {
 
 /// Says how many lines are not there.
 fn gap(left_out: u64) -> String {
-    format!("... {left_out} more, left out here because nobody read; the log file has them\n")
+    format!("... {left_out} more, left out here because nobody read\n")
 }
 
 #[cfg(test)]
