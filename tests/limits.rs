@@ -123,16 +123,28 @@ fn a_record_whose_time_is_up_is_forgotten_in_memory_and_on_disk_and_by_neighbour
     });
 }
 
-#[test]
-fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
+/// A server that may have few files open.
+fn with_few_files(option: &str) -> Herd {
     let mut herd = Herd::one();
     herd.server_mut("Goloman").prelude = Some("ulimit -n 50".to_owned());
-    herd.server_mut("Goloman").options = vec!["--log-bytes-min=1".to_owned()];
+    herd.server_mut("Goloman").options = vec![option.to_owned()];
     herd.start("Goloman");
-    let mut first = served(&herd);
-    let crowd: Vec<Client> = (0..60).map(|_| herd.connect("Goloman")).collect();
+    herd
+}
+
+/// Clients of such a server that have as many of them as clients may.
+fn crowd(herd: &Herd) -> Vec<Client> {
+    let crowd = (0..60).map(|_| herd.connect("Goloman")).collect();
     let complaint = "no connection could be accepted: too many open files";
     eventually("no more connections are accepted", || herd.log("Goloman").contains(complaint).then_some(()));
+    crowd
+}
+
+#[test]
+fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
+    let herd = with_few_files("--log-bytes-min=1");
+    let mut first = served(&herd);
+    let crowd = crowd(&herd);
     assert!(herd.report("Goloman").is_some());
     // A snapshot is a new log and a new file.
     for time in 0..20 {
@@ -147,13 +159,8 @@ fn a_server_with_too_many_open_files_serves_those_it_has_and_later_others() {
 /// They kept the door shut until the time was up in which a caller has to shake hands.
 #[test]
 fn callers_that_say_nothing_keep_no_neighbour_out_while_clients_hold_all_that_they_may() {
-    let mut herd = Herd::one();
-    herd.server_mut("Goloman").prelude = Some("ulimit -n 50".to_owned());
-    herd.server_mut("Goloman").options = vec!["--handshake-ms=600000".to_owned()];
-    herd.start("Goloman");
-    let _crowd: Vec<Client> = (0..60).map(|_| herd.connect("Goloman")).collect();
-    let complaint = "no connection could be accepted: too many open files";
-    eventually("no more connections are accepted", || herd.log("Goloman").contains(complaint).then_some(()));
+    let herd = with_few_files("--handshake-ms=600000");
+    let _crowd = crowd(&herd);
     let _silent: Vec<Client> = (0..30).map(|_| call(&herd)).collect();
     let too_many = "hung up on: too many are at the door";
     eventually("callers are hung up on", || herd.log("Goloman").contains(too_many).then_some(()));
