@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn so_is_any_sync_that_fails_and_no_other() {
+    fn a_sync_that_fails_leaves_the_mark_and_no_other_does() {
         let scratch = Scratch::new();
         let mark = scratch.path().join(UNSYNCED);
         assert!(noted(Ok(()), &mark).is_ok() && !mark.exists());
