@@ -330,7 +330,7 @@ fn a_disk_that_takes_no_more_ends_the_server_with_a_reason() {
     }
     assert!(acknowledged.len() < 20);
     assert_eq!(herd.wait_for_the_end("Goloman").code(), Some(1));
-    let why = "the disk failed, and nothing more can be acknowledged: file too large\n";
+    let why = "the disk failed, and nothing more can be acknowledged: log-0: file too large\n";
     assert!(herd.log("Goloman").contains(why), "{}", herd.log("Goloman"));
     herd.server_mut("Goloman").prelude = None;
     herd.start("Goloman");

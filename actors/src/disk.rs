@@ -83,8 +83,16 @@ impl Directory {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    fn log(&self, file: File, length: u64) -> Log {
-        Log::new(file, length, self.path.join(UNSYNCED))
+    fn log(&self, file: File, name: &str, length: u64) -> Log {
+        Log {
+            file: Arc::new(file),
+            name: name.into(),
+            length,
+            filled: length,
+            old: 0,
+            room: length,
+            unsynced: self.path.join(UNSYNCED),
+        }
     }
 }
 
@@ -147,7 +155,7 @@ impl Disk for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Appendable>> {
-        Ok(Box::new(self.log(at(&self.path, name, |path| File::create(path))?, 0)))
+        Ok(Box::new(self.log(at(&self.path, name, |path| File::create(path))?, name, 0)))
     }
 
     fn reopen(&self, name: &str, length: u64) -> io::Result<Box<dyn Appendable>> {
@@ -157,7 +165,7 @@ impl Disk for Directory {
             file.seek(SeekFrom::Start(length))?;
             Ok(file)
         })?;
-        Ok(Box::new(self.log(file, length)))
+        Ok(Box::new(self.log(file, name, length)))
     }
 
     fn spare(&self, from: &str, to: &str, length_max: u64) -> Step<'static, ()> {
@@ -175,7 +183,7 @@ impl Disk for Directory {
         at(&self.path, spare, |path| {
             let file = OpenOptions::new().write(true).open(path)?;
             let old = file.metadata()?.len();
-            let mut log = Log { old, room: old, ..self.log(file, 0) };
+            let mut log = Log { old, room: old, ..self.log(file, name, 0) };
             log.fill(0)?;
             fs::rename(path, self.path.join(name))?;
             Ok(Box::new(log) as Box<dyn Appendable>)
@@ -213,6 +221,7 @@ impl Read for Reader {
 struct Log {
     /// Shared, because a sync goes on in another thread.
     file: Arc<File>,
+    name: Arc<str>,
     /// How many bytes were appended.
     length: u64,
     /// How many bytes it has, with those that it is filled with behind the end.
@@ -252,8 +261,16 @@ const ROOM_MIN: u64 = 64 * 1024;
 const ROOM_MAX: u64 = 16 * 1024 * 1024;
 
 impl Log {
-    fn new(file: File, length: u64, unsynced: PathBuf) -> Self {
-        Self { file: Arc::new(file), length, filled: length, old: 0, room: length, unsynced }
+    fn append_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.length + bytes.len() as u64;
+        if self.is_to_be_filled(end) {
+            self.fill(end)?;
+        }
+        self.file.as_ref().write_all(bytes)?;
+        self.length = end;
+        self.filled = self.filled.max(end);
+        self.see_to_room();
+        Ok(())
     }
 
     /// Fills the file behind its next end: as far as a multiple of what it is filled with, as pages are that large only if
@@ -295,25 +312,17 @@ impl Log {
 
 impl Appendable for Log {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let end = self.length + bytes.len() as u64;
-        if self.is_to_be_filled(end) {
-            self.fill(end)?;
-        }
-        self.file.as_ref().write_all(bytes)?;
-        self.length = end;
-        self.filled = self.filled.max(end);
-        self.see_to_room();
-        Ok(())
+        self.append_all(bytes).map_err(|error| of(&self.name, &error))
     }
 
     fn sync(&self) -> Step<'static, ()> {
-        let (file, unsynced) = (Arc::clone(&self.file), self.unsynced.clone());
-        elsewhere(move || noted(file.sync_data(), &unsynced))
+        let (file, name, unsynced) = (Arc::clone(&self.file), Arc::clone(&self.name), self.unsynced.clone());
+        elsewhere(move || noted(file.sync_data(), &unsynced).map_err(|error| of(&name, &error)))
     }
 
     fn finish(&self) -> Step<'static, ()> {
         // Cut at once and not in the other thread: if anything is appended meanwhile after all, it stays.
-        let cut = self.file.set_len(self.length);
+        let cut = self.file.set_len(self.length).map_err(|error| of(&self.name, &error));
         let synced = self.sync();
         Box::pin(async {
             cut?;
@@ -447,9 +456,8 @@ mod tests {
     #[test]
     fn room_is_asked_for_when_it_is_used_up_and_as_much_again_as_there_is() {
         let scratch = Scratch::new();
-        let mut log = Directory::open(scratch.path())
-            .unwrap()
-            .log(File::create(scratch.path().join("log")).unwrap(), 0);
+        let disk = Directory::open(scratch.path()).unwrap();
+        let mut log = disk.log(File::create(scratch.path().join("log")).unwrap(), "log", 0);
         let mut rooms = Vec::new();
         for length in [1, ROOM_MIN, ROOM_MIN + 2, 3 * ROOM_MIN, ROOM_MAX * 3, ROOM_MAX * 4, ROOM_MAX * 4 + 1]
         {
@@ -482,7 +490,7 @@ mod tests {
     async fn a_sync_that_fails_is_noted_for_the_next_life_of_the_server() {
         let scratch = Scratch::new();
         let disk = Directory::open(scratch.path()).unwrap();
-        let log = disk.log(File::open("/dev/null").unwrap(), 0);
+        let log = disk.log(File::open("/dev/null").unwrap(), "log", 0);
         assert!(log.sync().await.is_err(), "it knows no such thing");
         let mut names = disk.names().unwrap();
         names.sort();
@@ -549,6 +557,10 @@ mod tests {
         if cfg!(target_os = "linux") {
             let read = disk.read("mem").unwrap().read(&mut [0]);
             assert_eq!(said(read.err()), Some("mem: input/output error".to_owned()));
+            let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+            let mut log = disk.log(full, "log", 0);
+            assert_eq!(said(log.append(b"1").err()), Some("log: no space left on device".to_owned()));
+            assert_eq!(said(log.sync().await.err()), Some("log: invalid argument".to_owned()));
         }
     }
 
