@@ -22,48 +22,70 @@ pub struct Cell {
 
 const _: () = assert!(size_of::<Cell>() == 64 && offset_of!(Cell, client) == 0);
 
-/// What changes from one record of a client to the next.
+/// What changes from one record of a client to the next, in words as they come out of a processor: where it reads as a whole
+/// what it has just written in pieces, it waits. Packed, because what is before it in a cell is not whole words.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C, packed(4))]
 pub struct Numbers {
-    received: Bytes<8>,
-    /// All digits of the client's time as one number, as [`Digits`] has them.
-    time: Bytes<8>,
-    /// All digits of the latitude, nearly always room for those that an `f64` prints; of a free cell, the next free slot
-    /// plus 1, or 0.
-    latitude: Bytes<7>,
-    /// All digits of the longitude.
-    longitude: Bytes<7>,
     /// The number of the server's name.
     server: u16,
-    /// How the latitude was written: its sign, the digits before its point, and those behind it.
-    latitude_form: u8,
-    longitude_form: u8,
     /// How the time was written: ten times the digits before its point, and those behind it.
     time_form: u8,
     /// The length of the client's ID, or [`ELSEWHERE`], or [`FREE`].
     client_length: u8,
+    received: Nanos,
+    /// All digits of the client's time as one number, as [`Digits`] has them; of a free cell, the next free slot plus 1, or 0.
+    time: u64,
+    latitude: Degrees,
+    longitude: Degrees,
 }
 
-/// A number in so many bytes, the least significant first, wherever in a cell it is.
+/// A coordinate as a word: all its digits as one number, nearly always with room for those that an `f64` prints, and in the
+/// highest byte how it was written. That is one bit for the sign, and seven for how many digits there are before the point and
+/// behind it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Bytes<const N: usize>([u8; N]);
+struct Degrees(u64);
 
-impl<const N: usize> Bytes<N> {
-    const ZERO: Self = Self([0; N]);
+/// How many bits of a coordinate are for its digits.
+const VALUE_BITS: u32 = 56;
 
-    /// `None` if the number does not fit.
+/// One more than the most digits behind the point of a coordinate.
+const DECIMALS: u8 = 20;
+
+impl Degrees {
+    /// `None` if it does not fit.
     #[inline]
-    fn new(number: u64) -> Option<Self> {
-        let bytes = number.to_le_bytes();
-        let (low, high) = bytes.split_first_chunk()?;
-        high.iter().all(|&byte| byte == 0).then_some(Self(*low))
+    fn new(Coordinate { is_negative, digits }: Coordinate) -> Option<Self> {
+        let Digits { value, whole, decimals } = digits;
+        let fits = (1..=5).contains(&whole) && decimals < DECIMALS && value < 1 << VALUE_BITS;
+        // Only then: what does not fit would not fit a byte either.
+        let form = fits.then(|| u8::from(is_negative) << 7 | (whole * DECIMALS + decimals))?;
+        Some(Self(u64::from(form) << VALUE_BITS | value))
     }
 
     #[inline]
-    fn get(self) -> u64 {
-        let mut bytes = [0; 8];
-        bytes[..N].copy_from_slice(&self.0);
-        u64::from_le_bytes(bytes)
+    fn form(self) -> u8 {
+        let [.., form] = self.0.to_le_bytes();
+        form
+    }
+
+    #[inline]
+    fn digits(self) -> Digits {
+        let digits = self.form() & 0x7f;
+        let value = self.0 & ((1 << VALUE_BITS) - 1);
+        Digits { value, whole: digits / DECIMALS, decimals: digits % DECIMALS }
+    }
+
+    fn print(self, out: &mut Vec<u8>) {
+        out.push(if self.form() >> 7 == 1 { b'-' } else { b'+' });
+        self.digits().print(out);
+    }
+
+    /// The `f64` that is nearest to what was written, of which read again from its digits is the surest way.
+    fn rounded(self) -> f64 {
+        let mut text = Vec::new();
+        self.print(&mut text);
+        rounded(&text)
     }
 }
 
@@ -78,15 +100,13 @@ const FREE: u8 = u8::MAX - 1;
 
 impl Numbers {
     const NOTHING: Self = Self {
-        received: Bytes::ZERO,
-        time: Bytes::ZERO,
-        latitude: Bytes::ZERO,
-        longitude: Bytes::ZERO,
         server: 0,
-        latitude_form: 0,
-        longitude_form: 0,
         time_form: 0,
         client_length: FREE,
+        received: 0,
+        time: 0,
+        latitude: Degrees(0),
+        longitude: Degrees(0),
     };
 
     /// Those of a record whose server's name has this number; `None` if it does not fit.
@@ -96,23 +116,21 @@ impl Numbers {
         let time = record.said.time.digits();
         time.nanos()?; // Its digits are at most nineteen then, nine of them decimals: the form fits a byte.
         Some(Self {
-            received: Bytes::new(record.received)?,
-            time: Bytes::new(time.value)?,
-            latitude: Bytes::new(latitude.digits.value)?,
-            longitude: Bytes::new(longitude.digits.value)?,
             server,
-            latitude_form: form(latitude)?,
-            longitude_form: form(longitude)?,
             time_form: time.whole * 10 + time.decimals,
             client_length: u8::try_from(record.said.client.len())
                 .ok()
                 .filter(|&length| usize::from(length) <= ID_MAX)?,
+            received: record.received,
+            time: time.value,
+            latitude: Degrees::new(latitude)?,
+            longitude: Degrees::new(longitude)?,
         })
     }
 
     /// The mark of a record that is kept elsewhere.
     pub fn elsewhere(received: Nanos) -> Self {
-        Self { received: Bytes(received.to_le_bytes()), client_length: ELSEWHERE, ..Self::NOTHING }
+        Self { received, client_length: ELSEWHERE, ..Self::NOTHING }
     }
 
     /// True if the record is kept elsewhere: nothing else is to be asked then but when it was received.
@@ -124,7 +142,7 @@ impl Numbers {
     /// When the server heard it; that is here even if the record is kept elsewhere.
     #[inline]
     pub fn received(&self) -> Nanos {
-        self.received.get()
+        self.received
     }
 
     /// The number of the server's name.
@@ -137,7 +155,7 @@ impl Numbers {
     #[inline]
     pub fn line_bytes(&self, server: &[u8]) -> u64 {
         // Two signs and two spaces are among what the client said.
-        let numbers = [self.latitude(), self.longitude(), self.time()].map(Digits::length);
+        let numbers = [self.latitude.digits(), self.longitude.digits(), self.time()].map(Digits::length);
         let said = usize::from(self.client_length) + numbers.iter().sum::<usize>() + 4;
         line_bytes(said, self.received(), server)
     }
@@ -150,17 +168,7 @@ impl Numbers {
 
     #[inline]
     fn time(&self) -> Digits {
-        Digits { value: self.time.get(), whole: self.time_form / 10, decimals: self.time_form % 10 }
-    }
-
-    #[inline]
-    fn latitude(&self) -> Digits {
-        digits(self.latitude, self.latitude_form)
-    }
-
-    #[inline]
-    fn longitude(&self) -> Digits {
-        digits(self.longitude, self.longitude_form)
+        Digits { value: self.time, whole: self.time_form / 10, decimals: self.time_form % 10 }
     }
 }
 
@@ -177,8 +185,7 @@ impl Cell {
 
     /// The mark that there is no record, with a link to the next such cell.
     pub fn free(next: Option<u32>) -> Self {
-        let latitude = next.and_then(|slot| Bytes::new(u64::from(slot) + 1)).unwrap_or(Bytes::ZERO);
-        let numbers = Numbers { latitude, ..Numbers::NOTHING };
+        let numbers = Numbers { time: next.map_or(0, |slot| u64::from(slot) + 1), ..Numbers::NOTHING };
         Self { numbers, bucket: 0, client: [0; CLIENT_MAX] }
     }
 
@@ -214,7 +221,7 @@ impl Cell {
 
     /// The slot of the next free cell.
     pub fn next_free(&self) -> Option<u32> {
-        self.numbers.latitude.get().checked_sub(1).and_then(|slot| u32::try_from(slot).ok())
+        self.numbers.time.checked_sub(1).and_then(|slot| u32::try_from(slot).ok())
     }
 
     /// The client's ID, if it is here.
@@ -247,50 +254,15 @@ impl Cell {
 
     /// Latitude and longitude in degrees, rounded to the nearest `f64`.
     pub fn degrees(&self) -> (f64, f64) {
-        let Numbers { latitude_form, longitude_form, .. } = self.numbers;
-        (degrees(self.numbers.latitude(), latitude_form), degrees(self.numbers.longitude(), longitude_form))
+        (self.numbers.latitude.rounded(), self.numbers.longitude.rounded())
     }
 
     fn print_operands(&self, client: &[u8], out: &mut Vec<u8>) {
-        let Numbers { latitude_form, longitude_form, .. } = self.numbers;
         out.extend_from_slice(client);
         out.push(b' ');
-        print_coordinate(self.numbers.latitude(), latitude_form, out);
-        print_coordinate(self.numbers.longitude(), longitude_form, out);
+        self.numbers.latitude.print(out);
+        self.numbers.longitude.print(out);
         out.push(b' ');
         self.numbers.time().print(out);
     }
-}
-
-/// How a coordinate was written, in a byte: one bit for the sign, and seven for how many digits there are before the point
-/// and behind it.
-#[inline]
-fn form(Coordinate { is_negative, digits }: Coordinate) -> Option<u8> {
-    let fits = (1..=5).contains(&digits.whole) && digits.decimals < DECIMALS;
-    // Only then: what does not fit would not fit a byte either.
-    fits.then(|| u8::from(is_negative) << 7 | (digits.whole * DECIMALS + digits.decimals))
-}
-
-/// One more than the most digits behind the point of a coordinate.
-const DECIMALS: u8 = 20;
-
-fn digits(value: Bytes<7>, form: u8) -> Digits {
-    let digits = form & 0x7f;
-    Digits { value: value.get(), whole: digits / DECIMALS, decimals: digits % DECIMALS }
-}
-
-fn is_negative(form: u8) -> bool {
-    form >> 7 == 1
-}
-
-fn print_coordinate(digits: Digits, form: u8, out: &mut Vec<u8>) {
-    out.push(if is_negative(form) { b'-' } else { b'+' });
-    digits.print(out);
-}
-
-/// The `f64` that is nearest to what was written, of which read again from its digits is the surest way.
-fn degrees(digits: Digits, form: u8) -> f64 {
-    let mut text = Vec::new();
-    print_coordinate(digits, form, &mut text);
-    rounded(&text)
 }

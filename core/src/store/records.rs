@@ -132,7 +132,7 @@ impl Records {
         let Some(cell) = self.cells.get_mut(slot) else { return true };
         let known = *cell.numbers();
         if known.are_elsewhere() || numbers.are_elsewhere() {
-            return self.replace_line(slot, numbers, record, has_room);
+            return self.replace_line(slot, record, has_room);
         }
         cell.replace(numbers);
         self.bytes = self.bytes + record.line_bytes() - self.bytes_of(&known);
@@ -142,7 +142,8 @@ impl Records {
     /// The same for the line of a record that does not fit a cell, or did not. One that fits takes no more memory than what
     /// it replaces, whose cell it takes.
     #[cold]
-    fn replace_line(&mut self, slot: u32, numbers: Numbers, record: &Record<'_>, has_room: bool) -> bool {
+    fn replace_line(&mut self, slot: u32, record: &Record<'_>, has_room: bool) -> bool {
+        let numbers = self.pack(record); // Handed over, they would be in memory for those, too, that come no further.
         let before = self.line_bytes(slot);
         if !has_room && numbers.are_elsewhere() && record.line_bytes() > before {
             return false;
