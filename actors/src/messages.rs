@@ -111,7 +111,7 @@ pub struct Near {
     pub queries: Vec<Query>,
 }
 
-/// A link to a neighbour is there.
+/// A link to a neighbour is there, in the place of any that was.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct LinkUp {

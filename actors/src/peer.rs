@@ -175,7 +175,7 @@ impl PeerActor {
         self.dial_no_more(made, ctx);
         if let Some(link) = self.link.take() {
             ctx.cancel_future(link.talking);
-            self.lose("replaced by a new one");
+            self.log_loss("replaced by a new one"); // The store learns that by the next message.
         }
         info!("link to {} up made={made:?}", self.there);
         self.last_failure.clear();
@@ -235,7 +235,9 @@ impl PeerActor {
         if link.began.elapsed() >= Duration::from_millis(self.limits.heartbeat_ms) {
             self.backoff.reset();
         }
-        self.lose(end);
+        self.log_loss(end);
+        // A store that is gone has no links to forget.
+        self.desk.link_down.do_send(LinkDown { link: Arc::clone(&self.there) });
         // When both sides stop, the other's goodbye may come before this one's is said.
         let is_stopping = matches!(end, End::Stopped) || link.bell.rang_last();
         match self.dialling {
@@ -246,10 +248,8 @@ impl PeerActor {
         }
     }
 
-    fn lose(&self, reason: impl fmt::Display) {
+    fn log_loss(&self, reason: impl fmt::Display) {
         info!("link to {} down reason={reason}", self.there);
-        // A store that is gone has no links to forget.
-        self.desk.link_down.do_send(LinkDown { link: Arc::clone(&self.there) });
     }
 }
 

@@ -81,7 +81,6 @@ impl Flood {
 
     /// Begins to tell a neighbour what is news from now on.
     pub fn link_up(&mut self, name: &str, vocabulary: Vocabulary) {
-        self.link_down(name);
         self.last_way.0 += 1;
         self.growing = None; // What it grew by would not reach this link.
         self.links.insert(name.to_owned(), Link::new(self.last_way, vocabulary, self.end()));

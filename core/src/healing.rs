@@ -106,8 +106,7 @@ impl Healing {
     }
 
     /// Notes a link that can be talked over.
-    pub fn link_up(&mut self, name: &str, vocabulary: Vocabulary, store: &mut Store) {
-        self.link_down(name, store);
+    pub fn link_up(&mut self, name: &str, vocabulary: Vocabulary) {
         let compares = vocabulary != Vocabulary::Foreign;
         self.links.insert(name.to_owned(), Link { compares, ..Link::default() });
     }
@@ -390,10 +389,10 @@ mod tests {
         store
     }
 
-    fn healing(links: &[&str], store: &mut Store) -> Healing {
+    fn healing(links: &[&str]) -> Healing {
         let mut healing = Healing::new(&Limits::default());
         for link in links {
-            healing.link_up(link, Vocabulary::Trees, store);
+            healing.link_up(link, Vocabulary::Trees);
         }
         healing
     }
@@ -414,7 +413,7 @@ mod tests {
     #[test]
     fn no_more_is_asked_at_once_than_the_window_allows() {
         let mut store = Store::default();
-        let mut healing = healing(&["a"], &mut store);
+        let mut healing = healing(&["a"]);
         healing.hear_digest("a", 5, &mut store);
         work(&mut healing, &mut store);
         assert_eq!(taken(&mut healing, "a", &mut store), [Frame::AskSums { node: Node::Root }]);
@@ -431,7 +430,7 @@ mod tests {
     fn no_more_nodes_are_asked_about_than_the_window_allows() {
         // So many clients that no node is empty.
         let mut store = store(5000);
-        let mut healing = healing(&["a"], &mut store);
+        let mut healing = healing(&["a"]);
         healing.hear_digest("a", 5, &mut store);
         work(&mut healing, &mut store);
         let _ = taken(&mut healing, "a", &mut store);
@@ -444,7 +443,7 @@ mod tests {
     #[test]
     fn one_neighbour_is_asked_at_a_time() {
         let mut store = Store::default();
-        let mut healing = healing(&["a", "b"], &mut store);
+        let mut healing = healing(&["a", "b"]);
         healing.hear_digest("b", 5, &mut store);
         healing.hear_digest("a", 6, &mut store);
         work(&mut healing, &mut store);
@@ -458,7 +457,7 @@ mod tests {
     #[test]
     fn a_neighbour_that_answers_has_its_turn_until_another_waits() {
         let mut store = Store::default();
-        let mut healing = healing(&["a", "b"], &mut store);
+        let mut healing = healing(&["a", "b"]);
         healing.hear_digest("a", 5, &mut store);
         work(&mut healing, &mut store);
         let _ = taken(&mut healing, "a", &mut store);
@@ -481,7 +480,7 @@ mod tests {
     #[test]
     fn an_answer_comes_in_pieces_and_a_question_too_many_is_not_answered() {
         let mut store = store(5000);
-        let mut healing = healing(&["a"], &mut store);
+        let mut healing = healing(&["a"]);
         for _ in 0..10_000 {
             healing.hear_sums_question("a", Node::Root);
             healing.hear_records_question("a", &[Span::ALL, Span::ALL]);
@@ -497,7 +496,7 @@ mod tests {
     #[test]
     fn room_is_made_for_what_there_is_to_tell_and_not_for_what_there_may_be() {
         let mut store = store(10);
-        let mut healing = healing(&["a"], &mut store);
+        let mut healing = healing(&["a"]);
         healing.hear_records_question("a", &[Span { first: 0, last: 999 }]);
         let mut out = Vec::new();
         healing.take("a", &mut store, usize::MAX, &mut out);
@@ -507,7 +506,7 @@ mod tests {
     #[test]
     fn sums_that_nobody_asked_for_are_not_heard() {
         let mut store = Store::default();
-        let mut healing = healing(&["a"], &mut store);
+        let mut healing = healing(&["a"]);
         healing.hear_sums("a", Node::Root, Box::new([1; 256]), &mut store, 0);
         healing.hear_records("a", usize::MAX, 0, true, &mut store, 0);
         assert!(!healing.has_more("a") && !healing.has_work());
@@ -520,7 +519,7 @@ mod tests {
         later.sum_some(10);
         assert!(later.digest().covers(pass));
         let (root, mut store) = (later.digest().root(), Store::default());
-        let mut healing = healing(&["a", "b"], &mut store);
+        let mut healing = healing(&["a", "b"]);
         healing.hear_digest("a", root, &mut store);
         work(&mut healing, &mut store);
         let _ = taken(&mut healing, "a", &mut store);

@@ -245,10 +245,12 @@ impl Replica {
         self.searches.expect(neighbours, until_ms);
     }
 
-    /// Begins to talk to a neighbour: first it is to compare, since nobody knows what it missed.
+    /// Begins to talk to a neighbour, over a new connection if it had another: first it is to compare, since nobody knows what
+    /// it missed. What it is searching for, it is asked again.
     pub fn link_up(&mut self, link: &str, vocabulary: Vocabulary) {
+        self.drop_link(link);
         self.flood.link_up(link, vocabulary);
-        self.healing.link_up(link, vocabulary, &mut self.store);
+        self.healing.link_up(link, vocabulary);
         if !faults::is_on(Fault::NoCatchUp) {
             self.healing.offer(link, &mut self.store);
         }
@@ -261,12 +263,17 @@ impl Replica {
 
     /// Notes that a neighbour can no longer be talked to.
     pub fn link_down(&mut self, link: &str) {
+        self.drop_link(link);
+        let ended = self.searches.link_down(link);
+        self.answer(ended);
+    }
+
+    /// Forgets what there was between this server and a neighbour, if anything.
+    fn drop_link(&mut self, link: &str) {
         if let Some(way) = self.flood.link_down(link) {
             self.missing.lose(way);
         }
         self.healing.link_down(link, &mut self.store);
-        let ended = self.searches.link_down(link);
-        self.answer(ended);
     }
 
     /// Hears a frame from a neighbour.
@@ -507,11 +514,13 @@ impl Replica {
 
     /// Puts what a neighbour misses on its way; where that is no more in the ring, the neighbour is to compare.
     fn hear_want(&mut self, link: &str, uuids: &[Uuid]) {
+        let mut is_late = false;
         for uuid in uuids {
             let number = self.seen.find(uuid).and_then(|sighting| sighting.number);
-            if !number.is_some_and(|number| self.flood.hear_want(link, number)) {
-                self.healing.offer(link, &mut self.store);
-            }
+            is_late |= !number.is_some_and(|number| self.flood.hear_want(link, number));
+        }
+        if is_late {
+            self.healing.offer(link, &mut self.store);
         }
     }
 
@@ -613,10 +622,15 @@ impl Replica {
         let asker = Asker::Link(link.to_owned());
         let arrival = self.flood.arrival(link, None, now_ms);
         let is_first = self.seen.insert(uuid, Sighting::new(arrival), now_ms);
+        let comes_round = match self.searches.asker(&uuid) {
+            // It asks again over a new connection, and is answered when the search ends.
+            Some(before) if *before == asker => return,
+            Some(_) => true,
+            None => !is_first,
+        };
         let ends_here = self.store.find(client).is_some() || !self.scrutiny.fits(client);
-        if !is_first || ends_here || !self.ask(uuid, client, asker.clone(), now_ms) {
-            let client = if is_first { client.to_vec() } else { Vec::new() };
-            self.answer([Ended { uuid, client, asker }]);
+        if comes_round || ends_here || !self.ask(uuid, client, asker.clone(), now_ms) {
+            self.answer([Ended { uuid, client: client.to_vec(), asker }]);
         }
     }
 

@@ -301,6 +301,69 @@ fn a_neighbours_search_for_a_client_that_cannot_be_is_answered_and_goes_no_furth
     assert_eq!(said, Frame::NotFound { uuid }.to_bytes());
 }
 
+/// What a link takes next holds a frame.
+fn says(replica: &mut Replica, link: &str, frame: &Frame) -> bool {
+    let (mut said, frame) = (Vec::new(), frame.to_bytes());
+    replica.take(link, 0, &mut said);
+    said.windows(frame.len()).any(|bytes| bytes == frame)
+}
+
+/// Only the first heard of it. Where that one had no room for it, nobody did who stood behind the other.
+#[test]
+fn a_neighbour_that_asks_what_another_asked_before_is_told_what_is_known() {
+    let mut replica = goloman(&Limits::default());
+    say(&mut replica, "::1", 0, &iamat("kiwi", 1));
+    let uuid = Uuid::from_u128(1);
+    let line = format!("kiwi +1-2 1 {NOON} Goloman").into_bytes();
+    for link in ["Hands", "Wilkes"] {
+        replica.link_up(link, Vocabulary::Trees);
+        replica.hear(link, Frame::Which { uuid, client: b"kiwi".to_vec() }, 0, Uuid::from_u128(2));
+        assert!(says(&mut replica, link, &Frame::Found { uuid, line: line.clone() }), "{link}");
+    }
+}
+
+/// The search ended untold, and the session waited for ever.
+#[test]
+fn a_search_of_this_servers_own_that_comes_round_when_it_has_been_forgotten_goes_on() {
+    let mut replica = goloman(&Limits { seen_max: 1, ..Limits::default() });
+    for link in ["Hands", "Wilkes"] {
+        replica.link_up(link, Vocabulary::Trees);
+    }
+    let [own, others @ ..] = [7, 8, 9].map(Uuid::from_u128);
+    assert_eq!(replica.find(b"kiwi", 0, own), Some(own));
+    for uuid in others {
+        replica.hear("Hands", Frame::Which { uuid, client: b"plum".to_vec() }, 0, Uuid::nil());
+    }
+    replica.hear("Hands", Frame::Which { uuid: own, client: b"kiwi".to_vec() }, 0, Uuid::nil());
+    assert!(says(&mut replica, "Hands", &Frame::NotFound { uuid: own }));
+    for link in ["Hands", "Wilkes"] {
+        assert!(replica.ended().is_empty());
+        replica.hear(link, Frame::NotFound { uuid: own }, 0, Uuid::nil());
+    }
+    assert_eq!(replica.ended(), [own]);
+}
+
+/// Two servers that dial each other at once have two connections, of which one stays.
+#[test]
+fn a_search_goes_on_over_a_new_connection_in_the_place_of_another() {
+    let mut replica = goloman(&Limits::default());
+    let (own, passed_on) = (Uuid::from_u128(7), Uuid::from_u128(8));
+    let question = |uuid| Frame::Which { uuid, client: b"kiwi".to_vec() };
+    replica.link_up("Hands", Vocabulary::Trees);
+    replica.link_up("Wilkes", Vocabulary::Trees);
+    assert_eq!(replica.find(b"kiwi", 0, own), Some(own));
+    replica.hear("Wilkes", question(passed_on), 0, Uuid::nil());
+    for link in ["Hands", "Wilkes"] {
+        replica.link_up(link, Vocabulary::Trees);
+        assert!(says(&mut replica, link, &question(own)), "{link}");
+    }
+    replica.hear("Wilkes", question(passed_on), 0, Uuid::nil());
+    assert!(!says(&mut replica, "Wilkes", &Frame::NotFound { uuid: passed_on }), "Hands may know");
+    assert!(replica.ended().is_empty());
+    replica.hear("Hands", Frame::NotFound { uuid: passed_on }, 0, Uuid::nil());
+    assert!(says(&mut replica, "Wilkes", &Frame::NotFound { uuid: passed_on }));
+}
+
 #[test]
 fn what_is_no_record_on_disk_is_counted_and_the_rest_is_remembered() {
     let mut replica = goloman(&Limits::default());

@@ -36,7 +36,7 @@ pub enum Invariant {
     Silence = 8,
     /// A record from a future clock never outlives a later sane one.
     FutureYields = 9,
-    /// Searches end in time, and ask each server at most once.
+    /// Searches end in time, and ask each server at most once over a connection.
     SearchesEnd = 10,
     /// No task panics, and nobody says what a neighbour cannot read.
     NoPanic = 11,

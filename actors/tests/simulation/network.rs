@@ -6,6 +6,7 @@ use herd_actors::net::{Incoming, Network, Socket};
 use herd_actors::waiting::Step;
 use herd_core::frame::{Frame, Inbox};
 use herd_core::record;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
+use uuid::Uuid;
 
 /// The network of one server.
 pub struct Simulated {
@@ -87,6 +89,8 @@ struct Ear {
     is_link: bool,
     /// True once it counts as one.
     is_counted: bool,
+    /// The searches in which it was asked something.
+    asked: BTreeSet<Uuid>,
 }
 
 #[derive(Clone, Default)]
@@ -185,7 +189,10 @@ impl Ear {
             Frame::Prune { .. } => "a link was pruned",
             Frame::Graft { .. } => "a link was grafted",
             Frame::Which { uuid, .. } => {
-                self.trace.asked(&self.here, &self.there, *uuid);
+                let is_first = self.asked.insert(*uuid);
+                self.trace.ensure(Invariant::SearchesEnd, is_first, || {
+                    format!("{} asked {} twice in search {uuid}", self.here, self.there)
+                });
                 "a search was passed on"
             }
             Frame::Found { line, .. } => {

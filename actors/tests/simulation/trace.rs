@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::task::Waker;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// Everything that is noted about one simulation. Shared by its hosts, which take turns on one thread.
 #[derive(Clone, Default)]
@@ -29,8 +28,6 @@ pub struct Notes {
     pub now: Duration,
     /// Frames said over links, but for heartbeats.
     pub frames: u64,
-    /// Who asked whom in which search: server, its incarnation, neighbour.
-    asked: BTreeSet<(String, u32, String, Uuid)>,
     /// What a client said to a server, whether or not it was heard.
     pub said: BTreeSet<String>,
     pub acknowledged: Vec<Acknowledged>,
@@ -326,18 +323,6 @@ impl Trace {
 
     pub fn hash(&self) -> u64 {
         self.notes().hash.finish()
-    }
-
-    /// Notes that a server asked a neighbour in a search.
-    pub fn asked(&self, from: &str, to: &str, search: Uuid) {
-        let mut notes = self.notes();
-        let incarnation =
-            notes.servers.iter().find(|server| server.name == from).map_or(0, |server| server.incarnation);
-        let is_first = notes.asked.insert((from.to_owned(), incarnation, to.to_owned(), search));
-        drop(notes);
-        self.ensure(Invariant::SearchesEnd, is_first, || {
-            format!("{from} asked {to} twice in search {search}")
-        });
     }
 
     /// Notes that a server has one link more to a neighbour, or one less.
