@@ -104,8 +104,6 @@ pub struct Journal {
     log_bytes_min: u64,
     /// Bytes in the last snapshot.
     snapshot_length: u64,
-    /// True while there is a log to write the next one over.
-    has_spare: bool,
     /// How many appends there were.
     appends: u64,
 }
@@ -164,16 +162,13 @@ impl Journal {
         (self.snapshot_length + self.log_length + next.max(self.kept_length) > length_max).then_some(scope)
     }
 
-    /// Makes the log that follows a new snapshot. It must have a lasting name before it is begun.
+    /// Makes the log that follows a new snapshot, over a spare one if there is any. It must have a lasting name before it is begun.
     pub fn prepare(&mut self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
         let number = self.number.checked_add(1);
         let name = log(number.ok_or_else(|| io::Error::other("a log has the last number that there is"))?);
-        let reused = std::mem::take(&mut self.has_spare).then(|| self.disk.reuse(SPARE, &name));
-        let next = match reused {
-            Some(Ok(next)) => next,
-            // Whoever needed room may have removed the spare log: nothing is lost with it.
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => self.disk.create(&name)?,
+        let next = match self.disk.reuse(SPARE, &name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(&name)?,
+            reused => reused?,
         };
         Ok((next, unless(Fault::SkipsNameSync, self.disk.sync_names())))
     }
@@ -212,7 +207,6 @@ impl Journal {
         let mut logs: Vec<u64> = below(&names, "log-", self.first).collect();
         let last = logs.pop_if(|_| may_spare);
         let spared = last.map(|last| self.disk.spare(&log(last), SPARE, self.log_bytes_min));
-        self.has_spare = spared.is_some();
         let present = faults::is_on(Fault::RemovesPresentLog).then_some(self.number);
         let snapshots = below(&names, "snapshot-", self.first);
         let files = logs.into_iter().chain(present).map(log).chain(snapshots.map(snapshot));

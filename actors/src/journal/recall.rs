@@ -49,7 +49,6 @@ impl Journal {
             kept_length: kept.iter().map(|log| log.length).sum(),
             log_bytes_min,
             snapshot_length,
-            has_spare: false,
             appends: 0,
         };
         Ok((journal, whole))
