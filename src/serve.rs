@@ -12,7 +12,7 @@ use crate::topology::File;
 use actix::Actor;
 use herd_actors::disk::Directory;
 use herd_actors::journal::Keep;
-use herd_actors::net::Seams;
+use herd_actors::net::{Seams, bound};
 use herd_actors::node::{Neighbour, Node, Settings, StartError};
 use herd_actors::places::PlacesActor;
 use herd_actors::{descriptors, dialect};
@@ -20,11 +20,10 @@ use herd_core::limits::Limits;
 use herd_core::record::FUTURE_MAX_S;
 use herd_core::topology::{Server, Topology};
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpSocket, lookup_host};
+use tokio::net::lookup_host;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -231,20 +230,15 @@ async fn take(server: &Server, path: &Path, limits: &Limits) -> io::Result<Direc
 }
 
 /// Whether a process takes clients at an address, or at any that its host has.
-async fn is_served(address: &str) -> bool {
-    let Ok(mut addresses) = lookup_host(address).await else { return false };
-    addresses.any(|address| try_bind(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse))
-}
-
-/// Takes an address for a moment, and does not listen there: the system would let clients in, who are then cut off. To connect
+///
+/// Each is taken for a moment, and not listened at: the system would let clients in, who are then cut off. To connect
 /// instead would be one more session for a server that is there, and one more in line at a server that hangs.
 ///
 /// With `SO_REUSEADDR` old connections are not in the way and whoever listens is. On Linux others are not that have the
 /// address in the same way and do not listen, so that several may wait at once, and a server that starts meanwhile gets it.
-fn try_bind(address: SocketAddr) -> io::Result<()> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)
+async fn is_served(address: &str) -> bool {
+    let Ok(mut addresses) = lookup_host(address).await else { return false };
+    addresses.any(|address| bound(address).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse))
 }
 
 /// How much longer than a server may take to stop its directory is waited for.
@@ -328,9 +322,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn who_only_looks_serves_nobody_and_is_in_nobodys_way() {
-        let looks = TcpSocket::new_v4().unwrap();
-        looks.set_reuseaddr(true).unwrap();
-        looks.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let looks = bound(([127, 0, 0, 1], 0).into()).unwrap();
         let address = looks.local_addr().unwrap().to_string();
         assert!(!is_served(&address).await);
         assert!(TcpListener::bind(&address).await.is_ok());

@@ -90,7 +90,9 @@ pub struct Tcp;
 impl Network for Tcp {
     fn bind<'a>(&'a self, address: &'a str) -> Step<'a, Box<dyn Incoming>> {
         Box::pin(async move {
-            let listener: Box<dyn Incoming> = Box::new(listen(address).await?);
+            let addresses = lookup_host(address).await?;
+            let listen = |address| bound(address)?.listen(BACKLOG);
+            let listener: Box<dyn Incoming> = Box::new(first_here(addresses, listen)?);
             Ok(listener)
         })
     }
@@ -121,13 +123,17 @@ impl Incoming for TcpListener {
 /// otherwise (`net.core.somaxconn`). One that finds no place tries again a second later.
 const BACKLOG: u32 = 4096;
 
-/// Takes the first address of a host that can be taken, as [`TcpListener::bind`] does.
-async fn listen(address: &str) -> io::Result<TcpListener> {
+/// Takes the first address of a host that this machine has. One that is in use is not passed over, as [`TcpListener::bind`]
+/// does: some would reach the one who uses it, and some this server.
+fn first_here<T>(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    take: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
     let mut failed = no_address();
-    for address in lookup_host(address).await? {
-        match listen_at(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = error,
+    for address in addresses {
+        match take(address) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => failed = error,
+            taken => return taken,
         }
     }
     Err(failed)
@@ -137,11 +143,12 @@ fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the host has no address")
 }
 
-fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+/// Takes an address, and does not listen there yet.
+pub fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?; // A server that is started again need not wait for its old connections.
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 /// Connects to an address, `host:port`, as [`Network::connect`] does.
@@ -246,6 +253,24 @@ mod tests {
             port => Ok(port),
         };
         (first_of(&addresses, began + LIMIT, answering).await, began.elapsed())
+    }
+
+    /// A second server of a name listened at the other address of its host, and each had other clients.
+    #[test]
+    fn an_address_that_is_in_use_is_not_passed_over_and_one_that_is_of_another_machine_is() {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let take = |address: SocketAddr| match address.port() {
+            1 => Err(io::ErrorKind::AddrInUse.into()),
+            2 => Err(io::ErrorKind::AddrNotAvailable.into()),
+            port => Ok(port),
+        };
+        let taken = |ports: &[u16]| {
+            first_here(ports.iter().copied().map(address), take).map_err(|error| error.kind())
+        };
+        assert_eq!(taken(&[2, 3, 4]), Ok(3));
+        assert_eq!(taken(&[2, 1, 3]), Err(io::ErrorKind::AddrInUse));
+        assert_eq!(taken(&[2]), Err(io::ErrorKind::AddrNotAvailable));
+        assert_eq!(taken(&[]), Err(io::ErrorKind::NotFound));
     }
 
     /// Each call took the whole time for the first address, and the next began there again.
