@@ -108,6 +108,7 @@ fn cannot_start(name: &str, flags: &Flags, error: &StartError) -> Failure {
              where it begins with nothing",
         ),
         StartError::Address { error: cause, .. } => (reason(error), no_address_advice(cause.kind())),
+        StartError::Workers => (reason(error), "see ulimit -u, or let it have fewer with --workers"),
     };
     log::error!("server {name} cannot start: {why}");
     Failure::Undone(format!("{name} cannot start: {why}; {advice}"))

@@ -18,6 +18,7 @@ use crate::net::{Incoming, Seams};
 use crate::reason::reason;
 use crate::store::StoreActor;
 use crate::waiting::Bell;
+use crate::workers::Workers;
 use actix::{Actor, Addr, Recipient};
 use herd_core::handshake::Secret;
 use herd_core::limits::Limits;
@@ -92,12 +93,15 @@ pub enum StartError {
     },
     /// What it knew could not be read from disk, or its disk cannot be written to.
     Disk(io::Error),
+    /// There are to be more workers than the system allows threads.
+    Workers,
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk(error) => write!(f, "its data cannot be read or written: {}", reason(error)),
+            Self::Workers => f.write_str("the system allows fewer threads than it is to have workers"),
             Self::Address { purpose, address, error } if error.kind() == io::ErrorKind::AddrInUse => {
                 write!(f, "the address for {purpose}, {address}, is in use")
             }
@@ -118,8 +122,9 @@ impl Node {
     /// Takes both addresses, reads what is on disk, and starts the store, the listeners and whoever speaks with neighbours
     /// on the current thread. Sessions start when clients come, on other threads where there are several workers.
     ///
-    /// Fails if an address cannot be taken or the disk cannot be read or written: then nothing was started.
+    /// Fails if an address or a thread cannot be had, or the disk cannot be read or written: then nothing was started.
     pub async fn start(settings: Settings, near: Recipient<Near>, seams: Seams) -> Result<Self, StartError> {
+        let workers = Workers::start(settings.limits.workers).map_err(|_| StartError::Workers)?;
         // Peers first: whoever finds the address for clients open finds the other open too.
         let for_peers = bind(&seams, "peers", &settings.peers).await?;
         let for_clients = bind(&seams, "clients", &settings.clients).await?;
@@ -136,7 +141,7 @@ impl Node {
         let stop = Arc::<Bell>::default();
         let strangers = Strangers::new(&settings, &store, &seams, Arc::clone(&stop));
         let gate = Rc::clone(&strangers.gate);
-        let sessions = Sessions::new(&store, near, &settings.limits, &seams, gate, stop);
+        let sessions = Sessions::new(&store, near, &settings.limits, &seams, gate, workers, stop);
         let neighbours = Neighbours::new(settings, store.clone(), strangers, seams);
         let listeners = vec![
             ListenerActor::new(for_clients, Guests::Clients, sessions.welcome(), &abort).start(),

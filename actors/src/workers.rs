@@ -1,5 +1,6 @@
 //! The threads on which sessions talk to clients: the server's own, or several others that take turns.
 
+use crate::panics::{Panicked, caught};
 use actix::{Arbiter, ArbiterHandle};
 use herd_core::limits::WORKERS_MAX;
 use std::cell::Cell;
@@ -13,10 +14,12 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// So many threads, at most [`WORKERS_MAX`]; with one, sessions need none beside the server's own.
-    pub fn new(number: usize) -> Self {
+    /// So many threads, at most [`WORKERS_MAX`]; with one, sessions need none beside the server's own. Fails where the
+    /// system allows no more threads, upon which actix panics.
+    pub fn start(number: usize) -> Result<Self, Panicked> {
         let number = if number > 1 { number.min(WORKERS_MAX) } else { 0 };
-        Self { arbiters: (0..number).map(|_| Arbiter::new()).collect(), next: Cell::new(0) }
+        let arbiters = (0..number).map(|_| caught(Arbiter::new)).collect::<Result<_, _>>()?;
+        Ok(Self { arbiters, next: Cell::new(0) })
     }
 
     /// The thread for the next session, if it is another than this.
@@ -51,7 +54,7 @@ mod tests {
 
     #[actix::test]
     async fn sessions_are_dealt_out_to_all_threads_in_turn_and_to_none_else() {
-        let workers = Workers::new(3);
+        let workers = Workers::start(3).unwrap();
         let mut dealt = HashMap::new();
         for _ in 0..6 {
             *dealt.entry(thread_of(&workers.next().unwrap()).await).or_insert(0) += 1;
@@ -62,6 +65,6 @@ mod tests {
 
     #[actix::test]
     async fn one_worker_is_the_thread_that_is_there() {
-        assert!(Workers::new(1).next().is_none());
+        assert!(Workers::start(1).unwrap().next().is_none());
     }
 }

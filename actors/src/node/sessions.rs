@@ -38,6 +38,7 @@ impl Sessions {
         limits: &Limits,
         seams: &Seams,
         gate: Rc<Gate>,
+        workers: Workers,
         stop: Arc<Bell>,
     ) -> Rc<Self> {
         let desk = session::Desk {
@@ -50,7 +51,7 @@ impl Sessions {
             desk,
             gate,
             limits: limits.clone(),
-            workers: Workers::new(limits.workers),
+            workers,
             attendance: Attendance::default(),
             refused: Complaints::default(),
             stop,
