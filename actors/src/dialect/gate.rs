@@ -85,13 +85,15 @@ impl Known {
         }
     }
 
+    /// True if it is at a host with a name, which may be elsewhere tomorrow.
+    fn has_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
     fn is_at(&self, address: IpAddr) -> bool {
         self.addresses.borrow().iter().any(|known| known.to_canonical() == address.to_canonical())
     }
 }
-
-/// How often the address of a neighbour with the name of a host is looked up.
-const LOOKUP_PAUSE: Duration = Duration::from_secs(30);
 
 /// How much is read at a time: what is behind a message is seen only if it was read with it.
 const READ_SIZE: usize = 2 * 1024;
@@ -115,7 +117,7 @@ impl Gate {
             stop,
         });
         let (looking, seams) = (Rc::clone(&gate), seams.clone());
-        if gate.neighbours.iter().any(|known| known.host.parse::<IpAddr>().is_err()) {
+        if gate.neighbours.iter().any(Known::has_name) {
             let on_panic = OnPanic::abort(&seams.abort, "whoever looks up neighbours");
             actix_rt::spawn(async move {
                 let _on_panic = on_panic;
@@ -288,8 +290,12 @@ impl Gate {
         }
     }
 
+    /// Looks up where neighbours are, as often as it is looked whether they take connections: until it is known, what they
+    /// say is taken for a client's.
     async fn look_up(&self, seams: &Seams) {
-        let mut sought: Vec<_> = self.neighbours.iter().map(|known| (known, LastReason::default())).collect();
+        let pause = Duration::from_millis(self.limits.dialect_look_ms);
+        let named = self.neighbours.iter().filter(|known| known.has_name());
+        let mut sought: Vec<_> = named.map(|known| (known, LastReason::default())).collect();
         while !self.stop.rang_last() {
             for (known, last_failure) in &mut sought {
                 let Known { name, host, .. } = known;
@@ -304,7 +310,7 @@ impl Gate {
                     }
                 }
             }
-            let _ = timeout(LOOKUP_PAUSE, self.stop.rung_last()).await; // Either way it is time to look again.
+            let _ = timeout(pause, self.stop.rung_last()).await; // Either way it is time to look again.
         }
     }
 }
@@ -327,21 +333,62 @@ async fn first_word(socket: &mut Socket, bytes: &mut Vec<u8>, spoken: &[Dialect]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::{Incoming, Network};
     use crate::testing::{Switchboard, answering, recording, seams};
+    use crate::waiting::Step;
+    use std::sync::Mutex;
 
     const FROM: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
 
     /// A gate for one neighbour, before a store that knows nobody.
     fn gate(speaks: Dialect, limits: &Limits) -> Rc<Gate> {
+        gate_at("127.0.0.1:9", speaks, limits, Switchboard::new(true, 1).0)
+    }
+
+    fn gate_at(clients: &str, speaks: Dialect, limits: &Limits, network: impl Network + 'static) -> Rc<Gate> {
         let there = Stranger {
             name: "Theirs".to_owned(),
-            clients: "127.0.0.1:9".to_owned(),
+            clients: clients.to_owned(),
             speaks,
             kin: vec!["Theirs".to_owned()],
         };
         let known = Known::new(&there, recording().0, answering(|_: Ask| None));
         let desk = Desk { recall: answering(|_: Recall| None), hear: recording().0 };
-        Gate::new(vec![known], desk, limits, &seams(Switchboard::new(true, 1).0), Arc::default())
+        Gate::new(vec![known], desk, limits, &seams(network), Arc::default())
+    }
+
+    /// A network with one host, which is where the test says, if anywhere.
+    struct Names(Arc<Mutex<Option<IpAddr>>>);
+
+    impl Network for Names {
+        fn bind<'a>(&'a self, _: &'a str) -> Step<'a, Box<dyn Incoming>> {
+            Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+        }
+
+        fn connect<'a>(&'a self, _: &'a str, _: Duration) -> Step<'a, Socket> {
+            Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+        }
+
+        fn resolve<'a>(&'a self, _: &'a str) -> Step<'a, Vec<IpAddr>> {
+            let address = *self.0.lock().unwrap();
+            Box::pin(async move { Ok(vec![address.ok_or(io::ErrorKind::NotFound)?]) })
+        }
+    }
+
+    /// For half a minute a neighbour whose name was not known at the start was answered as a client, and what it said was
+    /// lost, while all that was said to it arrived.
+    #[actix::test]
+    async fn a_neighbour_is_known_at_its_new_address_as_soon_as_it_is_looked_for_again() {
+        tokio::time::pause();
+        let host = Arc::new(Mutex::new(None));
+        let limits = Limits::default();
+        let gate = gate_at("theirs:9", Dialect::At, &limits, Names(Arc::clone(&host)));
+        for address in [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from) {
+            assert!(!gate.is_for(address));
+            *host.lock().unwrap() = Some(address);
+            tokio::time::sleep(Duration::from_millis(limits.dialect_look_ms + 1)).await;
+            assert!(gate.is_for(address));
+        }
     }
 
     /// One that said nothing was closed after twice the time, since a session then waited as long again.
