@@ -271,13 +271,15 @@ fn canonical_host(host: &str) -> Result<String, AddressFault> {
         return inner.parse::<Ipv6Addr>().map(|ip| ip.to_string()).map_err(|_| AddressFault::Ipv6);
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let numeric = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-    match host {
+    // A dot at the end says that a name is whole, and makes it no other.
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    match name {
         "" => Err(AddressFault::NoHost),
         _ if host.contains(':') => Err(AddressFault::Ipv6),
         _ if !host.bytes().all(plain) => Err(AddressFault::Host),
         _ if numeric => host.parse::<Ipv4Addr>().map(|ip| ip.to_string()).map_err(|_| AddressFault::Ipv4),
-        _ => Ok(host.to_ascii_lowercase()),
+        _ => Ok(name.to_ascii_lowercase()),
     }
 }
 
@@ -465,6 +467,13 @@ Wilkes       ● ●   ●   Goloman, Hands, Holiday
         for address in ["127.0.0.1:1", "0.0.0.0:65535", "[::1]:11645", "localhost:80", "a-b_c.example:80"] {
             assert!(parse_address(address).is_ok(), "{address:?}");
         }
+    }
+
+    /// It was refused as an IPv4 address that is none.
+    #[test]
+    fn a_host_whose_name_ends_with_a_dot_is_the_one_without() {
+        assert_eq!(parse_address("goloman.example.:80"), parse_address("Goloman.example:80"));
+        assert_eq!(parse_address(".:80"), Err(AddressFault::NoHost));
     }
 
     #[test]
