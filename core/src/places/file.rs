@@ -124,7 +124,7 @@ fn write_number(body: &mut Vec<u8>, mut number: u64) {
     body.push((number & 0x7f) as u8);
 }
 
-fn write_numbers(body: &mut Vec<u8>, numbers: impl Iterator<Item = u16>) {
+fn write_numbers(body: &mut Vec<u8>, numbers: impl Iterator<Item = impl Into<u64>>) {
     numbers.for_each(|number| write_number(body, number.into()));
 }
 
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
             let name = self.text(row.name_len.into())?;
             let id = self.text(row.id_len.into())?;
             let area = areas.get(row.area as usize).ok_or(Damage::Number)?;
-            let kinds = kinds.get(usize::from(row.kinds)).ok_or(Damage::Number)?;
+            let kinds = kinds.get(row.kinds as usize).ok_or(Damage::Number)?;
             let place = Place { spot: row.spot, name, area, kinds, id };
             list.add(&place).map_err(|_| Damage::Text)?;
         }
@@ -284,7 +284,7 @@ mod tests {
 
     fn rows(list: &Gazetteer) -> Vec<(Spot, String, String, String, String)> {
         let row = |entry: &Entry| {
-            let kinds = list.kinds.words[usize::from(entry.kinds)].clone();
+            let kinds = list.kinds.words[entry.kinds as usize].clone();
             (entry.spot, list.name(entry).into(), list.area(entry).into(), list.id(entry).into(), kinds)
         };
         list.sorted().iter().map(row).collect()

@@ -31,7 +31,7 @@ pub(super) struct Entry {
     pub(super) name_len: u16,
     pub(super) id_len: u16,
     pub(super) area: u32,
-    pub(super) kinds: u16,
+    pub(super) kinds: u32,
 }
 
 /// A list of places, each in about 30 bytes.
@@ -71,7 +71,7 @@ pub enum Unfit {
     Nameless,
     /// What is named here of it is over [`TEXT_MAX`] bytes.
     Long(&'static str),
-    /// The list holds as many bytes or kinds as its numbers can count.
+    /// The list holds as many bytes as its numbers can count: four gigabytes.
     Full,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Unfit {
         match self {
             Unfit::Nameless => write!(f, "the place has no name"),
             Unfit::Long(what) => write!(f, "the {what} is over {TEXT_MAX} bytes long"),
-            Unfit::Full => write!(f, "the index is full: make several and give each to --places-file"),
+            Unfit::Full => write!(f, "the index is full: leave some places out"),
         }
     }
 }
@@ -125,7 +125,7 @@ impl Gazetteer {
             name_len: u16::try_from(place.name.len()).ok()?,
             id_len: u16::try_from(place.id.len()).ok()?,
             area: self.areas.number(place.area)?,
-            kinds: u16::try_from(self.kinds.number(&place.kinds.join("\n"))?).ok()?,
+            kinds: self.kinds.number(&place.kinds.join("\n"))?,
         })
     }
 

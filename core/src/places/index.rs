@@ -7,7 +7,7 @@ use rstar::primitives::GeomWithData;
 use rstar::{ParentNode, PointDistance, RTree, RTreeNode};
 
 use super::Query;
-use super::envelope::{self};
+use super::envelope;
 use super::gazetteer::{Entry, Gazetteer};
 use super::provider::Provider;
 use super::spot::{Point, chord_2, on_sphere, write_degrees};
@@ -57,13 +57,13 @@ impl Index {
         for entry in &list.entries {
             let (name, id) = (escaped(list.name(entry)), escaped(list.id(entry)));
             let text = (u32::try_from(self.text.len()), u16::try_from(name.len()), u16::try_from(id.len()));
-            let shared = (u32::try_from(areas_before), u16::try_from(kinds_before));
+            let shared = (u32::try_from(areas_before), u32::try_from(kinds_before));
             let ((Ok(start), Ok(name_len), Ok(id_len)), (Ok(areas), Ok(kinds))) = (text, shared) else {
                 // Four gigabytes of names: whatever is over them is not found.
                 return;
             };
-            let Some(kinds) = entry.kinds.checked_add(kinds) else { return };
-            let entry = Entry { start, name_len, id_len, area: entry.area + areas, kinds, ..*entry };
+            let (area, kinds) = (entry.area + areas, entry.kinds + kinds);
+            let entry = Entry { start, name_len, id_len, area, kinds, ..*entry };
             self.text.extend_from_slice(&name);
             self.text.extend_from_slice(&id);
             leaves.push(Leaf::new(entry.spot.point(), entry));
@@ -111,7 +111,7 @@ impl Index {
         let start = entry.start as usize;
         let (name, rest) = self.text[start..].split_at(entry.name_len.into());
         let id = &rest[..entry.id_len.into()];
-        let kinds = &self.kinds[usize::from(entry.kinds)];
+        let kinds = &self.kinds[entry.kinds as usize];
         out.extend_from_slice(b"{\"geometry\":{\"location\":{\"lat\":");
         write_degrees(out, entry.spot.latitude_e7);
         out.extend_from_slice(b",\"lng\":");
@@ -272,6 +272,23 @@ mod tests {
             "source": "offline",
         });
         assert_eq!(answer, wanted);
+    }
+
+    /// Those of a list behind the others whose sets of kinds had numbers over 65,535 were left out, without a word.
+    #[test]
+    fn lists_may_have_any_number_of_kinds_together() {
+        let crowd = |kind: char| {
+            let kinds: Vec<String> = (0..40_000).map(|number| format!("{kind}{number}")).collect();
+            let mut list = Gazetteer::default();
+            for kind in &kinds {
+                let spot = Spot::new(50.0, 50.0).unwrap();
+                list.add(&Place { spot, name: "Far", area: "", kinds: &[kind], id: "" }).unwrap();
+            }
+            list
+        };
+        let near = list(&[(0.0, 0.1, "Near", "", &["last"])]);
+        let index = Index::new(vec![crowd('a'), crowd('b'), near]);
+        assert_eq!(answer(&index, 0.0, 0.0, 50_000.0, 5)["results"][0]["types"], json!(["last"]));
     }
 
     #[test]
