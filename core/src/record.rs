@@ -137,11 +137,13 @@ impl<'a> Record<'a> {
 
 /// Splits record lines at their ends; empty ones are left out.
 pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(bytes);
+    let mut rest = bytes;
     let lines = std::iter::from_fn(move || {
-        let (line, behind) = split_line(rest?);
-        rest = behind;
-        Some(line)
+        (!rest.is_empty()).then(|| {
+            let (line, behind) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |end| end + 1));
+            rest = behind;
+            line.strip_suffix(b"\n").unwrap_or(line)
+        })
     });
     lines.filter(|line| !line.is_empty())
 }
@@ -155,15 +157,6 @@ pub fn pieces(lines: &[u8], bytes: usize) -> impl Iterator<Item = &[u8]> {
         rest = behind;
         (!piece.is_empty()).then_some(piece)
     })
-}
-
-/// The first line of some bytes, without its end, and what is behind that.
-#[inline]
-fn split_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr(b'\n', bytes) {
-        Some(end) => (&bytes[..end], Some(&bytes[end + 1..])),
-        None => (bytes, None),
-    }
 }
 
 /// Appends the end of a record line: who heard the client, and when.

@@ -21,7 +21,7 @@ impl Backoff {
     /// each call, up to the longest. `dice` is any random number; it keeps servers that failed together apart.
     #[must_use]
     pub fn delay_ms(&mut self, dice: u64) -> u64 {
-        let doubled = self.min_ms.saturating_mul(1_u64.checked_shl(self.failures).unwrap_or(u64::MAX));
+        let doubled = self.min_ms.saturating_mul(1 << self.failures);
         self.failures = (self.failures + 1).min(u64::BITS - 1);
         let span = doubled.clamp(1, self.max_ms.max(1));
         span - dice % (span / 2 + 1)

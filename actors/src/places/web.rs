@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::cell::RefCell;
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::num::IntErrorKind;
 use std::sync::Arc;
@@ -115,9 +116,14 @@ impl Web {
         check_readable(&response)?;
         let length =
             response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let body = response.body().limit(self.body_max).await.map_err(|error| self.unread(&error))?;
+        let body = response.body().limit(self.body_max).await.map_err(|error| match error {
+            PayloadError::Overflow => {
+                Failure::broken(format!("the answer is over {} bytes long", self.body_max))
+            }
+            _ => broken_off(&error),
+        })?;
         if length.is_some_and(|length: usize| body.len() < length) {
-            return Err(self.unread(&"it is not whole"));
+            return Err(broken_off(&"it is not whole"));
         }
         Ok(Fetched { code, retry_after, body: body.to_vec() })
     }
@@ -136,14 +142,10 @@ impl Web {
         }
         Ok(prepared)
     }
+}
 
-    fn unread<E: std::fmt::Display>(&self, error: &E) -> Failure {
-        let said = error.to_string();
-        if said == PayloadError::Overflow.to_string() {
-            return Failure::broken(format!("the answer is over {} bytes long", self.body_max));
-        }
-        Failure::broken(format!("the answer broke off: {said}"))
-    }
+fn broken_off(why: &dyn fmt::Display) -> Failure {
+    Failure::broken(format!("the answer broke off: {why}"))
 }
 
 /// How long the words are waited for that come with a status other than 200, which says the most.

@@ -135,13 +135,12 @@ pub(super) fn separate(out: &mut Vec<u8>, before: usize) {
 pub(super) fn close(out: &mut Vec<u8>, status: Status, message: Option<&str>, source: Provider) {
     out.extend_from_slice(b"],\n\"status\":\"");
     out.extend_from_slice(status.word().as_bytes());
+    out.push(b'"');
     if let Some(message) = message {
-        out.extend_from_slice(b"\",\n\"error_message\":");
+        out.extend_from_slice(b",\n\"error_message\":");
         out.extend_from_slice(json(message).as_bytes());
-        out.extend_from_slice(b",\n\"source\":\"");
-    } else {
-        out.extend_from_slice(b"\",\n\"source\":\"");
     }
+    out.extend_from_slice(b",\n\"source\":\"");
     out.extend_from_slice(source.word().as_bytes());
     out.extend_from_slice(b"\"}");
 }

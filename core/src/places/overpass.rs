@@ -21,7 +21,8 @@ pub const ATTRIBUTION: &str =
 const DETAIL_MAX_M: f64 = 1_000.0;
 
 /// The tags that make a thing a place, the telling ones first.
-const KINDS: [&str; 8] = ["amenity", "shop", "tourism", "leisure", "historic", "railway", "place", "natural"];
+pub(super) const KINDS: [&str; 8] =
+    ["amenity", "shop", "tourism", "leisure", "historic", "railway", "place", "natural"];
 
 pub(super) fn request(access: &Access, query: &Query) -> Request {
     let Query { latitude, longitude, .. } = query;

@@ -27,9 +27,9 @@ impl Lines {
         self.tables[table(slot)].insert(slot, line);
     }
 
-    /// Takes the line of a slot away.
-    pub fn remove(&mut self, slot: u32) -> Option<Box<[u8]>> {
-        self.tables[table(slot)].remove(&slot)
+    /// Forgets the line of a slot, if it has one.
+    pub fn remove(&mut self, slot: u32) {
+        self.tables[table(slot)].remove(&slot);
     }
 
     /// How many there are.

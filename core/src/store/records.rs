@@ -190,9 +190,9 @@ impl Records {
     /// The client whose record is in a slot.
     #[inline]
     pub fn client(&self, slot: u32) -> &[u8] {
-        match self.cells.get(slot) {
-            Some(cell) if !cell.is_elsewhere() => self.client_of(cell),
-            _ => self.odd_client(slot),
+        match self.whole(slot) {
+            Some(cell) => self.client_of(cell),
+            None => self.odd_client(slot),
         }
     }
 
@@ -211,11 +211,11 @@ impl Records {
 
     /// Appends the record line of a slot, with a line feed.
     pub fn print(&self, slot: u32, out: &mut Vec<u8>) {
-        match self.cells.get(slot) {
-            Some(cell) if !cell.is_elsewhere() => {
+        match self.whole(slot) {
+            Some(cell) => {
                 cell.print(self.client_of(cell), self.names.name(cell.numbers().server()), out);
             }
-            _ => {
+            None => {
                 out.extend_from_slice(self.lines.get(slot).unwrap_or_default());
                 out.push(b'\n');
             }
@@ -224,11 +224,11 @@ impl Records {
 
     /// Appends the answer to a client, with a line feed.
     pub fn print_at(&self, slot: u32, out: &mut Vec<u8>) {
-        match self.cells.get(slot) {
-            Some(cell) if !cell.is_elsewhere() => {
+        match self.whole(slot) {
+            Some(cell) => {
                 cell.print_at(self.client_of(cell), self.names.name(cell.numbers().server()), out);
             }
-            _ => {
+            None => {
                 if let Some(record) = self.odd(slot) {
                     record.print_at(out);
                 }
@@ -238,9 +238,9 @@ impl Records {
 
     /// Where the client of a slot is: degrees north and east, rounded to the nearest `f64`.
     pub fn degrees(&self, slot: u32) -> (f64, f64) {
-        match self.cells.get(slot) {
-            Some(cell) if !cell.is_elsewhere() => cell.degrees(),
-            _ => self.odd(slot).map(|record| record.said.location.degrees()).unwrap_or_default(),
+        match self.whole(slot) {
+            Some(cell) => cell.degrees(),
+            None => self.odd(slot).map(|record| record.said.location.degrees()).unwrap_or_default(),
         }
     }
 
@@ -284,9 +284,9 @@ impl Records {
 
     /// How long the record line of a slot is, with its end.
     fn line_bytes(&self, slot: u32) -> u64 {
-        match self.cells.get(slot) {
-            Some(cell) if !cell.is_elsewhere() => self.bytes_of(cell.numbers()),
-            _ => self.lines.get(slot).map_or(0, |line| line.len() as u64 + 1),
+        match self.whole(slot) {
+            Some(cell) => self.bytes_of(cell.numbers()),
+            None => self.lines.get(slot).map_or(0, |line| line.len() as u64 + 1),
         }
     }
 
@@ -294,6 +294,12 @@ impl Records {
     #[inline]
     fn bytes_of(&self, numbers: &Numbers) -> u64 {
         numbers.line_bytes(self.names.name(numbers.server()))
+    }
+
+    /// The cell of a slot, if all of the record is there.
+    #[inline]
+    fn whole(&self, slot: u32) -> Option<&Cell> {
+        self.cells.get(slot).filter(|cell| !cell.is_elsewhere())
     }
 
     fn set_cell(&mut self, slot: u32, cell: Cell) {

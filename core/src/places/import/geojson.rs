@@ -9,15 +9,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::overpass::{ATTRIBUTION, address as osm_address};
+use super::super::overpass::{ATTRIBUTION, KINDS as OSM_KINDS, address as osm_address};
 use super::super::spot::on_sphere;
 use super::{Importer, Place, Reject, Spot, Summary};
 
-/// The tags of OpenStreetMap, and the usual words of others, that say what a thing is.
-const KINDS: [&str; 12] = [
-    "amenity", "shop", "tourism", "leisure", "historic", "railway", "place", "natural", "types", "type",
-    "category", "kind",
-];
+/// Besides the tags of OpenStreetMap, the usual words that say what a thing is.
+const MORE_KINDS: [&str; 4] = ["types", "type", "category", "kind"];
 
 /// Hears of each feature that was read how long it is, in bytes, and what became of all so far.
 pub(super) type Progress<'a> = dyn FnMut(usize, &Summary) + 'a;
@@ -115,8 +112,12 @@ impl Importer {
         }
         let property = |name: &str| feature["properties"][name].as_str();
         let spot = middle(&feature["geometry"])?;
-        let kinds: Vec<&str> =
-            KINDS.iter().filter_map(|kind| property(kind)).filter(|&kind| kind != "yes").collect();
+        let kinds: Vec<&str> = OSM_KINDS
+            .iter()
+            .chain(&MORE_KINDS)
+            .filter_map(|kind| property(kind))
+            .filter(|&kind| kind != "yes")
+            .collect();
         let from_osm = osm_id(feature);
         if from_osm.is_some() {
             self.list.attribute(ATTRIBUTION);
