@@ -1,4 +1,5 @@
-//! The peers of a server, and the door at which neighbours, newcomers and those who ask how it is call.
+//! The peers of a server, and the door at which neighbours and newcomers call, and those who ask how it is or who all
+//! clients are.
 
 use super::strangers::Strangers;
 use super::{Neighbour, Settings, desk_of, seat_for};
