@@ -14,11 +14,10 @@ use crate::decimal::Nanos;
 use crate::faults::{self, Fault};
 
 /// What is alive by a clock that is told every now and then.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Lifetime {
     /// How long a record lives; `None` is for ever.
     ttl: Option<Nanos>,
-    horizon: Nanos,
 }
 
 /// How many epochs a lifetime has.
@@ -35,7 +34,7 @@ const NANOS_PER_MS: Nanos = 1_000_000;
 impl Lifetime {
     /// Records live for so many milliseconds, or for ever.
     pub fn new(ttl_ms: Option<u64>) -> Self {
-        Self { ttl: ttl_ms.map(|ms| ms.saturating_mul(NANOS_PER_MS)), horizon: 0 }
+        Self { ttl: ttl_ms.map(|ms| ms.saturating_mul(NANOS_PER_MS)) }
     }
 
     /// How long a record lives, in milliseconds; `None` is for ever.
@@ -43,22 +42,15 @@ impl Lifetime {
         self.ttl.map(|ttl| ttl / NANOS_PER_MS)
     }
 
-    /// What was received before this has expired.
-    pub fn horizon(&self) -> Nanos {
-        self.horizon
-    }
-
-    /// Hears what the time is.
+    /// The horizon, before which what was received has expired, at a time, where it has been another until now.
     ///
     /// A clock that was set back by two epochs or more is followed: what it had outrun may be told again. One that goes
     /// back by less than one, as clocks do that are kept right, raises nothing.
-    pub fn set_clock(&mut self, now: Nanos) {
-        let Some(ttl) = self.ttl else { return };
+    pub fn horizon(self, now: Nanos, before: Nanos) -> Nanos {
+        let Some(ttl) = self.ttl else { return before };
         let life = if faults::is_on(Fault::ForgetsTooSoon) { ttl / 2 } else { ttl };
         let horizon = begin_of_epoch(now.saturating_sub(life), ttl);
-        if horizon > self.horizon || self.horizon - horizon > epoch(ttl) {
-            self.horizon = horizon;
-        }
+        if horizon > before || before - horizon > epoch(ttl) { horizon } else { before }
     }
 
     /// In how many milliseconds the time is to be told again; never if records live for ever.
@@ -84,33 +76,28 @@ mod tests {
 
     const NOON: Nanos = 1_520_023_935_182_837_383;
 
-    fn lifetime(ttl_ms: u64, now: Nanos) -> Lifetime {
-        let mut lifetime = Lifetime::new(Some(ttl_ms));
-        lifetime.set_clock(now);
-        lifetime
+    /// The horizon of who begins at a time.
+    fn horizon(ttl_ms: u64, now: Nanos) -> Nanos {
+        Lifetime::new(Some(ttl_ms)).horizon(now, 0)
     }
 
     #[test]
     fn what_lives_for_ever_never_expires() {
-        let mut lifetime = Lifetime::new(None);
-        lifetime.set_clock(u64::MAX);
-        assert_eq!((lifetime.horizon(), lifetime.clock_in_ms(NOON)), (0, None));
+        let lifetime = Lifetime::new(None);
+        assert_eq!((lifetime.horizon(u64::MAX, 0), lifetime.clock_in_ms(NOON)), (0, None));
     }
 
     #[test]
     fn a_clock_that_is_set_back_a_little_raises_nothing_and_one_that_is_set_right_is_followed() {
-        let mut lifetime = lifetime(1600, NOON);
-        let horizon = lifetime.horizon();
-        lifetime.set_clock(NOON - 100 * NANOS_PER_MS);
-        assert_eq!(lifetime.horizon(), horizon);
-        lifetime.set_clock(4_000_000_000_000_000_000);
-        lifetime.set_clock(NOON);
-        assert_eq!(lifetime.horizon(), horizon);
+        let (lifetime, before) = (Lifetime::new(Some(1600)), horizon(1600, NOON));
+        assert_eq!(lifetime.horizon(NOON - 100 * NANOS_PER_MS, before), before);
+        let far = lifetime.horizon(4_000_000_000_000_000_000, before);
+        assert_eq!(lifetime.horizon(NOON, far), before);
     }
 
     #[test]
     fn a_clock_that_begins_in_1970_expires_nothing() {
-        assert_eq!(lifetime(1000, 999 * NANOS_PER_MS).horizon(), 0);
+        assert_eq!(horizon(1000, 999 * NANOS_PER_MS), 0);
     }
 
     proptest! {
@@ -120,8 +107,8 @@ mod tests {
             now: u64,
             age: u64,
         ) {
-            let (lifetime, ttl) = (lifetime(ttl_ms, now), ttl_ms.saturating_mul(NANOS_PER_MS));
-            let is_alive = |age: u64| now.saturating_sub(age) >= lifetime.horizon();
+            let (horizon, ttl) = (horizon(ttl_ms, now), ttl_ms.saturating_mul(NANOS_PER_MS));
+            let is_alive = |age: u64| now.saturating_sub(age) >= horizon;
             prop_assert!(is_alive(ttl) && is_alive(age.min(ttl)));
             prop_assert!(now < ttl.saturating_add(epoch(ttl)) || !is_alive(ttl.saturating_add(epoch(ttl))));
         }
@@ -131,15 +118,15 @@ mod tests {
             let epoch = epoch(ttl_ms * NANOS_PER_MS);
             let begin = begin_of_epoch(now - ttl_ms * NANOS_PER_MS, ttl_ms * NANOS_PER_MS) + ttl_ms * NANOS_PER_MS;
             let other = begin + ahead % epoch;
-            prop_assert_eq!(lifetime(ttl_ms, now).horizon(), lifetime(ttl_ms, other).horizon());
+            prop_assert_eq!(horizon(ttl_ms, now), horizon(ttl_ms, other));
         }
 
         #[test]
         fn the_time_is_asked_for_when_the_next_epoch_begins(ttl_ms in 160..1_000_000_u64, now in NOON..NOON * 2) {
-            let mut lifetime = lifetime(ttl_ms, now);
-            let (horizon, wait) = (lifetime.horizon(), lifetime.clock_in_ms(now).unwrap());
-            lifetime.set_clock(now + wait * NANOS_PER_MS);
-            prop_assert!(wait == CLOCK_MAX_MS || lifetime.horizon() > horizon);
+            let lifetime = Lifetime::new(Some(ttl_ms));
+            let (before, wait) = (horizon(ttl_ms, now), lifetime.clock_in_ms(now).unwrap());
+            let after = lifetime.horizon(now + wait * NANOS_PER_MS, before);
+            prop_assert!(wait == CLOCK_MAX_MS || after > before);
         }
     }
 }

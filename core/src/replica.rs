@@ -48,7 +48,7 @@ pub struct Replica {
     admission: Admission,
     /// Whether what a neighbour tells can be a record.
     scrutiny: Scrutiny,
-    /// What has expired.
+    /// When records expire.
     lifetime: Lifetime,
     /// The updates and searches that came by.
     seen: Seen<Sighting>,
@@ -371,9 +371,8 @@ impl Replica {
 
     /// Hears what the time is: what has lived long enough is forgotten.
     pub fn set_clock(&mut self, now: Nanos) {
-        let before = self.lifetime.horizon();
-        self.lifetime.set_clock(now);
-        let horizon = self.lifetime.horizon();
+        let before = self.store.horizon();
+        let horizon = self.lifetime.horizon(now, before);
         // What was of no use when it was told may be of use now.
         if horizon < before || horizon > before && self.store.take_crossed() {
             self.healing.ask_all_again();
@@ -383,7 +382,7 @@ impl Replica {
 
     /// True for what was received so long ago that it has expired. Where that was just now, the clock was set back.
     pub fn has_expired(&self, received: Nanos) -> bool {
-        received < self.lifetime.horizon()
+        received < self.store.horizon()
     }
 
     /// In how many milliseconds to tell the time again; never if records live for ever.

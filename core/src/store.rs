@@ -74,7 +74,8 @@ pub struct Store {
 pub enum Scope {
     /// All of them.
     All,
-    /// Those of clients of whom none was recent when [`Store::begin_recent`] was called last.
+    /// Those of clients of whom none came between the last two calls of [`Store::begin_recent`], the first of which counts
+    /// from the beginning.
     NotRecent,
 }
 
@@ -151,6 +152,11 @@ impl Store {
                 Learned::News
             }
         }
+    }
+
+    /// What was received before this has expired.
+    pub fn horizon(&self) -> Nanos {
+        self.horizon
     }
 
     /// Says that what was received before the horizon has expired: it is as if it had never been, and [`Store::sweep`]
