@@ -16,7 +16,7 @@
 //! A `clientat` server that does not know a client asks `WHICHCLIENT <client> <uuid>` and hears what [`gps`] prints.
 //!
 //! How their numbers become a [`Record`](crate::record::Record): the time of receipt is the time that was sent plus
-//! the skew, added exactly, however many digits either has and whether or not it has an exponent. Decimals of the
+//! the skew, added exactly, however many digits either has and whether or not the skew has an exponent. Decimals of the
 //! time after the ninth are cut off first, just as when a skew is printed here, and what remains below a nanosecond
 //! is cut off the sum. A sign before that of a skew is read over, `--0.5` as -0.5. Whatever is not a number of that form,
 //! or is out of range, is refused; so is a server's name that no topology allows.

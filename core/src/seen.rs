@@ -7,7 +7,8 @@ use uuid::Uuid;
 /// A bounded set that forgets: two generations, the older dropped when the younger is full or has had its time. With
 /// each UUID goes what is to be remembered of it.
 ///
-/// What it forgets too early costs repeated work and nothing else, because the store takes a record only once.
+/// What it forgets too early costs repeated work: an update that comes again changes nothing, because the store takes a record
+/// only once, and a search is made once more.
 #[derive(Debug)]
 pub struct Seen<T = ()> {
     young: HashMap<Uuid, T>,
