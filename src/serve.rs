@@ -38,13 +38,13 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
             () = end_of_stdin(), if until_stdin_ends => "end of the launcher",
         }
     });
+    let places = flags.places.settings()?;
     let settings = tokio::select! {
         biased; // What is wrong is said first.
         settings = settings(&file, &name, &flags) => settings?,
         // Another process still has the data; nothing was begun.
         _ = &mut told_to_stop => return Ok(()),
     };
-    let places = flags.places.settings()?;
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
     log::info!("server {name} {}", description(&file, &settings, &flags));
     if let Some(warning) = short_life(&settings.limits) {

@@ -6,13 +6,12 @@ mod harness;
 mod stand_in;
 
 use harness::canary::KEY;
-use harness::{Client, Herd, eventually, program};
+use harness::scratch::{err, out};
+use harness::{Client, Herd, Scratch, eventually};
 use serde_json::Value;
 use stand_in::{Answer, StandIn, head, http};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::sync::{Arc, Barrier};
 
 const KIWI: &str = "kiwi.cs.ucla.edu";
@@ -50,27 +49,10 @@ fn names(json: &str) -> Vec<String> {
     results.iter().map(|place| place["name"].as_str().expect("a name").to_owned()).collect()
 }
 
-/// A file for one test, removed when the test is over.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str, text: &[u8]) -> Self {
-        let path =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("places-{}-{name}", std::process::id()));
-        fs::write(&path, text).expect("a file");
-        Scratch(path)
-    }
-
-    fn name(&self) -> &str {
-        self.0.to_str().expect("a path that is text")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left behind is litter under the target directory.
-        let _ = fs::remove_file(&self.0);
-    }
+/// A file for one test, by its path.
+fn file(scratch: &Scratch, name: &str, text: &str) -> String {
+    scratch.write(name, text);
+    scratch.path(name).to_str().expect("a path that is text").to_owned()
 }
 
 #[test]
@@ -91,11 +73,10 @@ fn a_herd_without_a_key_or_a_network_finds_real_places() {
 
 #[test]
 fn what_the_legacy_search_says_comes_through_byte_for_byte() {
-    let stand_in = StandIn::start([http(200, LEGACY)]);
-    let key = Scratch::new("key", format!("{KEY}\n").as_bytes());
-    let url = stand_in.url();
-    let herd =
-        talkative(&["--places", "google-legacy", "--places-key-file", key.name(), "--places-url", &url]);
+    let (scratch, stand_in) = (Scratch::new(), StandIn::start([http(200, LEGACY)]));
+    let (key, url) = (file(&scratch, "key", &format!("{KEY}\n")), stand_in.url());
+    let herd = talkative(&["--places", "google-legacy", "--places-key-file", &key, "--places-url", &url]);
+    fs::remove_file(key).expect("the file"); // Whatever is left is looked through for secrets.
     let mut client = herd.connect("Goloman");
     client.tell(KIWI, HERE, "1");
     let near = places(&mut client, &format!("WHATSAT {KIWI} 10 1"));
@@ -109,10 +90,8 @@ fn who_waits_for_google_delays_no_other_session_and_no_earlier_answer() {
     let barrier = Arc::new(Barrier::new(2));
     let reply = [head(200, "", LEGACY.len()), LEGACY.into()].concat();
     let stand_in = StandIn::start([Answer::SayAt(Arc::clone(&barrier), reply)]);
-    let key = Scratch::new("waiting-key", KEY.as_bytes());
     let url = stand_in.url();
-    let options = ["--places", "google-legacy", "--places-key-file", key.name(), "--places-url", &url];
-    let herd = started(&[&options[..], &["--places-deadline-ms", "60000"]].concat());
+    let herd = started(&["--places", "google-legacy", "--places-url", &url, "--places-deadline-ms", "60000"]);
     let mut waiting = herd.connect("Goloman");
     let commands = format!("IAMAT {KIWI} {HERE} 1\nWHATSAT {KIWI} 10 5\nIAMAT later {HERE} 2\n");
     waiting.say(commands).expect("commands");
@@ -145,9 +124,7 @@ fn a_key_that_google_repeats_in_its_complaint_is_shown_to_nobody() {
 #[test]
 fn a_provider_that_fails_is_complained_of_at_once_and_not_each_time() {
     let stand_in = StandIn::start([http(404, "")]);
-    let key = Scratch::new("key-for-404", format!("{KEY}\n").as_bytes());
-    let url = stand_in.url();
-    let herd = started(&["--places", "google", "--places-key-file", key.name(), "--places-url", &url]);
+    let herd = started(&["--places", "google", "--places-url", &stand_in.url()]);
     let mut client = herd.connect("Goloman");
     client.tell(KIWI, HERE, "1");
     for _ in 0..5 {
@@ -182,31 +159,32 @@ fn a_server_told_to_stop_lets_an_answer_that_waits_for_google_out_and_takes_nobo
     assert_eq!(herd.wait_for_the_end("Goloman").code(), Some(0));
 }
 
-fn herd_program(arguments: &[&str]) -> Output {
-    program::herd(arguments).output().expect("the program starts")
-}
-
+/// It took the directory of its data first, and left it there.
 #[test]
-fn a_file_that_is_no_index_is_refused_at_the_start() {
-    let table = Scratch::new("stops.csv", b"name,lat,lon\n");
-    let output = herd_program(&["serve", "Goloman", "--places-file", table.name()]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.ends_with("this is not an index of places: make one with `herd places import`\n"), "{said}");
+fn a_file_that_is_no_index_is_refused_before_anything_is_begun() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    scratch.write("stops.csv", "name,lat,lon\n");
+    let output = scratch.run(&["serve", "A", "--places-file", "stops.csv"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let why = "this is not an index of places: make one with `herd places import`\n";
+    assert!(err(&output).ends_with(why), "{}", err(&output));
+    assert!(!scratch.path("data").exists() && !scratch.path("logs").exists());
 }
 
 #[test]
 fn an_index_of_ones_own_is_imported_and_searched() {
-    let table = Scratch::new("stops.csv", b"name,lat,lon\nStop,34.06893,-118.445127\nbad,north,0\n");
-    let index = Scratch::new("stops.index", b"");
-    let import = herd_program(&["places", "import", table.name(), "-o", index.name(), "--types", "bus_stop"]);
-    let said = String::from_utf8_lossy(&import.stdout).into_owned();
+    let scratch = Scratch::new();
+    scratch.write("stops.csv", "name,lat,lon\nStop,34.06893,-118.445127\nbad,north,0\n");
+    let index = file(&scratch, "stops.index", "");
+    let import = scratch.run(&["places", "import", "stops.csv", "-o", &index, "--types", "bus_stop"]);
+    let said = out(&import);
     assert!(import.status.success() && import.stderr.is_empty(), "{import:?}");
     assert!(
         said.starts_with("places: 1, rows left out (no name, or a feature not wanted): 0, bad rows: 1\n")
     );
     assert!(said.contains("line 3: the latitude \"north\" is no number"), "{said}");
-    let herd = started(&["--places", "offline", "--places-file", index.name(), "--places-file-only"]);
+    let herd = started(&["--places", "offline", "--places-file", &index, "--places-file-only"]);
     let mut client = herd.connect("Goloman");
     client.tell(KIWI, HERE, "1");
     let near = places(&mut client, &format!("WHATSAT {KIWI} 10 5"));
@@ -216,32 +194,27 @@ fn an_index_of_ones_own_is_imported_and_searched() {
 
 #[test]
 fn an_import_that_cannot_be_done_says_why_in_one_line() {
-    let missing = herd_program(&["places", "import", "/nowhere/US.txt", "-o", "/nowhere/x"]);
+    let scratch = Scratch::new();
+    let missing = scratch.run(&["places", "import", "/nowhere/US.txt", "-o", "/nowhere/x"]);
     assert_eq!(missing.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
-    assert_eq!(said, "herd: cannot read /nowhere/US.txt: no such file or directory\n");
-    let usage = herd_program(&["places", "import", "x.csv"]);
+    assert_eq!(err(&missing), "herd: cannot read /nowhere/US.txt: no such file or directory\n");
+    let usage = scratch.run(&["places", "import", "x.csv"]);
     assert_eq!(usage.status.code(), Some(2));
 }
 
 /// `-o .` left a file called `..part` behind, and an import into its own input destroyed that.
 #[test]
 fn an_import_writes_over_no_directory_and_not_over_what_it_reads() {
-    let table = Scratch::new("own.csv", b"name,lat,lon\nStop,34.06893,-118.445127\n");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let own = herd_program(&["places", "import", table.name(), "-o", table.name()]);
-    let said = String::from_utf8_lossy(&own.stderr).into_owned();
-    assert!(
-        said.ends_with("own.csv would be written over while it is read; name another with -o\n"),
-        "{said}"
-    );
-    assert_eq!((own.status.code(), own.stdout), (Some(2), Vec::new()));
-    assert!(fs::read(&table.0).expect("the table").starts_with(b"name,lat,lon"));
-    let mut import = program::herd(&["places", "import", table.name(), "-o", "."]);
-    let here = import.current_dir(directory).output().expect("the program starts");
-    let said = String::from_utf8_lossy(&here.stderr).into_owned();
-    assert!(said.ends_with("it is no regular file; name another with -o\n"), "{said}");
-    assert!(here.status.code() == Some(1) && !directory.join("..part").exists());
+    let scratch = Scratch::new();
+    scratch.write("own.csv", "name,lat,lon\nStop,34.06893,-118.445127\n");
+    let own = scratch.run(&["places", "import", "own.csv", "-o", "own.csv"]);
+    let why = "own.csv would be written over while it is read; name another with -o\n";
+    assert!(err(&own).ends_with(why), "{}", err(&own));
+    assert_eq!((own.status.code(), out(&own)), (Some(2), String::new()));
+    assert!(scratch.read("own.csv").starts_with("name,lat,lon"));
+    let here = scratch.run(&["places", "import", "own.csv", "-o", "."]);
+    assert!(err(&here).ends_with("it is no regular file; name another with -o\n"), "{}", err(&here));
+    assert!(here.status.code() == Some(1) && !scratch.path("..part").exists());
 }
 
 #[test]
