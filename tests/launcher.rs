@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::canary::Canaries;
-use harness::program::{PROGRAM, kill};
+use harness::program::{PROGRAM, is_alive};
 use harness::scratch::{err, out};
 use harness::{Client, PATIENCE, Scratch, eventually, signal};
 use std::collections::BTreeMap;
@@ -91,10 +91,6 @@ fn lines(from: impl Read + Send + 'static, said: &Arc<Mutex<String>>) -> Receive
         lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
     });
     receiver
-}
-
-fn is_alive(pid: u32) -> bool {
-    kill(pid, "0")
 }
 
 /// Asks the herd who is up, and tells their process numbers by name.
@@ -263,6 +259,14 @@ fn servers_that_stop_together_do_not_wait_for_each_other() {
         let log = scratch.read(&format!("logs/{name}.log"));
         assert!(log.trim_end().ends_with(&format!("server {name} stopped")), "{log}");
     }
+}
+
+/// Where nothing takes care of orphans, servers that had ended counted as having outlived their launcher.
+#[test]
+fn a_process_of_which_nobody_asked_how_it_ended_has_ended() {
+    let mut child = Command::new("true").spawn().expect("a program that ends");
+    eventually("it ends", || (!is_alive(child.id())).then_some(()));
+    child.wait().expect("its end");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::canary;
 use std::env;
+use std::fs;
 use std::process::Command;
 
 /// The program under test.
@@ -34,9 +35,25 @@ pub fn furnish(command: &mut Command) {
 }
 
 /// Sends a signal to a process, named as `kill` names it, and tells whether there was one to take it.
-pub fn kill(pid: u32, signal: &str) -> bool {
+fn kill(pid: u32, signal: &str) -> bool {
     let line = format!("kill -{signal} {pid} 2> /dev/null");
     Command::new("sh").args(["-c", &line]).status().expect("a shell").success()
+}
+
+/// Tells whether a process runs. One that has ended is there until somebody asks how, which nobody does for orphans in
+/// a container without an init.
+pub fn is_alive(pid: u32) -> bool {
+    kill(pid, "0") && !state(pid).starts_with(['Z', 'X'])
+}
+
+/// What a process does, as a letter; nothing where the system does not say it.
+fn state(pid: u32) -> String {
+    if let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // Before it is the name of the program, in parentheses.
+        return stat.rsplit(") ").next().unwrap_or_default().to_owned();
+    }
+    let said = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output();
+    said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// Sends a signal to a process that must be there.
