@@ -43,7 +43,7 @@ fn lost(herd: &Herd, told: &[(String, String)]) -> usize {
 
 /// How many rounds of kills: a few in every run, `HERD_KILLS` where somebody wants hundreds.
 fn kills() -> usize {
-    std::env::var("HERD_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+    harness::amount("HERD_KILLS", 1).unwrap_or(5)
 }
 
 /// Tells a server about clients of one's own until it is killed, and passes on what it acknowledged.

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Client, Herd, eventually_within};
+use harness::{Client, Herd, amount, eventually_within};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How many records there are.
 fn records() -> usize {
-    std::env::var("HERD_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(3000)
+    amount("HERD_SOAK", 100).unwrap_or(3000)
 }
 
 /// How many clients connect that are slow: as many as files may be open, and never more than ten thousand.

@@ -619,8 +619,13 @@ fn herds_of_five_servers_fall_silent() {
     let mut dice = Dice(5);
     let all = herds(5);
     assert_eq!(all.len(), 3735);
-    match std::env::var("HERD_MIXES").ok().and_then(|times| times.parse().ok()) {
-        Some(times) => (0..times).for_each(|_: u32| all.iter().for_each(|herd| live_all(herd, &mut dice))),
+    let times = std::env::var_os("HERD_MIXES").map(|times| {
+        let times = times.into_string().unwrap_or_default();
+        let number = times.parse().ok().filter(|&times: &u32| times > 0);
+        number.unwrap_or_else(|| panic!("HERD_MIXES is {times:?}: write a whole number, 1 or more"))
+    });
+    match times {
+        Some(times) => (0..times).for_each(|_| all.iter().for_each(|herd| live_all(herd, &mut dice))),
         None => (0..FIVES).for_each(|_| live_all(&all[dice.below(all.len())], &mut dice)),
     }
 }

@@ -13,6 +13,7 @@ pub mod program;
 mod room;
 pub mod scratch;
 
+use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,14 @@ pub use scratch::Scratch;
 
 /// How long anything may take before a test gives up: far more than it needs on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of something a run is to have by a variable, if that is set: a whole number, and so much at least. With
+/// anything else in it the run would hold nothing, and pass.
+pub fn amount(variable: &str, least: usize) -> Option<usize> {
+    let text = env::var_os(variable)?.into_string().unwrap_or_default();
+    let amount = text.parse().ok().filter(|&amount| amount >= least);
+    Some(amount.unwrap_or_else(|| panic!("{variable} is {text:?}: write a whole number, {least} or more")))
+}
 
 /// Tries until there is something to return, and panics with `what` was waited for when patience ends.
 ///

@@ -431,8 +431,16 @@ const SEEDS_FOR_PROBES: u64 = 400;
 /// How often a run says how far it is.
 const PROGRESS: Duration = Duration::from_secs(30);
 
+/// The number that a variable has, if it is set. With anything else in it there would be another run than was wanted.
 fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+    let text = std::env::var_os(name)?.into_string().unwrap_or_default();
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}: write a whole number")))
+}
+
+/// How many seeds a run has that was told so.
+fn wanted_seeds() -> Option<u64> {
+    setting("HERD_SEEDS")
+        .inspect(|&seeds| assert!(seeds > 0, "HERD_SEEDS is 0, which tells no story; write more"))
 }
 
 /// Lives through seeds on all cores, until one of them is enough. What became of each is told when it is known.
@@ -580,7 +588,7 @@ impl Outcome {
 #[test]
 fn every_seed_ends_well() {
     let first = setting("HERD_SEED").or(setting("HERD_FIRST")).unwrap_or(1);
-    let count = if setting("HERD_SEED").is_some() { 1 } else { setting("HERD_SEEDS").unwrap_or(SEEDS) };
+    let count = if setting("HERD_SEED").is_some() { 1 } else { wanted_seeds().unwrap_or(SEEDS) };
     let mut all = Tally::new();
     live_all(&(first..first + count), &[], |outcome| {
         all.add(&outcome);
@@ -739,10 +747,12 @@ const SEEDS_FOR_BUG: u64 = 2_000;
 #[test]
 fn every_bug_that_is_put_in_is_caught() {
     let wanted = std::env::var("HERD_BUG").unwrap_or_default();
-    let is_all = setting("HERD_SEEDS").is_some() || !wanted.is_empty();
+    let is_all = wanted_seeds().is_some() || !wanted.is_empty();
     let bugs = if is_all { &BUGS[..] } else { &BUGS[..BUGS_IN_HASTE] };
+    let bugs: Vec<_> = bugs.iter().filter(|bug| format!("{bug:?}").contains(&wanted)).collect();
+    assert!(!bugs.is_empty(), "HERD_BUG is {wanted:?}: no bug has such a name");
     let mut unnoticed = Vec::new();
-    for bug in bugs.iter().filter(|bug| format!("{bug:?}").contains(&wanted)) {
+    for bug in bugs {
         let mut caught = None;
         let mut seeds = 0;
         live_all(&(1..1 + SEEDS_FOR_BUG), bug, |outcome| {
