@@ -152,7 +152,7 @@ struct Calm {
     median: Duration,
     p99: Duration,
     worst: Duration,
-    resident_kb: u64,
+    resident_kb: Option<u64>,
 }
 
 fn measure(herd: &Herd, name: &str, rounds: usize) -> Calm {
@@ -174,9 +174,14 @@ fn measure(herd: &Herd, name: &str, rounds: usize) -> Calm {
 impl Calm {
     fn print(&self, what: &str) {
         let Calm { median, p99, worst, resident_kb } = self;
-        println!("{what}: median {median:?}, p99 {p99:?}, worst {worst:?}, resident {resident_kb} kB");
+        let resident = resident_kb.map_or_else(|| "not told".to_owned(), |kb| format!("{kb} kB"));
+        println!("{what}: median {median:?}, p99 {p99:?}, worst {worst:?}, resident {resident}");
     }
 }
+
+/// How long all but one of a hundred answers may take at most while others behave badly: far more than they do on a
+/// busy machine, and less than a server waits for any of those others.
+const P99_MAX: Duration = Duration::from_secs(1);
 
 /// How much more memory a server may take while others behave badly: the ring and the buffers of its limits, and more.
 const MORE_KB: u64 = 64 * 1024;
@@ -225,8 +230,11 @@ fn a_stopped_neighbour_a_deaf_client_and_many_slow_ones_cost_others_little() {
     });
     with_slow.print(&format!("and {} clients that send a byte now and then", slow.len()));
     for (calm, connections) in [(&stopped, 0), (&with_deaf, 1), (&with_slow, slow.len() as u64)] {
-        let more_kb = calm.resident_kb.saturating_sub(before.resident_kb);
-        assert!(more_kb < MORE_KB + connections * CONNECTION_KB, "{more_kb} kB more");
+        assert!(calm.p99 < P99_MAX, "{:?}", calm.p99);
+        // A system without /proc says nothing of the memory, and the test neither.
+        let more_kb =
+            calm.resident_kb.zip(before.resident_kb).map(|(now, before)| now.saturating_sub(before));
+        assert!(more_kb < Some(MORE_KB + connections * CONNECTION_KB), "{more_kb:?} kB more");
     }
     herd.signal("Hands", "CONT");
     let known = |name| herd.report(name).map(|report| report["clients_known"].clone());

@@ -203,12 +203,12 @@ impl Herd {
         self.room.path().join("data").join(name)
     }
 
-    /// How much memory a server takes, in kilobytes; nothing where the system does not say it in /proc.
-    pub fn resident_kb(&self, name: &str) -> u64 {
+    /// How much memory a server takes, in kilobytes, where the system says it in /proc.
+    pub fn resident_kb(&self, name: &str) -> Option<u64> {
         let id = self.server(name).process.as_ref().expect("a running server").id();
-        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+        let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        Some(resident.trim().trim_end_matches(" kB").parse().expect("a number of kilobytes"))
     }
 
     /// Sends a signal to a server, named as `kill` names it.
