@@ -8,7 +8,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::Duration;
 
 const HERE: &str = "+34.068930-118.445127";
 
@@ -302,12 +301,11 @@ fn a_server_waits_for_the_one_before_it_that_still_uses_its_data() {
     herd.kill("Goloman");
     let lock = File::open(herd.data("Goloman").join("lock")).expect("the lock");
     lock.lock().expect("it is free");
-    let stopping = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(500)); // What the one before takes to stop.
-        drop(lock);
-    });
-    herd.start("Goloman");
-    stopping.join().expect("no panic");
+    herd.launch("Goloman");
+    let waits = "Goloman waits for another process that uses ";
+    harness::eventually("it waits", || herd.log("Goloman").contains(waits).then_some(()));
+    drop(lock);
+    herd.wait_until_it_serves("Goloman");
     assert_eq!(lost(&herd, &told), 0);
 }
 

@@ -298,7 +298,8 @@ impl Herd {
         wires.into_iter()
     }
 
-    fn launch(&mut self, name: &str) {
+    /// Starts one server, which may not accept clients yet.
+    pub fn launch(&mut self, name: &str) {
         let file = |path| File::options().create(true).append(true).open(path).expect("a file");
         let (output, errors) = (file(self.output_of(name)), file(self.errors_of(name)));
         let child = self.command(name).stdout(output).stderr(errors).spawn().expect("the program starts");
@@ -306,7 +307,8 @@ impl Herd {
         assert!(previous.is_none(), "{name} runs already");
     }
 
-    fn wait_until_it_serves(&mut self, name: &str) {
+    /// Returns when a server that was launched accepts clients.
+    pub fn wait_until_it_serves(&mut self, name: &str) {
         let address = self.server(name).clients.clone();
         eventually(&format!("{name} accepts clients"), || {
             let child = self.server_mut(name).process.as_mut().expect("just started");
