@@ -596,6 +596,20 @@ fn a_server_in_the_foreground_logs_to_both_and_stops_at_a_signal() {
     assert_eq!(stops, stopping().len(), "each run appends to the log of the one before it");
 }
 
+/// As logrotate does it that copies a log and then empties it.
+#[test]
+fn a_log_that_is_emptied_is_written_from_its_new_beginning() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let mut server = Background::start(scratch.herd(&["serve", "A"]));
+    eventually("A answers", || pids(&scratch).get("A").copied());
+    scratch.write("logs/A.log", "");
+    server.signal("TERM");
+    assert_eq!(server.end().code(), Some(0));
+    let log = scratch.read("logs/A.log");
+    assert!(log.contains("server A stops ") && !log.contains('\0'), "{log:?}");
+}
+
 #[test]
 fn send_says_each_command_as_a_line_and_prints_the_answers_exactly() {
     let scratch = Scratch::new();
