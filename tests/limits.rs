@@ -3,6 +3,8 @@
 mod harness;
 
 use harness::{Client, Herd, eventually, program};
+use std::collections::BTreeSet;
+use std::fs;
 
 const HERE: &str = "+34.068930-118.445127";
 
@@ -165,6 +167,51 @@ fn callers_that_say_nothing_keep_no_neighbour_out_while_clients_hold_all_that_th
     let too_many = "hung up on: too many are at the door";
     eventually("callers are hung up on", || herd.log("Goloman").contains(too_many).then_some(()));
     eventually("it says how it is", || herd.report("Goloman"));
+}
+
+/// A number of a document, in the unit that a flag has: 64 KiB, 65,536 bytes, 5 minutes.
+fn in_the_unit_of_a_flag(written: &str) -> String {
+    let (number, unit) = written.split_once(' ').unwrap_or((written, ""));
+    let Ok(number) = number.replace(',', "").parse::<u64>() else { return written.to_owned() };
+    let times = match unit {
+        "" | "bytes" | "ms" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "s" => 1000,
+        "minutes" => 60_000,
+        "day" => 86_400_000,
+        _ => panic!("{written:?} is in no unit that is known here"),
+    };
+    (number * times).to_string()
+}
+
+#[test]
+fn the_tables_of_limits_have_every_limit_and_its_default() {
+    let help = program::herd(&["serve", "--help"]).output().expect("the program runs").stdout;
+    let help = String::from_utf8(help).expect("text");
+    let limit = |flag: &str| {
+        let words = flag.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (name, rest) = words.split_once(" <").filter(|(name, _)| !name.starts_with("places-"))?;
+        let (_, default) = rest.split_once("[default: ")?;
+        let is_number = ["BYTES>", "MS>", "N>"].iter().any(|unit| rest.starts_with(unit));
+        is_number.then(|| (name.replace('-', "_"), default.split(']').next().unwrap_or_default().to_owned()))
+    };
+    let limits: BTreeSet<_> = help.split("\n        --").filter_map(limit).collect();
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/limits.md")).expect("it");
+    let said: BTreeSet<_> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once(" | "))
+        .flat_map(|(names, rest)| {
+            let defaults = rest.split(" | ").next().unwrap_or_default();
+            let names = names.split(", ").map(|name| name.trim_matches('`').to_owned());
+            let defaults =
+                defaults.split(", ").map(|default| in_the_unit_of_a_flag(default.trim_matches('`')));
+            names.zip(defaults.collect::<Vec<_>>())
+        })
+        .collect();
+    let differ: Vec<_> = limits.symmetric_difference(&said).collect();
+    assert!(limits.len() > 40 && differ.is_empty(), "of {} limits: {differ:?}", limits.len());
 }
 
 /// The flags of a server that take numbers, each with the most that it is said to take.
