@@ -738,6 +738,21 @@ const BUGS: [&[Fault]; 39] = [
     &[Fault::NoRegularDigests],
 ];
 
+#[test]
+fn the_document_has_every_bug_and_every_invariant() {
+    let document = include_str!("../../../docs/simulator.md");
+    let rows = |head: &str| document.lines().filter_map(|line| line.strip_prefix(head)).collect::<Vec<_>>();
+    let named = |row: &str| row.split(" | ").next().unwrap_or_default().replace('`', "");
+    let bugs =
+        BUGS.map(|bug| bug.iter().map(|fault| format!("{fault:?}")).collect::<Vec<_>>().join(" with "));
+    let (said, bugs) = (rows("| `").into_iter().map(named).collect(), BTreeSet::from(bugs));
+    assert_eq!(bugs.symmetric_difference(&said).collect::<Vec<_>>(), [""; 0]);
+    for invariant in Invariant::ALL {
+        let row = format!("| {} | {invariant:?} | ", invariant as u8);
+        assert_eq!(rows(&row).len(), 1, "{row}");
+    }
+}
+
 /// So many of them, which show at once, are tried by a plain `cargo test`, which is built without optimisation.
 const BUGS_IN_HASTE: usize = 6;
 
