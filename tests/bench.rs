@@ -56,8 +56,7 @@ fn counts_time() -> bool {
 
 #[test]
 fn a_real_server_answers_all_rightly() {
-    let mut herd = Herd::one();
-    herd.start_all();
+    let herd = Herd::running(&[]);
     let arguments = ["--json", "-s", "0.5", "-c", "4", "-d", "8", "--clients", "100"];
     let output = bench(&herd.server("Goloman").clients, &arguments).output().expect("the program runs");
     assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
@@ -82,8 +81,7 @@ fn a_real_server_answers_all_rightly() {
 
 #[test]
 fn an_address_for_servers_is_told_as_such_by_whoever_takes_it_for_one_for_clients() {
-    let mut herd = Herd::one();
-    herd.start_all();
+    let herd = Herd::running(&[]);
     let peers = &herd.server("Goloman").peers;
     let expected = format!("herd: {peers} is an address for servers, not for clients");
     for words in [&["bench", peers, "-s", "60"][..], &["send", peers, "one", "two"]] {

@@ -200,7 +200,7 @@ fn a_neighbour_that_falls_silent_is_noticed_and_linked_again() {
     let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
     herd.make_cuttable("Goloman", "Hands");
     for name in ["Goloman", "Hands"] {
-        herd.server_mut(name).options = vec!["--silent-ms=1500".to_owned(), "--heartbeat-ms=300".to_owned()];
+        herd.server_mut(name).set_options(&["--silent-ms=1500", "--heartbeat-ms=300"]);
     }
     herd.start_all();
     let is_up = |name: &str| herd.report(name).is_some_and(|report| report["links"][0]["up"] == true);
@@ -246,7 +246,7 @@ fn herd_with_a_stranger() -> Herd {
 #[test]
 fn a_stranger_joins_an_open_server_while_it_runs() {
     let mut herd = herd_with_a_stranger();
-    herd.server_mut("Hands").options.push("--open".to_owned());
+    herd.server_mut("Hands").set_options(&["--open"]);
     herd.start("Goloman");
     herd.start("Hands");
     let before = herd.connect("Goloman").tell(KIWI, HERE, "1");
@@ -430,7 +430,7 @@ fn deaf(herd: &Herd) -> Client {
 #[test]
 fn a_server_told_to_stop_in_bad_company_ends_in_time_and_keeps_all_and_tells_its_neighbours() {
     let mut herd = Herd::new(&["Goloman", "Hands", "Welsh"], &[("Goloman", "Hands"), ("Goloman", "Welsh")]);
-    herd.server_mut("Goloman").options = vec!["--stop-ms=1000".to_owned()];
+    herd.server_mut("Goloman").set_options(&["--stop-ms=1000"]);
     herd.start_all();
     herd.wait_until_linked(&["Goloman", "Hands", "Welsh"]);
     herd.signal("Hands", "STOP");
@@ -476,9 +476,7 @@ fn tell_until_the_end(mut connection: Client, number: usize, count: &Sender<()>)
 
 #[test]
 fn a_second_signal_ends_a_server_at_once() {
-    let mut herd = Herd::one();
-    herd.server_mut("Goloman").options = vec!["--stop-ms=3600000".to_owned()];
-    herd.start("Goloman");
+    let mut herd = Herd::running(&["--stop-ms=3600000"]);
     let _deaf = deaf(&herd);
     herd.signal("Goloman", "TERM");
     eventually("Goloman stops", || herd.log("Goloman").contains("stops reason").then_some(()));
@@ -495,7 +493,7 @@ fn herd_unheard(options: &[&str], level: &str, logged: usize) -> (Herd, File) {
     // Whoever opens one end waits for somebody at the other.
     let both = File::options().read(true).write(true).open(&pipe).expect("both ends");
     let unread = File::open(&pipe).expect("the end to read");
-    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
+    herd.server_mut("Goloman").set_options(options);
     herd.server_mut("Goloman").prelude = Some(format!("export RUST_LOG={level}; exec 2>pipe"));
     herd.start("Goloman");
     drop(both);
@@ -546,8 +544,7 @@ fn a_server_that_ends_waits_until_all_that_it_logged_is_read() {
 
 #[test]
 fn who_goes_on_talking_to_a_server_that_stops_gets_every_answer_to_what_it_executed() {
-    let mut herd = Herd::one();
-    herd.start("Goloman");
+    let mut herd = Herd::running(&[]);
     let mut client = TcpStream::connect(&herd.server("Goloman").clients).expect("a server that listens");
     let mut mouth = client.try_clone().expect("the same connection");
     let talking = thread::spawn(move || {
@@ -661,8 +658,8 @@ fn clients_that_leave_in_the_middle_disturb_nobody() {
 /// Everything that is logged is one line of signs that can be seen, whatever clients and strangers call themselves.
 #[test]
 fn what_strangers_say_is_escaped_in_the_log() {
-    let mut herd = Herd::new(&["Goloman"], &[]).without_secret();
-    herd.server_mut("Goloman").options = vec!["--open".to_owned()];
+    let mut herd = Herd::one().without_secret();
+    herd.server_mut("Goloman").set_options(&["--open"]);
     herd.server_mut("Goloman").prelude = Some("export RUST_LOG=trace".to_owned());
     herd.start("Goloman");
     let client = b"IAMAT \x1b[31m\xff\x9b\xe2\x80\xae\x07\x00 +0-0 1\n\x1b]0;\x07\nWHATSAT \x1b[32m 1 1\n";

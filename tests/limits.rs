@@ -8,14 +8,6 @@ use std::fs;
 
 const HERE: &str = "+34.068930-118.445127";
 
-/// Goloman alone, running with some options.
-fn goloman(options: &[&str]) -> Herd {
-    let mut herd = Herd::one();
-    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
-    herd.start("Goloman");
-    herd
-}
-
 /// A connection that is served, once there is room for it.
 fn served(herd: &Herd) -> Client {
     eventually("a connection is served", || {
@@ -35,7 +27,7 @@ fn so_many_connections_are_open_in_all_and_from_one_address_and_a_new_one_when_o
         (&["--sessions-max=2"], "refused: 2 are open"),
         (&["--sessions-max=2", "--workers=2"], "refused: 2 are open"),
     ] {
-        let herd = goloman(options);
+        let herd = Herd::running(options);
         let (mut first, second) = (served(&herd), served(&herd));
         assert!(!is_served(&mut herd.connect("Goloman")));
         assert!(is_served(&mut first));
@@ -48,7 +40,7 @@ fn so_many_connections_are_open_in_all_and_from_one_address_and_a_new_one_when_o
 #[test]
 fn a_line_at_the_limit_is_a_command_and_one_byte_more_is_none() {
     let command = format!("IAMAT kiwi {HERE} 1520023934.918963997");
-    let herd = goloman(&[&format!("--line-max={}", command.len())]);
+    let herd = Herd::running(&[&format!("--line-max={}", command.len())]);
     let mut connection = herd.connect("Goloman");
     assert!(connection.ask(&command).starts_with("AT Goloman "));
     assert_eq!(connection.ask(&format!("{command}0")), format!("? {command}"));
@@ -57,7 +49,7 @@ fn a_line_at_the_limit_is_a_command_and_one_byte_more_is_none() {
 
 #[test]
 fn sessions_on_several_threads_end_when_the_server_stops() {
-    let mut herd = goloman(&["--workers=3"]);
+    let mut herd = Herd::running(&["--workers=3"]);
     let sessions: Vec<Client> = (0..7).map(|_| served(&herd)).collect();
     assert_eq!(herd.end("Goloman", "TERM").code(), Some(0));
     for mut session in sessions {
@@ -68,7 +60,7 @@ fn sessions_on_several_threads_end_when_the_server_stops() {
 
 #[test]
 fn a_connection_without_a_whole_line_is_closed() {
-    let herd = goloman(&["--first-line-ms=50"]);
+    let herd = Herd::running(&["--first-line-ms=50"]);
     let (mut silent, mut slow) = (herd.connect("Goloman"), herd.connect("Goloman"));
     slow.say("IAMAT").expect("a server that listens");
     assert_eq!(silent.rest(), Ok(Vec::new()));
@@ -78,7 +70,7 @@ fn a_connection_without_a_whole_line_is_closed() {
 
 #[test]
 fn a_client_with_nothing_more_to_say_is_disconnected_in_the_end() {
-    let herd = goloman(&["--idle-ms=50"]);
+    let herd = Herd::running(&["--idle-ms=50"]);
     let mut idle = herd.connect("Goloman");
     idle.say("what\n").expect("a server that listens");
     assert_eq!(idle.rest(), Ok(b"? what\n".to_vec()));
@@ -86,7 +78,7 @@ fn a_client_with_nothing_more_to_say_is_disconnected_in_the_end() {
 
 #[test]
 fn a_client_for_whom_there_is_no_room_is_answered_as_invalid_and_the_log_says_so() {
-    let herd = goloman(&["--records-max=1"]);
+    let herd = Herd::running(&["--records-max=1"]);
     let mut connection = herd.connect("Goloman");
     connection.tell("kiwi", HERE, "1");
     assert_eq!(connection.ask(&format!("IAMAT kea {HERE} 1")), format!("? IAMAT kea {HERE} 1"));
@@ -99,7 +91,7 @@ fn a_client_for_whom_there_is_no_room_is_answered_as_invalid_and_the_log_says_so
 fn a_record_whose_time_is_up_is_forgotten_in_memory_and_on_disk_and_by_neighbours() {
     let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
     for name in ["Goloman", "Hands"] {
-        herd.server_mut(name).options = vec!["--record-ttl-ms=1000".to_owned()];
+        herd.server_mut(name).set_options(&["--record-ttl-ms=1000"]);
     }
     herd.start_all();
     let mut connection = herd.connect("Goloman");
@@ -129,7 +121,7 @@ fn a_record_whose_time_is_up_is_forgotten_in_memory_and_on_disk_and_by_neighbour
 fn with_few_files(option: &str) -> Herd {
     let mut herd = Herd::one();
     herd.server_mut("Goloman").prelude = Some("ulimit -n 50".to_owned());
-    herd.server_mut("Goloman").options = vec![option.to_owned()];
+    herd.server_mut("Goloman").set_options(&[option]);
     herd.start("Goloman");
     herd
 }
@@ -249,7 +241,7 @@ fn servers_run_with_every_limit_at_its_most() {
     assert!(options.len() > 45, "{options:?}");
     let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
     for name in ["Goloman", "Hands"] {
-        herd.server_mut(name).options.clone_from(&options);
+        herd.server_mut(name).set_options(&options);
     }
     herd.start_all();
     herd.wait_until_linked(&["Goloman", "Hands"]);
@@ -269,7 +261,7 @@ fn call(herd: &Herd) -> Client {
 
 #[test]
 fn callers_that_say_nothing_keep_nobody_out_who_shakes_hands() {
-    let herd = goloman(&["--handshakes-max=2", "--handshake-ms=600000"]);
+    let herd = Herd::running(&["--handshakes-max=2", "--handshake-ms=600000"]);
     let mut silent: Vec<Client> = (0..4).map(|_| call(&herd)).collect();
     for first in &mut silent[..2] {
         assert_eq!(first.rest(), Ok(Vec::new()));
@@ -280,7 +272,7 @@ fn callers_that_say_nothing_keep_nobody_out_who_shakes_hands() {
 
 #[test]
 fn a_caller_that_takes_too_long_to_shake_hands_is_closed() {
-    let herd = goloman(&["--handshake-ms=50"]);
+    let herd = Herd::running(&["--handshake-ms=50"]);
     let (mut silent, mut slow) = (call(&herd), call(&herd));
     slow.say("HERD").expect("a server that listens");
     for caller in [&mut silent, &mut slow] {
@@ -297,7 +289,7 @@ fn so_many_servers_are_neighbours_and_one_more_cannot_join() {
         for name in ["Goloman", "Hands"] {
             herd.server_mut(name).knows.retain(|other| other != "Newcomer");
         }
-        herd.server_mut("Hands").options = vec!["--open".to_owned(), format!("--neighbours-max={room}")];
+        herd.server_mut("Hands").set_options(&["--open", &format!("--neighbours-max={room}")]);
         herd.start_all();
         herd.wait_until_linked(&["Goloman", "Hands"]);
         eventually("the newcomer is taken or refused", || {
@@ -312,7 +304,7 @@ fn so_many_servers_are_neighbours_and_one_more_cannot_join() {
 /// Goloman alone, open to newcomers that the test plays, with room for so many.
 fn open_goloman(room: usize) -> Herd {
     let mut herd = Herd::one().without_secret();
-    herd.server_mut("Goloman").options = vec!["--open".to_owned(), format!("--neighbours-max={room}")];
+    herd.server_mut("Goloman").set_options(&["--open", &format!("--neighbours-max={room}")]);
     herd.start("Goloman");
     herd
 }
@@ -335,8 +327,7 @@ fn is_welcome(herd: &Herd, name: &str) -> Option<Client> {
 #[test]
 fn so_many_are_told_all_clients_at_once_and_one_more_is_refused() {
     let mut herd = Herd::one().without_secret();
-    herd.server_mut("Goloman").options =
-        ["--listings-max=1", "--handshakes-max=1"].map(str::to_owned).to_vec();
+    herd.server_mut("Goloman").set_options(&["--listings-max=1", "--handshakes-max=1"]);
     herd.start("Goloman");
     let mut teller = herd.connect("Goloman");
     // More than sockets hold that nobody reads from.
@@ -412,7 +403,7 @@ fn a_server_joins_by_no_name_that_a_topology_would_refuse_nor_by_that_of_whoever
 #[test]
 fn a_neighbour_of_the_topology_for_whom_there_is_no_room_is_named_in_the_log() {
     let mut herd = Herd::new(&["Goloman", "Hands", "Wilkes"], &[("Goloman", "Hands"), ("Goloman", "Wilkes")]);
-    herd.server_mut("Goloman").options = vec!["--neighbours-max=1".to_owned()];
+    herd.server_mut("Goloman").set_options(&["--neighbours-max=1"]);
     herd.start("Goloman");
     let warning = ": there are too many neighbours";
     eventually("the log says so", || herd.log("Goloman").contains(warning).then_some(()));

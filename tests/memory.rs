@@ -11,14 +11,6 @@ use std::thread;
 
 const HERE: &str = "+34.068930-118.445127";
 
-/// One server that keeps its data in a way, running.
-fn server(options: &[&str]) -> Herd {
-    let mut herd = Herd::new(&["Goloman"], &[]);
-    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
-    herd.start("Goloman");
-    herd
-}
-
 /// The file that a server appends to.
 fn log_of(herd: &Herd) -> PathBuf {
     herd.data("Goloman").join("log-0")
@@ -70,7 +62,7 @@ fn a_kill_at_any_moment_loses_nothing_acknowledged(options: &[&str]) {
 /// Kills a server again and again until that is enough for somebody who is told how often that was, and whether a spare log
 /// was left. A life of the server lasts so many times as long as a short one.
 fn kill_at_any_moment(options: &[&str], lasting: usize, mut is_enough: impl FnMut(usize, bool) -> bool) {
-    let mut herd = server(options);
+    let mut herd = Herd::running(options);
     let mut newest = BTreeMap::new();
     for round in 1.. {
         let (acknowledge, acknowledged) = mpsc::channel();
@@ -139,7 +131,7 @@ fn killed_under_load_a_server_that_leaves_the_disk_to_the_system_has_all_it_ackn
 #[test]
 fn a_server_that_stops_and_one_that_is_killed_remember_every_byte() {
     for (signal, filling) in [("TERM", false), ("KILL", true)] {
-        let mut herd = server(&[]);
+        let mut herd = Herd::running(&[]);
         let told = told(&herd, 30);
         let _ = herd.end("Goloman", signal);
         let log = std::fs::read(log_of(&herd)).expect("a log");
@@ -151,7 +143,7 @@ fn a_server_that_stops_and_one_that_is_killed_remember_every_byte() {
 
 #[test]
 fn a_server_with_its_memory_alone_forgets_and_writes_nothing() {
-    let mut herd = server(&["--memory-only"]);
+    let mut herd = Herd::running(&["--memory-only"]);
     let told = told(&herd, 3);
     herd.kill("Goloman");
     assert!(!herd.data("Goloman").exists());
@@ -161,7 +153,7 @@ fn a_server_with_its_memory_alone_forgets_and_writes_nothing() {
 
 #[test]
 fn a_flipped_bit_in_the_log_costs_one_record_at_most_and_is_told() {
-    let mut herd = server(&[]);
+    let mut herd = Herd::running(&[]);
     let told = told(&herd, 20);
     herd.kill("Goloman");
     let whole = std::fs::read(log_of(&herd)).expect("a log");
@@ -196,7 +188,7 @@ fn what_was_damaged_here_comes_back_from_a_neighbour() {
 /// Neither damages a line, and a server without neighbours began as if all were well.
 #[test]
 fn a_snapshot_that_was_cut_or_removed_is_missed_in_the_log() {
-    let mut herd = server(&["--log-bytes-min=1000"]);
+    let mut herd = Herd::running(&["--log-bytes-min=1000"]);
     let mut connection = herd.connect("Goloman");
     let data = herd.data("Goloman");
     // Beside one with the number 0 all logs are kept, and nobody misses it.
@@ -235,7 +227,7 @@ fn a_snapshot_that_was_cut_or_removed_is_missed_in_the_log() {
 
 #[test]
 fn a_torn_tail_is_cut_and_what_comes_next_is_kept() {
-    let mut herd = server(&[]);
+    let mut herd = Herd::running(&[]);
     let told = told(&herd, 5);
     herd.kill("Goloman");
     let mut log = std::fs::read(log_of(&herd)).expect("a log");
@@ -252,7 +244,7 @@ fn a_torn_tail_is_cut_and_what_comes_next_is_kept() {
 
 #[test]
 fn a_long_log_gives_way_to_a_snapshot() {
-    let mut herd = server(&["--log-bytes-min", "4000000"]);
+    let mut herd = Herd::running(&["--log-bytes-min", "4000000"]);
     let mut connection = herd.connect("Goloman");
     let id = "x".repeat(50_000);
     let mut times = 0..;
@@ -286,7 +278,7 @@ fn a_long_log_gives_way_to_a_snapshot() {
 
 #[test]
 fn two_servers_do_not_share_their_data() {
-    let herd = server(&[]);
+    let herd = Herd::running(&[]);
     let output = herd.run("Goloman");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -296,7 +288,7 @@ fn two_servers_do_not_share_their_data() {
 /// Whoever started a herd again at once that had been killed was left without the servers that were still stopping.
 #[test]
 fn a_server_waits_for_the_one_before_it_that_still_uses_its_data() {
-    let mut herd = server(&[]);
+    let mut herd = Herd::running(&[]);
     let told = told(&herd, 3);
     herd.kill("Goloman");
     let lock = File::open(herd.data("Goloman").join("lock")).expect("the lock");
@@ -313,7 +305,7 @@ fn a_server_waits_for_the_one_before_it_that_still_uses_its_data() {
 fn a_disk_that_takes_no_more_ends_the_server_with_a_reason() {
     // The limit on the size of a file stands in for a full disk: the write fails in the same way. It is that of the
     // server's log too, which is kept short.
-    let mut herd = Herd::new(&["Goloman"], &[]);
+    let mut herd = Herd::one();
     herd.server_mut("Goloman").prelude = Some("export RUST_LOG=info; ulimit -f 256".to_owned());
     herd.start("Goloman");
     let mut connection = herd.connect("Goloman");

@@ -118,7 +118,7 @@ fn herd() -> Herd {
         server.clients = format!("{}:11645", host(at));
         server.peers = format!("{}:12645", host(at));
         server.prelude = Some(format!("exec ip netns exec {} \"$0\" \"$@\"", namespace(at)));
-        server.options = vec!["--open".to_owned()];
+        server.set_options(&["--open"]);
         if name != "Kea" {
             server.knows.retain(|known| known != "Kea");
         }

@@ -17,7 +17,7 @@ const SECOND: &str = "22222222222242228222222222222222";
 fn goloman(options: &[&str]) -> Herd {
     let links = [("Goloman", "Hands"), ("Goloman", "Wilkes")];
     let mut herd = Herd::new(&["Goloman", "Hands", "Wilkes"], &links).without_secret();
-    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
+    herd.server_mut("Goloman").set_options(options);
     herd.start("Goloman");
     herd
 }

@@ -19,17 +19,10 @@ const HERE: &str = "+34.068930-118.445127";
 
 const LEGACY: &str = "{\n   \"html_attributions\" : [],\n\n\n   \"results\" : [\n      { \"name\" : \"caf\\u00e9\" },\n      {\n         \"name\" : \"B\"\n      }\n   ],\n   \"status\" : \"OK\"\n}\n\n";
 
-fn started(options: &[&str]) -> Herd {
-    let mut herd = Herd::one();
-    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
-    herd.start("Goloman");
-    herd
-}
-
 /// A server that logs all it can. That it shows no secret in it is seen to when it is dropped.
 fn talkative(options: &[&str]) -> Herd {
     let mut herd = Herd::one();
-    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
+    herd.server_mut("Goloman").set_options(options);
     herd.server_mut("Goloman").prelude = Some("export RUST_LOG=trace".to_owned());
     herd.start("Goloman");
     herd
@@ -57,7 +50,7 @@ fn file(scratch: &Scratch, name: &str, text: &str) -> String {
 
 #[test]
 fn a_herd_without_a_key_or_a_network_finds_real_places() {
-    let herd = started(&["--places", "offline"]);
+    let herd = Herd::running(&["--places", "offline"]);
     let mut client = herd.connect("Goloman");
     client.tell(KIWI, HERE, "1520023934.918963997");
     let near = places(&mut client, &format!("WHATSAT {KIWI} 10 5"));
@@ -91,7 +84,8 @@ fn who_waits_for_google_delays_no_other_session_and_no_earlier_answer() {
     let reply = [head(200, "", LEGACY.len()), LEGACY.into()].concat();
     let stand_in = StandIn::start([Answer::SayAt(Arc::clone(&barrier), reply)]);
     let url = stand_in.url();
-    let herd = started(&["--places", "google-legacy", "--places-url", &url, "--places-deadline-ms", "60000"]);
+    let herd =
+        Herd::running(&["--places", "google-legacy", "--places-url", &url, "--places-deadline-ms", "60000"]);
     let mut waiting = herd.connect("Goloman");
     let commands = format!("IAMAT {KIWI} {HERE} 1\nWHATSAT {KIWI} 10 5\nIAMAT later {HERE} 2\n");
     waiting.say(commands).expect("commands");
@@ -124,7 +118,7 @@ fn a_key_that_google_repeats_in_its_complaint_is_shown_to_nobody() {
 #[test]
 fn a_provider_that_fails_is_complained_of_at_once_and_not_each_time() {
     let stand_in = StandIn::start([http(404, "")]);
-    let herd = started(&["--places", "google", "--places-url", &stand_in.url()]);
+    let herd = Herd::running(&["--places", "google", "--places-url", &stand_in.url()]);
     let mut client = herd.connect("Goloman");
     client.tell(KIWI, HERE, "1");
     for _ in 0..5 {
@@ -145,7 +139,7 @@ fn a_server_told_to_stop_lets_an_answer_that_waits_for_google_out_and_takes_nobo
     let reply = [head(200, "", LEGACY.len()), LEGACY.into()].concat();
     let stand_in = StandIn::start([Answer::SayAt(Arc::clone(&barrier), reply)]);
     let url = stand_in.url();
-    let mut herd = started(&["--places", "google-legacy", "--places-url", &url, "--stop-ms", "60000"]);
+    let mut herd = Herd::running(&["--places", "google-legacy", "--places-url", &url, "--stop-ms", "60000"]);
     let mut waiting = herd.connect("Goloman");
     waiting.tell(KIWI, HERE, "1");
     waiting.say(format!("WHATSAT {KIWI} 10 5\nIAMAT {KIWI} {HERE} 2\n")).expect("commands");
@@ -184,7 +178,7 @@ fn an_index_of_ones_own_is_imported_and_searched() {
         said.starts_with("places: 1, rows left out (no name, or a feature not wanted): 0, bad rows: 1\n")
     );
     assert!(said.contains("line 3: the latitude \"north\" is no number"), "{said}");
-    let herd = started(&["--places", "offline", "--places-file", &index, "--places-file-only"]);
+    let herd = Herd::running(&["--places", "offline", "--places-file", &index, "--places-file-only"]);
     let mut client = herd.connect("Goloman");
     client.tell(KIWI, HERE, "1");
     let near = places(&mut client, &format!("WHATSAT {KIWI} 10 5"));
@@ -228,7 +222,7 @@ fn a_server_told_nonsense_about_places_does_not_start() {
         ("--places-url", ""),
         ("--places-overpass-url", "http:///api"),
     ] {
-        herd.server_mut("Goloman").options = vec![option.to_owned(), value.to_owned()];
+        herd.server_mut("Goloman").set_options(&[option, value]);
         let output = herd.run("Goloman");
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).starts_with(&format!("herd: {option}")));

@@ -39,8 +39,7 @@ const MOST_FAILURES: usize = 20;
 
 /// Runs all cases of a file in every way against a server of its own, and fails with what went wrong.
 fn hold(file: &str) {
-    let mut herd = harness::Herd::one();
-    herd.start("Goloman");
+    let herd = harness::Herd::running(&[]);
     hold_at(&herd, file, |case| run::every_way(case, "Goloman"));
 }
 
@@ -91,9 +90,7 @@ fn whatsat_answers_with_the_at_line_and_places() {
 /// Threads change nothing in how lines are cut out of bytes: two ways are enough.
 #[test]
 fn sessions_on_threads_of_their_own_answer_the_same() {
-    let mut herd = harness::Herd::one();
-    herd.server_mut("Goloman").options = ["--workers", "2"].map(str::to_owned).to_vec();
-    herd.start("Goloman");
+    let herd = harness::Herd::running(&["--workers", "2"]);
     for (file, _) in FILES {
         hold_at(&herd, file, |_| vec![Way::AsWritten, Way::Together]);
     }

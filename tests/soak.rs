@@ -194,7 +194,7 @@ fn a_stopped_neighbour_a_deaf_client_and_many_slow_ones_cost_others_little() {
     let (rounds, mut herd) = ((records() / 30).min(5000), two());
     let options =
         ["--sessions-max", "20000", "--sessions-per-address-max", "20000", "--write-stall-ms", "600000"];
-    herd.server_mut("Goloman").options = options.iter().map(|&option| option.to_owned()).collect();
+    herd.server_mut("Goloman").set_options(&options);
     herd.server_mut("Goloman").prelude = Some("ulimit -n $(ulimit -Hn)".to_owned());
     herd.start_all();
     herd.wait_until_linked(&["Goloman", "Hands"]);

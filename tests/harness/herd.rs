@@ -20,7 +20,7 @@ pub struct Server {
     /// What it speaks, if it is a server of another make. The test plays it.
     pub speaks: Option<String>,
     /// Options after `herd serve NAME`, besides the topology and the directory of logs.
-    pub options: Vec<String>,
+    options: Vec<String>,
     /// The value of `HERD_SECRET`, if it has any. By default all have the same.
     pub secret: Option<String>,
     /// What a shell does before it becomes the server, such as setting a limit with `ulimit`.
@@ -30,6 +30,12 @@ pub struct Server {
     /// The servers that its topology file names. By default all.
     pub knows: Vec<String>,
     process: Option<Child>,
+}
+
+impl Server {
+    pub fn set_options(&mut self, options: &[impl AsRef<str>]) {
+        self.options = options.iter().map(|option| option.as_ref().to_owned()).collect();
+    }
 }
 
 /// A link that goes through the harness: who dials, who is dialled.
@@ -92,6 +98,14 @@ impl Herd {
     /// One server without neighbours, not started.
     pub fn one() -> Self {
         Self::new(&["Goloman"], &[])
+    }
+
+    /// One server without neighbours, running with some options.
+    pub fn running(options: &[&str]) -> Self {
+        let mut herd = Self::one();
+        herd.server_mut("Goloman").set_options(options);
+        herd.start("Goloman");
+        herd
     }
 
     /// Takes the secret from all servers: who plays a neighbour knows none.
