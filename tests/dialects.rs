@@ -4,11 +4,10 @@
 
 mod harness;
 
-use harness::{Herd, PATIENCE, eventually};
+use harness::{HERE, Herd, PATIENCE, eventually};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-const HERE: &str = "+34.068930-118.445127";
 const SAID: &str = "1520023934.918963997";
 
 /// Goloman, running, and its neighbour Hands, which speaks a dialect and is played by the test.

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Client, Herd, eventually};
+use harness::{Client, HERE, Herd, eventually};
 use herd_core::journal::print_entries;
 use memchr::memmem;
 use std::fs::{self, File};
@@ -15,7 +15,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const KIWI: &str = "kiwi.cs.ucla.edu";
-const HERE: &str = "+34.068930-118.445127";
 const THERE: &str = "+27.5916+086.5640";
 const EVERYBODY: &[&str] = &["Goloman", "Hands", "Holiday", "Welsh", "Wilkes"];
 

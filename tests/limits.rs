@@ -2,11 +2,9 @@
 
 mod harness;
 
-use harness::{Client, Herd, eventually, program};
+use harness::{Client, HERE, Herd, eventually, program};
 use std::collections::BTreeSet;
 use std::fs;
-
-const HERE: &str = "+34.068930-118.445127";
 
 /// A connection that is served, once there is room for it.
 fn served(herd: &Herd) -> Client {

@@ -2,14 +2,12 @@
 
 mod harness;
 
-use harness::{Client, Herd};
+use harness::{Client, HERE, Herd};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-
-const HERE: &str = "+34.068930-118.445127";
 
 /// The file that a server appends to.
 fn log_of(herd: &Herd) -> PathBuf {

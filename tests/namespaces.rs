@@ -5,10 +5,8 @@
 
 mod harness;
 
-use harness::{Herd, eventually};
+use harness::{HERE, Herd, eventually};
 use std::process::Command;
-
-const HERE: &str = "+34.068930-118.445127";
 
 /// The servers, by the last number of their addresses. Kea joins late.
 const NAMES: [&str; 6] = ["Goloman", "Hands", "Holiday", "Welsh", "Wilkes", "Kea"];

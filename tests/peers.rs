@@ -4,10 +4,9 @@
 
 mod harness;
 
-use harness::{Herd, Neighbour, eventually};
+use harness::{HERE, Herd, Neighbour, eventually};
 use std::thread;
 
-const HERE: &str = "+34.068930-118.445127";
 const SAID: &str = "1520023934.918963997";
 const HEARD: &str = "1520023935182837383";
 const FIRST: &str = "11111111111141118111111111111111";

@@ -7,7 +7,7 @@ mod stand_in;
 
 use harness::canary::KEY;
 use harness::scratch::{err, out};
-use harness::{Client, Herd, Scratch, eventually};
+use harness::{Client, HERE, Herd, Scratch, eventually};
 use serde_json::Value;
 use stand_in::{Answer, StandIn, head, http};
 use std::collections::BTreeSet;
@@ -15,7 +15,6 @@ use std::fs;
 use std::sync::{Arc, Barrier};
 
 const KIWI: &str = "kiwi.cs.ucla.edu";
-const HERE: &str = "+34.068930-118.445127";
 
 const LEGACY: &str = "{\n   \"html_attributions\" : [],\n\n\n   \"results\" : [\n      { \"name\" : \"caf\\u00e9\" },\n      {\n         \"name\" : \"B\"\n      }\n   ],\n   \"status\" : \"OK\"\n}\n\n";
 

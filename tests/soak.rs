@@ -4,14 +4,12 @@
 
 mod harness;
 
-use harness::{Client, Herd, amount, eventually_within};
+use harness::{Client, HERE, Herd, amount, eventually_within};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-const HERE: &str = "+34.068930-118.445127";
 
 /// How long a step of a million records may take before a test gives up, on a busy machine and without optimisation.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Herd, eventually};
+use harness::{HERE, Herd, eventually};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -16,7 +16,6 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const HERE: &str = "+34.068930-118.445127";
 const SAID: &str = "1520023934.918963997";
 
 /// A certificate authority with a directory for what it issues.

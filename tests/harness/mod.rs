@@ -23,6 +23,9 @@ pub use neighbour::Neighbour;
 pub use program::signal;
 pub use scratch::Scratch;
 
+/// Where a client is, if it does not matter where.
+pub const HERE: &str = "+34.068930-118.445127";
+
 /// How long anything may take before a test gives up: far more than it needs on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
