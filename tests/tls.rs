@@ -348,12 +348,3 @@ fn replace(path: &Path, content: Option<&[u8]>) {
         None => fs::remove_file(path).expect("a file to remove"),
     }
 }
-
-#[test]
-fn a_directory_without_a_name_is_no_tls_and_no_start() {
-    let mut herd = Herd::one();
-    herd.server_mut("Goloman").peer_tls = Some(PathBuf::new());
-    let output = herd.run("Goloman");
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("set to nothing"));
-}
