@@ -341,9 +341,10 @@ fn a_missing_secret_is_refused_on_either_side() {
     assert_eq!(herd.connect("Goloman").find("weka"), None);
 }
 
-/// Both log all they can, and no secret: that is seen to when the herd is dropped.
+/// Both log all they can. That neither their logs nor what goes over the link has the secret is seen to when the herd
+/// is dropped.
 #[test]
-fn servers_with_the_same_secret_are_linked() {
+fn servers_that_log_all_and_link_show_their_secret_nowhere() {
     let mut herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")]);
     herd.make_cuttable("Goloman", "Hands");
     for name in ["Goloman", "Hands"] {
