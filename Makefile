@@ -10,9 +10,8 @@ help: ## list the targets
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 herd: ## build in release mode and run every server of topology.json
-	@if [ -x $(TARGET)/release/herd ]; then cargo build --release --quiet; \
-	else echo "building herd: the first time takes a few minutes"; cargo build --release; fi
-	@exec $(TARGET)/release/herd up
+	@[ -x "$(TARGET)/release/herd" ] || { echo "building herd: the first time takes a few minutes"; cargo build --release; }
+	@exec cargo run --release --quiet -- up
 
 test: ## run all tests
 	cargo test
@@ -86,13 +85,14 @@ bench-quick: bench-build ## the same in two minutes, to see that all works: not 
 
 # They are workspaces of their own, so that they slow no normal build; what they depend on is often built for the others.
 bench-check: ## format, clippy and tests of the bench itself
-	cd bench && export CARGO_TARGET_DIR=$(abspath $(TARGET)) && \
-	cargo fmt -- --check && cargo clippy --all-targets -- -D warnings && cargo test
+	export CARGO_TARGET_DIR="$(TARGET)" && cargo fmt --manifest-path bench/Cargo.toml -- --check && \
+	cargo clippy --manifest-path bench/Cargo.toml --all-targets -- -D warnings && \
+	cargo test --manifest-path bench/Cargo.toml
 
 fuzz-check: ## format and clippy of the fuzz targets (needs a C++ compiler)
 	@if ! command -v c++ >/dev/null; then echo "skipped: fuzz targets take a C++ compiler"; exit 0; fi; \
-	cd fuzz && export CARGO_TARGET_DIR=$(abspath $(TARGET)) && \
-	cargo fmt -- --check && cargo clippy -- -D warnings
+	export CARGO_TARGET_DIR="$(TARGET)" && cargo fmt --manifest-path fuzz/Cargo.toml -- --check && \
+	cargo clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 
 bench-tools: ## install redis-server, which the bench compares with, from the system's packages
 	apt-get update && apt-get install -y redis-server
