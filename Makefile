@@ -94,5 +94,8 @@ fuzz-check: ## format and clippy of the fuzz targets (needs a C++ compiler)
 	export CARGO_TARGET_DIR="$(TARGET)" && cargo fmt --manifest-path fuzz/Cargo.toml -- --check && \
 	cargo clippy --manifest-path fuzz/Cargo.toml -- -D warnings
 
-bench-tools: ## install redis-server, which the bench compares with, from the system's packages
-	apt-get update && apt-get install -y redis-server
+# The package starts a server of its own, which would idle beside what is measured. One that was there before is somebody's.
+bench-tools: ## install redis-server, which the bench compares with (needs root and apt), and stop its service
+	@if command -v redis-server; then echo "is there; stop its service, if it runs, while you measure"; exit 0; fi; \
+	apt-get update && apt-get install -y redis-server && \
+	if command -v systemctl >/dev/null; then systemctl disable --now redis-server || true; fi
