@@ -70,15 +70,17 @@ instructions: ## count the instructions of the core's hot paths, and fail if one
 instructions-record: ## count them and write the counts to core/instructions/counts.txt
 	@cargo run --release --quiet --package herd-instructions -- --record
 
-# Rows and lengths: `make bench BENCH="--rows 1,3,5 --runs 9"`. The figures go to docs/bench.json and docs/bench.svg.
+# Rows and lengths: `make bench BENCH="--rows 1,3,5 --runs 9"`. The figures of a whole bench go to docs/bench.json and
+# docs/bench.svg, those of some rows only to the terminal.
 BENCH ?=
+FIGURES = $(if $(filter --rows%,$(BENCH)),,--json docs/bench.json --svg docs/bench.svg)
 
 bench-build:
 	@cargo build --release --quiet --target-dir target
 	@cargo build --release --quiet --manifest-path bench/Cargo.toml --target-dir bench/target
 
 bench: bench-build ## measure the herd against its targets (10 to 20 minutes; wants a quiet machine)
-	bench/target/release/herd-bench run --herd target/release/herd --json docs/bench.json --svg docs/bench.svg $(BENCH)
+	bench/target/release/herd-bench run --herd target/release/herd $(FIGURES) $(BENCH)
 
 bench-quick: bench-build ## the same in two minutes, to see that all works: not to be quoted
 	bench/target/release/herd-bench run --quick --herd target/release/herd $(BENCH)
