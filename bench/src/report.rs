@@ -91,6 +91,15 @@ impl Finding {
         }
     }
 
+    /// The least and the most of all runs, or nothing where there is only one figure to show.
+    fn range(&self) -> String {
+        let shown = |number: f64| figure(number, "");
+        let (least, most) =
+            (self.runs.iter().copied().reduce(f64::min), self.runs.iter().copied().reduce(f64::max));
+        let range = least.map(shown).zip(most.map(shown)).filter(|(least, most)| least != most);
+        range.map_or_else(String::new, |(least, most)| format!("{least}–{most}"))
+    }
+
     fn shown(&self) -> String {
         self.measured.map_or_else(|| "–".to_owned(), |measured| figure(measured, self.unit))
     }
@@ -154,13 +163,14 @@ fn rounded(number: f64) -> f64 {
 
 /// The table in Markdown.
 pub fn table(findings: &[Finding]) -> String {
-    let mut table = String::from("| # | what | target | measured | |\n|---|---|---|---|---|\n");
+    let mut table = String::from("| # | what | target | measured | runs | |\n|---|---|---|---|---|---|\n");
     for finding in findings {
         let Finding { row, what, note, .. } = finding;
         let remark = if note.is_empty() { String::new() } else { format!(" ({note})") };
         let (target, shown, verdict) = (finding.target(), finding.shown(), finding.verdict());
+        let range = finding.range();
         // Writing to a string cannot fail.
-        let _ = writeln!(table, "| {row} | {what} | {target} | {shown}{remark} | {verdict} |");
+        let _ = writeln!(table, "| {row} | {what} | {target} | {shown}{remark} | {range} | {verdict} |");
     }
     table
 }
@@ -190,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_the_table_has_the_target_the_figure_and_the_verdict() {
-        let finding =
-            Finding::new(3, "IAMAT", vec![2.345], "×", Bound::AtLeast(2.0)).noted("1.0 against 2.3 µs");
-        let table = table(&[finding]);
-        assert!(table.ends_with("| 3 | IAMAT | ≥ 2.00× | 2.35× (1.0 against 2.3 µs) | pass |\n"), "{table}");
+    fn a_row_of_the_table_has_the_target_the_figure_the_range_of_the_runs_and_the_verdict() {
+        let row = |runs| table(&[Finding::new(3, "IAMAT", runs, "×", Bound::AtLeast(2.0)).noted("1 to 2")]);
+        let (three, equal) = (row(vec![2.345, 11.52, 1.9]), row(vec![2.001, 2.002]));
+        assert!(three.ends_with("| 3 | IAMAT | ≥ 2.00× | 2.35× (1 to 2) | 1.90–11.5 | pass |\n"), "{three}");
+        assert!(equal.ends_with("| 2.00× (1 to 2) |  | pass |\n"), "{equal}");
     }
 }
