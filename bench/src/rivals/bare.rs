@@ -1,12 +1,15 @@
 //! The rules of herd without any actor: a bare epoll loop over the same memory, to see what the actors cost.
 //!
-//! It answers IAMAT with the same code of `herd_core` and writes the same log, which has room set aside and is synced ten
-//! times a second; it has no links, no places, no snapshots and no limits on time.
+//! It answers IAMAT with the same code of `herd_core` and writes the same entries in the same way to a log, which is
+//! filled ahead, has room set aside and is synced ten times a second. It has no links, no places, no snapshots and no
+//! limits on time, and where herd goes on in a spare file, with a mark behind the end, it goes back to the beginning of
+//! its own.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -103,13 +106,18 @@ impl Memory {
 struct Log {
     file: File,
     length: u64,
+    /// How long it is with what it is filled with behind the end.
+    filled: u64,
     /// Where the room ends that is set aside for it.
-    room: i64,
+    room: u64,
     length_max: u64,
 }
 
+/// Filled ahead at once, as herd does, so that small writes find their pages.
+const FILLING: [u8; 32 * 1024] = [b'\n'; 32 * 1024];
+
 /// Bytes set aside for the log before they are needed, as herd does.
-const ROOM: i64 = 16 * 1024 * 1024;
+const ROOM: u64 = 16 * 1024 * 1024;
 
 /// How often the log is synced.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
@@ -123,19 +131,27 @@ impl Log {
                 thread::sleep(SYNC_EVERY);
             }
         });
-        Ok(Self { file, length: 0, room: 0, length_max })
+        Ok(Self { file, length: 0, filled: 0, room: 0, length_max })
     }
 
     fn append(&mut self, entries: &[u8]) -> io::Result<()> {
         if self.length > self.length_max {
-            self.file.rewind()?;
-            self.length = 0;
+            (self.length, self.filled) = (0, 0);
         }
-        self.file.write_all(entries)?;
-        self.length += entries.len() as u64;
-        if self.length.cast_signed() > self.room {
+        let (size, end) = (FILLING.len() as u64, self.length + entries.len() as u64);
+        if end > self.filled && entries.len() < FILLING.len() {
+            let from = self.filled.max(end - end % size);
+            let filling = &FILLING[usize::try_from(from % size).unwrap_or_default()..];
+            self.file.write_all_at(filling, from)?;
+            self.filled = from + filling.len() as u64;
+        }
+        self.file.write_all_at(entries, self.length)?;
+        self.length = end;
+        self.filled = self.filled.max(end);
+        if self.filled > self.room {
             // As in herd, a disk that refuses may.
-            let _ = fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, self.room, ROOM);
+            let (room, more) = (self.room.cast_signed(), ROOM.cast_signed());
+            let _ = fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, room, more);
             self.room += ROOM;
         }
         Ok(())
@@ -177,5 +193,26 @@ impl Talk {
         self.socket.write_all(&self.output)?;
         self.output.clear();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Directory;
+
+    #[test]
+    fn a_log_is_filled_ahead_and_has_what_was_appended_from_its_last_beginning_on() {
+        let scratch = Directory::new(&std::env::temp_dir(), &format!("bare {}", std::process::id())).unwrap();
+        let mut log = Log::begin(&scratch, 100_000).unwrap();
+        let read = || std::fs::read(scratch.join("log")).unwrap();
+        log.append(b"first\n").unwrap();
+        assert!(read().starts_with(b"first\n\n\n") && read().len() == FILLING.len());
+        let entries = vec![b'x'; 30_000];
+        (0..4).for_each(|_| log.append(&entries).unwrap());
+        let expected = [b"first\n".to_vec(), entries.repeat(4)].concat();
+        assert!(read().starts_with(&expected) && read()[expected.len()..].iter().all(|&byte| byte == b'\n'));
+        log.append(b"again\n").unwrap();
+        assert!(read().starts_with(b"again\n\n\n"));
     }
 }
