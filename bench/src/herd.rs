@@ -58,22 +58,14 @@ pub struct Program {
     pub path: PathBuf,
     /// Arguments for every `herd serve` of this run.
     pub args: Vec<String>,
-    /// What `herd serve --help` says, to know what this version can do.
-    pub help: String,
 }
 
 impl Program {
-    /// Finds out what the program can do.
+    /// The program at a path, which must be there.
     pub fn new(path: &Path, args: Vec<String>) -> io::Result<Self> {
         let path = fs::canonicalize(path)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        let help = Command::new(&path).args(["serve", "--help"]).output()?;
-        Ok(Self { path, args, help: String::from_utf8_lossy(&help.stdout).into_owned() })
-    }
-
-    /// Whether `herd serve` knows an option.
-    pub fn knows(&self, option: &str) -> bool {
-        self.help.contains(option)
+        Ok(Self { path, args })
     }
 }
 

@@ -114,7 +114,7 @@ struct Log {
 }
 
 /// Filled ahead at once, as herd does, so that small writes find their pages.
-const FILLING: [u8; 32 * 1024] = [b'\n'; 32 * 1024];
+static FILLING: [u8; 32 * 1024] = [b'\n'; 32 * 1024];
 
 /// Bytes set aside for the log before they are needed, as herd does.
 const ROOM: u64 = 16 * 1024 * 1024;

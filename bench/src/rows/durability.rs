@@ -9,9 +9,6 @@ use crate::system::{Bench, CLIENTS, Measure};
 
 /// Row 15.
 pub fn durability(bench: &Bench) -> Result<Vec<Finding>, Failure> {
-    if !bench.herd.knows("--durability") {
-        return Ok(vec![Finding::skipped(15, "durability", "this herd has no --durability")]);
-    }
     Ok([vec![written(bench)?], synced(bench)?].concat())
 }
 
@@ -46,9 +43,6 @@ fn synced(bench: &Bench) -> Result<Vec<Finding>, Failure> {
 /// Row 16: with a core for the generator and one for the server no thread more brings anything. How much stays on the thread
 /// that all others need says what more cores would bring.
 pub fn more_cores(bench: &Bench) -> Result<Vec<Finding>, Failure> {
-    if !bench.herd.knows("--workers") {
-        return Ok(vec![Finding::skipped(16, "more cores", "this herd has no --workers")]);
-    }
     let mut systems = vec![bench.herd_alone()?, bench.herd_with("workers", ALONE, &["--workers", "2"])?];
     cost::fill(&mut systems, CLIENTS)?;
     let measures = closed(bench, &systems, 1000, 1)?;
