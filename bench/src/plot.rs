@@ -227,7 +227,14 @@ mod tests {
 
     fn machine() -> Machine {
         let text = || "x<y".to_owned();
-        Machine { processor: text(), cores: 2, kernel: text(), date: text(), versions: vec![text()] }
+        Machine {
+            processor: text(),
+            cores: 2,
+            kernel: text(),
+            file_system: text(),
+            date: text(),
+            versions: vec![text()],
+        }
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub struct Machine {
     pub cores: usize,
     /// The kernel's version.
     pub kernel: String,
+    /// The kind of file system that servers write to.
+    pub file_system: String,
     /// The day, in UTC.
     pub date: String,
     /// Versions of what was compared.
@@ -123,8 +125,8 @@ pub struct Machine {
 impl Machine {
     /// One line for people.
     pub fn line(&self) -> String {
-        let (kernel, versions) = (&self.kernel, self.versions.join(", "));
-        format!("{}, {} cores, Linux {kernel}; {versions}; {}", self.processor, self.cores, self.date)
+        let Self { processor, cores, kernel, file_system, date, versions } = self;
+        format!("{processor}, {cores} cores, Linux {kernel}, {file_system}; {}; {date}", versions.join(", "))
     }
 }
 

@@ -88,6 +88,7 @@ fn bench(options: &Run, scratch: &Path) -> io::Result<Bench> {
         own: std::env::current_exe()?,
         cores: Cores::choose()?,
         scratch: scratch.to_owned(),
+        file_system: file_system(scratch),
         runs: options.runs.unwrap_or(runs).max(1),
         lasting: Duration::from_secs_f64(options.seconds.unwrap_or(seconds)),
         million,
@@ -147,9 +148,18 @@ fn machine(bench: &Bench) -> Machine {
         processor: processor.to_owned(),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         kernel: kernel.trim().to_owned(),
+        file_system: bench.file_system.clone(),
         date: first_line(Command::new("date").args(["-u", "+%Y-%m-%d"])),
         versions,
     }
+}
+
+/// The kind of file system that a directory is on.
+fn file_system(directory: &Path) -> String {
+    let output = Command::new("df").arg("--output=fstype").arg(directory).output();
+    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    // Before it stands the head of the column.
+    said.lines().nth(1).unwrap_or("unknown").to_owned()
 }
 
 fn first_line(command: &mut Command) -> String {

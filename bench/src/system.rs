@@ -31,6 +31,8 @@ pub struct Bench {
     pub cores: Cores,
     /// Where servers keep what they write.
     pub scratch: PathBuf,
+    /// The kind of file system that it is on, such as ext4.
+    pub file_system: String,
     /// Runs of each measurement; the median counts.
     pub runs: usize,
     /// The length of one run.

@@ -24,11 +24,18 @@ fn written(bench: &Bench) -> Result<Finding, Failure> {
 }
 
 fn synced(bench: &Bench) -> Result<Vec<Finding>, Failure> {
+    let what = "durability `sync`, 1,000 connections, acknowledged per second against `appendfsync always`";
+    if ["tmpfs", "ramfs"].contains(&bench.file_system.as_str()) {
+        let why = format!(
+            "a sync to {} does nothing: name a directory on a disk with --scratch",
+            bench.file_system
+        );
+        return Ok(vec![Finding::skipped(15, what, why)]);
+    }
     let mut systems = vec![bench.herd_with("sync", ALONE, &["--durability", "sync"])?];
     if bench.redis.is_some() {
         systems.push(bench.redis(Verb::Set, &["--appendonly", "yes", "--appendfsync", "always"])?);
     }
-    let what = "durability `sync`, 1,000 connections, acknowledged per second against `appendfsync always`";
     let rated = |what, depth, bound| -> Result<Finding, Failure> {
         let measures = closed(bench, &systems, 1000, depth)?;
         let rates = measures.iter().map(|runs| runs.iter().map(|run| run.tally.rate()).collect()).collect();
