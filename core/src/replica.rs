@@ -29,7 +29,7 @@ use crate::record::{self, Record, is_ahead, print_receipt, print_voice};
 use crate::search::{Asker, Ended, Searches};
 use crate::seen::Seen;
 use crate::store::{Known, Learned, Store};
-use crate::tree::Arrival;
+use crate::tree::{Arrival, Way};
 use clerk::{Clerk, Heard};
 use scrutiny::Scrutiny;
 use std::slice;
@@ -286,7 +286,7 @@ impl Replica {
             Frame::Graft { source } => self.flood.hear_graft(link, &source),
             Frame::Which { uuid, client } => self.hear_search(link, uuid, &client, now_ms),
             Frame::Found { uuid, line } => {
-                let _ = self.take_told(link, Update::of_line(fresh, &line), now_ms);
+                let _ = self.take_told(link, &line, now_ms, fresh);
                 self.hear_search_answer(link, uuid);
             }
             Frame::NotFound { uuid } => self.hear_search_answer(link, uuid),
@@ -298,7 +298,7 @@ impl Replica {
             Frame::AskRecords { spans } => self.healing.hear_records_question(link, &spans),
             Frame::Records { done, lines } => {
                 let refused = self.counts.refused;
-                let news = self.take_records(link, Update::new(fresh, lines), now_ms);
+                let news = self.take_records(link, &lines, now_ms, fresh);
                 let had_room = self.counts.refused == refused;
                 self.healing.hear_records(link, done, news, had_room, &mut self.store, now_ms);
             }
@@ -497,7 +497,15 @@ impl Replica {
         self.sample.clear();
         self.sample.extend_from_slice(sample.unwrap_or_default());
         let asked = self.missing.came(&uuid);
-        let is_news = self.hear_update(arrival, update, now_ms, fresh) > 0;
+        let (news, is_all_news) = self.take_news(update.bytes());
+        let is_news = !news.is_empty();
+        if is_all_news {
+            self.pass_on(arrival, update);
+        } else {
+            // A part of it goes on under a UUID of its own. Under that of the whole it would keep the whole, which may come by
+            // another link, from a server that needs the rest.
+            self.go_on_from_here(arrival.way, news, now_ms, fresh);
+        }
         // One that was no news would have changed nothing where it failed to come: its tree is not broken for that.
         self.flood.came(&arrival, is_news && asked == Some(arrival.way));
     }
@@ -523,20 +531,12 @@ impl Replica {
         }
     }
 
-    /// Takes what is new of an update and passes just that on: as the bytes that came, if all of it is. Tells how many bytes
-    /// that were.
-    ///
-    /// A part of it goes on under a UUID of its own. Under that of the whole it would keep the whole, which may
-    /// come by another link, from a server that needs the rest.
-    fn hear_update(&mut self, arrival: Arrival, update: Update, now_ms: u64, fresh: Uuid) -> usize {
-        let (news, is_all_news) = self.take_news(&update);
-        if is_all_news {
-            self.pass_on(arrival, update);
-        } else if !news.is_empty() {
+    /// Puts news that came some way on its way, if it is any, as what begins here.
+    fn go_on_from_here(&mut self, way: Way, news: Vec<u8>, now_ms: u64, fresh: Uuid) {
+        if !news.is_empty() {
             self.note_begun(fresh, None, now_ms);
-            self.pass_on(Arrival { way: arrival.way, ..Arrival::here(now_ms) }, Update::new(fresh, &*news));
+            self.pass_on(Arrival { way, ..Arrival::here(now_ms) }, Update::new(fresh, news));
         }
-        news.len()
     }
 
     /// Puts an update on its way, and remembers where it is in case that a neighbour asks for it.
@@ -548,20 +548,22 @@ impl Replica {
         }
     }
 
-    /// Takes what is new of what a neighbour tells on being asked, under a fresh UUID. That goes on from here. Tells how many
-    /// bytes it was.
-    fn take_told(&mut self, link: &str, update: Update, now_ms: u64) -> usize {
-        let (uuid, way) = (update.uuid, self.flood.arrival(link, None, now_ms).way);
-        self.note_begun(uuid, None, now_ms);
-        self.hear_update(Arrival { way, ..Arrival::here(now_ms) }, update, now_ms, uuid)
+    /// Takes what is new of record lines that a neighbour tells on being asked. It goes on from here, under a fresh UUID. Tells
+    /// how many bytes it was.
+    fn take_told(&mut self, link: &str, lines: &[u8], now_ms: u64, fresh: Uuid) -> usize {
+        let way = self.flood.way(link).unwrap_or(Way::HERE);
+        let (news, _) = self.take_news(lines);
+        let length = news.len();
+        self.go_on_from_here(way, news, now_ms, fresh);
+        length
     }
 
     /// Takes what is new of records that were asked for. It goes on, unless it is too much. Tells how many bytes it was.
-    fn take_records(&mut self, link: &str, update: Update, now_ms: u64) -> usize {
+    fn take_records(&mut self, link: &str, lines: &[u8], now_ms: u64, fresh: Uuid) -> usize {
         if self.healing.goes_on(link) {
-            self.take_told(link, update, now_ms)
+            self.take_told(link, lines, now_ms, fresh)
         } else {
-            let (news, _) = self.take_news(&update); // The other neighbours are told by comparing.
+            let (news, _) = self.take_news(lines); // The other neighbours are told by comparing.
             news.len()
         }
     }
@@ -572,10 +574,10 @@ impl Replica {
         let _ = self.seen.insert(fresh, sighting, now_ms); // A fresh UUID is new by definition.
     }
 
-    /// Takes what is new of an update; tells that, and whether it is the whole update.
-    fn take_news(&mut self, update: &Update) -> (Vec<u8>, bool) {
-        let mut news = Vec::with_capacity(update.len());
-        let is_all_news = self.clerk(&mut news).hear(update.bytes());
+    /// Takes what is new of record lines; tells that, and whether all of them are.
+    fn take_news(&mut self, lines: &[u8]) -> (Vec<u8>, bool) {
+        let mut news = Vec::with_capacity(lines.len());
+        let is_all_news = self.clerk(&mut news).hear(lines);
         self.end_searches(&news);
         let is_all_news = is_all_news && !news.is_empty();
         (news, is_all_news)
