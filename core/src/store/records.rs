@@ -211,28 +211,20 @@ impl Records {
 
     /// Appends the record line of a slot, with a line feed.
     pub fn print(&self, slot: u32, out: &mut Vec<u8>) {
-        match self.whole(slot) {
-            Some(cell) => {
-                cell.print(self.client_of(cell), self.names.name(cell.numbers().server()), out);
-            }
-            None => {
-                out.extend_from_slice(self.lines.get(slot).unwrap_or_default());
-                out.push(b'\n');
-            }
+        if let Some(cell) = self.whole(slot) {
+            cell.print(self.client_of(cell), self.names.name(cell.numbers().server()), out);
+        } else {
+            out.extend_from_slice(self.lines.get(slot).unwrap_or_default());
+            out.push(b'\n');
         }
     }
 
     /// Appends the answer to a client, with a line feed.
     pub fn print_at(&self, slot: u32, out: &mut Vec<u8>) {
-        match self.whole(slot) {
-            Some(cell) => {
-                cell.print_at(self.client_of(cell), self.names.name(cell.numbers().server()), out);
-            }
-            None => {
-                if let Some(record) = self.odd(slot) {
-                    record.print_at(out);
-                }
-            }
+        if let Some(cell) = self.whole(slot) {
+            cell.print_at(self.client_of(cell), self.names.name(cell.numbers().server()), out);
+        } else if let Some(record) = self.odd(slot) {
+            record.print_at(out);
         }
     }
 
