@@ -80,6 +80,7 @@ impl Directory {
             }
             fs::TryLockError::Error(error) => error,
         })?;
+        check_that_files_can_be_made(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -331,6 +332,20 @@ impl Appendable for Log {
     }
 }
 
+/// Finds out whether files can be made in a directory: the first that has to be may be days away.
+#[cfg(target_os = "linux")]
+fn check_that_files_can_be_made(directory: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+    Ok(())
+}
+
+/// Elsewhere the first file that has to be made finds it out.
+#[cfg(not(target_os = "linux"))]
+fn check_that_files_can_be_made(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Sets room aside behind the end of a file, which stays where it is. Where that is refused, because there is none or the
 /// file system knows no such thing, nothing is lost: an append that finds no room says so.
 #[cfg(target_os = "linux")]
@@ -562,6 +577,21 @@ mod tests {
             assert_eq!(said(log.append(b"1").err()), Some("log: no space left on device".to_owned()));
             assert_eq!(said(log.sync().await.err()), Some("log: invalid argument".to_owned()));
         }
+    }
+
+    /// A server of which only the files were given back after a restore served until its first log was full, and ended.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_directory_in_which_no_file_can_be_made_is_refused_at_once() {
+        use std::os::unix::fs::PermissionsExt;
+        if rustix::process::geteuid().is_root() {
+            return eprintln!("not tested: root may write everywhere");
+        }
+        let scratch = Scratch::new();
+        drop(Directory::open(scratch.path()).unwrap());
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o555)).unwrap();
+        assert_eq!(Directory::open(scratch.path()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     #[test]
