@@ -82,10 +82,7 @@ async fn watch(herd: &Herd, launcher: &mut Launcher, signals: &mut Signals) -> R
                 Event::Ended(ending) => report_end(&ending, launcher)?,
                 Event::RestartDue(name) => restart(&name, launcher),
             },
-            announced = &mut announcement, if !is_announced => {
-                is_announced = true;
-                announced?;
-            }
+            () = &mut announcement, if !is_announced => is_announced = true,
         }
     }
 }
@@ -135,22 +132,22 @@ async fn stop(launcher: &mut Launcher, signals: &mut Signals) -> Result<(), Fail
 impl Herd {
     /// Says how the servers are once they are ready or time is up, and, where none has answered by then, once more when
     /// one does: a long log on a slow disk takes as long as it takes. Those that answer after that are named when they do.
-    async fn announce(&self, running: Running) -> Result<(), Failure> {
+    async fn announce(&self, running: Running) {
         let mut answers = self.ready(&running).await;
-        show(self.announcement(&answers)).await?;
+        show(self.announcement(&answers)).await;
         while answers.iter().all(|answer| answer.report.is_err()) {
             tokio::time::sleep(ASK_EVERY).await;
             answers = self.ready(&running).await;
             if let Some(invitation) = invitation(&answers) {
-                show(invitation).await?;
+                show(invitation).await;
             }
         }
         let late = answers.into_iter().filter(|answer| answer.report.is_err());
-        self.announce_late(late.map(|answer| answer.server).collect(), &running).await
+        self.announce_late(late.map(|answer| answer.server).collect(), &running).await;
     }
 
     /// Says of each of these servers when it answers. One that does not run may be started again.
-    async fn announce_late(&self, mut late: Vec<Server>, running: &Running) -> Result<(), Failure> {
+    async fn announce_late(&self, mut late: Vec<Server>, running: &Running) {
         let mut delay = ASK_EVERY;
         while !late.is_empty() {
             tokio::time::sleep(delay).await;
@@ -161,12 +158,11 @@ impl Herd {
                 note_answer(&mut answer, running);
                 let name = answer.server.name;
                 if answer.report.is_ok() {
-                    show(format!("{name} is ready now\n")).await?;
+                    show(format!("{name} is ready now\n")).await;
                     late.retain(|server| server.name != name);
                 }
             }
         }
-        Ok(())
     }
 
     /// Asks until every server that runs is linked with all its neighbours that run, or time is up.
@@ -216,10 +212,14 @@ impl Herd {
     }
 }
 
-/// Prints, and has nobody else wait for whoever reads it: a terminal may have been told to wait.
-async fn show(text: String) -> Result<(), Failure> {
+/// Prints, and has nobody else wait for whoever reads it: a terminal may have been told to wait. Where nobody can be
+/// told, the herd is none the worse.
+async fn show(text: String) {
     let shown = tokio::task::spawn_blocking(move || terminal::show(&text)).await;
-    shown.unwrap_or_else(|failed| Err(Failure::Undone(format!("cannot print: {failed}"))))
+    let shown = shown.unwrap_or_else(|failed| Err(Failure::Undone(format!("cannot print: {failed}"))));
+    if let Err(failure) = shown {
+        terminal::complain(&format!("{failure}; the herd goes on"));
+    }
 }
 
 /// Notes that a server has answered. An answer of another process than the one started here is none.

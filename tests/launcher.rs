@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -346,6 +346,21 @@ fn a_herd_whose_announcement_nobody_reads_is_stopped_as_any_other() {
     let (_unread, full) = full();
     let mut herd = Background::start_with(scratch.herd(&["up"]), full.into(), Stdio::piped());
     eventually("A is up", || pids(&scratch).contains_key("A").then_some(()));
+    herd.signal("TERM");
+    assert_eq!(herd.end().code(), Some(0));
+}
+
+/// `herd up > /dev/full` stopped all its servers, and so did a terminal that was gone.
+#[test]
+fn a_herd_that_cannot_be_announced_goes_on_and_says_so() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    // A socket with nobody at its other end refuses whatever is written.
+    let nowhere = OwnedFd::from(UnixDatagram::unbound().expect("a socket"));
+    let mut herd = Background::start_with(scratch.herd(&["up"]), nowhere.into(), Stdio::piped());
+    let complaint = herd.complaint("cannot write to standard output");
+    assert!(complaint.ends_with("; the herd goes on"), "{complaint}");
+    assert!(pids(&scratch).contains_key("A"));
     herd.signal("TERM");
     assert_eq!(herd.end().code(), Some(0));
 }
