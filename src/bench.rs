@@ -74,7 +74,7 @@ fn verdict(target: &Target, tally: &Tally) -> Option<Failure> {
     refused.or_else(|| tally.verdict().map(Failure::Undone))
 }
 
-/// Refuses more than there is memory for.
+/// Refuses more in flight than there is memory for. Where a rate is kept to, what is beyond that waits.
 fn check(bench: &Bench) -> Result<(), Failure> {
     if bench.connections.saturating_mul(bench.depth) > IN_FLIGHT_MAX {
         return Err(Failure::Usage(format!(
@@ -156,6 +156,7 @@ fn as_json(target: &Target, bench: &Bench, tally: &Tally, took: Duration, own: O
         "latency_us": latency_us,
         "wrong": tally.wrong(),
         "unanswered": tally.unanswered,
+        "unsent": tally.unsent,
         "trouble": verdict(target, tally).map(|trouble| trouble.to_string()),
         "own": own.map(|Share { busy, waited }| json!({ "busy": busy, "waited": waited })),
     });

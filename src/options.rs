@@ -95,17 +95,17 @@ EXAMPLES:
     herd bench                       the first server of topology.json, for 10 seconds
     herd bench Hands -c 64 -d 16     64 connections, 16 commands in flight on each
     herd bench Hands -c 64 -r 20000  20000 commands a second, whatever the server does: latencies count from when
-                                     a command was due
+                                     a command was due, though it waits while a million have no answer
     herd bench 10.0.0.7:11645 -s 60 --json
 
 Its commands are IAMAT of clients called herd-bench-0, herd-bench-1 and so on. The whole herd knows them
 afterwards, until they expire (--record-ttl-ms) or for ever. The last line tells how much of the time herd bench
 itself was busy or had no core: a generator without time measures itself. Ctrl-C ends it early and prints what was
-measured. The exit code is 1 if an answer was wrong, missing or never asked for.
+measured. The exit code is 1 if an answer was wrong, missing or never asked for, or a command was never sent.
 
 JSON: server, address, connections, depth, rate, seconds, commands (answered), per_second, latency_us (p50, p90,
-p99, p99_9, max), wrong, unanswered, trouble (null, or why the exit code is 1), own (busy and waited, parts of the
-time from 0 to 1, null where the system does not tell).")]
+p99, p99_9, max), wrong, unanswered, unsent (due, and never sent), trouble (null, or why the exit code is 1), own (busy
+and waited, parts of the time from 0 to 1, null where the system does not tell).")]
     Bench(Bench),
     /// Ask every server how it is
     #[structopt(after_help = "\

@@ -2,6 +2,7 @@
 
 use super::tally::Tally;
 use crate::failure::reason;
+use crate::options::IN_FLIGHT_MAX;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -55,6 +56,16 @@ struct Book {
     clients: Rc<Clients>,
 }
 
+/// When commands are due on a connection that keeps to a rate.
+struct Pace {
+    /// The next of them.
+    due: Instant,
+    gap: Duration,
+    end: Instant,
+    /// How many may have no answer yet. What is due beyond that waits, as it does where the server reads no more.
+    in_flight_max: usize,
+}
+
 /// A command that has no answer yet.
 struct Due {
     at: Instant,
@@ -85,13 +96,22 @@ impl Load {
     pub async fn run(self, depth: usize, rate: Option<f64>, began: Instant, end: Instant) {
         let mut talks = JoinSet::new();
         let count = self.talks.len();
+        let gap = rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
+        if let Some(gap) = gap {
+            self.tally.borrow_mut().expect(due_within(end - began, gap));
+        }
         for (number, talk) in self.talks.into_iter().enumerate() {
             let tally = Rc::clone(&self.tally);
             // Connections take turns, so each sends every so-manieth command of them all.
-            let gap = rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
+            let pace = gap.map(|gap| Pace {
+                due: began + gap * at(number),
+                gap: gap * at(count),
+                end,
+                in_flight_max: IN_FLIGHT_MAX / count,
+            });
             talks.spawn_local(async move {
-                let outcome = match gap {
-                    Some(gap) => talk.paced(began + gap * at(number), gap * at(count), end).await,
+                let outcome = match pace {
+                    Some(pace) => talk.paced(pace).await,
                     None => talk.closed(depth, end).await,
                 };
                 if let Err(error) = outcome {
@@ -106,6 +126,11 @@ impl Load {
 /// A number of connections as a factor: there are never so many that it does not fit.
 fn at(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// How many commands are due within a time, the first at once.
+fn due_within(time: Duration, gap: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(gap.as_nanos())).unwrap_or(u64::MAX)
 }
 
 impl Clients {
@@ -131,33 +156,36 @@ impl Talk {
         Ok(())
     }
 
-    /// Sends a command when it is due, whatever is answered.
-    async fn paced(mut self, first: Instant, gap: Duration, end: Instant) -> io::Result<()> {
+    /// Sends a command when it is due, whatever is answered, as long as there is room for what is not.
+    async fn paced(mut self, pace: Pace) -> io::Result<()> {
         let Self { reader, writer, book } = &mut self;
-        tokio::try_join!(book.say_when_due(writer, first, gap, end), book.hear_all(reader)).map(drop)
+        tokio::try_join!(book.say_when_due(writer, pace), book.hear_all(reader)).map(drop)
     }
 }
 
 impl Book {
-    async fn say_when_due(
-        &self,
-        writer: &mut OwnedWriteHalf,
-        mut due: Instant,
-        gap: Duration,
-        end: Instant,
-    ) -> io::Result<()> {
-        while due < end {
-            wait_until(due).await;
-            let (mut said, now) = (Vec::new(), Instant::now());
-            while due <= now && due < end {
-                self.say(due, &mut said);
-                due += gap;
+    async fn say_when_due(&self, writer: &mut OwnedWriteHalf, mut pace: Pace) -> io::Result<()> {
+        while pace.due < pace.end {
+            wait_until(pace.due).await;
+            let said = self.say_overdue(&mut pace, Instant::now());
+            if said.is_empty() {
+                yield_now().await; // An answer makes room.
             }
             writer.write_all(&said).await?;
         }
         self.is_done.set(true);
         // The server answers what it has, and hangs up: the end of hearing.
         writer.shutdown().await
+    }
+
+    /// Makes all the commands that are due by now and have room.
+    fn say_overdue(&self, pace: &mut Pace, now: Instant) -> Vec<u8> {
+        let mut said = Vec::new();
+        while pace.due <= now && pace.due < pace.end && self.flight.borrow().len() < pace.in_flight_max {
+            self.say(pace.due, &mut said);
+            pace.due += pace.gap;
+        }
+        said
     }
 
     /// Adds a command that is due at a time.
@@ -229,5 +257,37 @@ async fn wait_until(due: Instant) {
     }
     while Instant::now() < due {
         yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_due_before_the_end_is_counted() {
+        let ns = Duration::from_nanos;
+        assert_eq!([1, 99, 100, 101, 200].map(|time| due_within(ns(time), ns(100))), [1, 1, 1, 2, 2]);
+    }
+
+    /// Where a server did not keep up, `herd bench -r 10000000` took a gigabyte a second.
+    #[test]
+    fn what_is_overdue_waits_for_room() {
+        let tally = Rc::new(RefCell::new(Tally::new(None)));
+        let book = Book {
+            flight: RefCell::default(),
+            is_done: Cell::new(false),
+            tally: Rc::clone(&tally),
+            clients: Rc::new(Clients { count: 1, turn: Cell::default() }),
+        };
+        let (began, ms) = (Instant::now(), Duration::from_millis);
+        let mut pace = Pace { due: began, gap: ms(1), end: began + ms(20), in_flight_max: 10 };
+        let lines = |said: &[u8]| said.split_inclusive(|&byte| byte == b'\n').count();
+        let now = began + ms(15);
+        assert_eq!([0; 2].map(|_| lines(&book.say_overdue(&mut pace, now))), [10, 0]);
+        book.flight.borrow_mut().drain(..8);
+        assert_eq!(lines(&book.say_overdue(&mut pace, now)), 6, "it is no later");
+        let last = book.flight.borrow().back().map(|due| due.at);
+        assert_eq!((last, pace.due), (Some(now), began + ms(16)), "what waited is late");
     }
 }

@@ -26,6 +26,10 @@ pub struct Tally {
     /// How many connections were lost, and why the first was.
     lost: (u64, Option<String>),
     in_flight: u64,
+    /// How many commands are due by the end, where a rate says so.
+    due: u64,
+    /// Commands that were due and for which there was no room, by the end.
+    pub unsent: u64,
     /// Commands that no answer came to, by the end.
     pub unanswered: u64,
     /// When the last answer came.
@@ -46,9 +50,16 @@ impl Tally {
             is_refused: false,
             lost: (0, None),
             in_flight: 0,
+            due: 0,
+            unsent: 0,
             unanswered: 0,
             last: Instant::now(),
         }
+    }
+
+    /// Notes how many commands are to be sent.
+    pub fn expect(&mut self, due: u64) {
+        self.due = due;
     }
 
     /// Notes that a command was sent.
@@ -90,9 +101,10 @@ impl Tally {
         self.lost.1.get_or_insert_with(|| why.to_owned());
     }
 
-    /// Notes that nobody waits any longer for what is in flight.
+    /// Notes that nobody waits any longer for what is in flight, or for room for more.
     pub fn give_up(&mut self) {
         self.unanswered = self.in_flight;
+        self.unsent = self.due.saturating_sub(self.answered() + self.in_flight);
     }
 
     /// What the server calls itself, or is called.
@@ -149,7 +161,15 @@ impl Tally {
             (self.unanswered > 0)
                 .then(|| format!("commands without an answer: {}; see the server's log", self.unanswered))
         };
-        wrong.or_else(lost).or_else(unanswered)
+        let unsent = || {
+            (self.unsent > 0).then(|| {
+                format!(
+                    "commands due that were never sent: {}, beside those without an answer: {}; give a lower --rate",
+                    self.unsent, self.unanswered
+                )
+            })
+        };
+        wrong.or_else(lost).or_else(unsent).or_else(unanswered)
     }
 }
 
@@ -253,6 +273,11 @@ mod tests {
         tally.send();
         tally.give_up();
         assert!(tally.verdict().is_some_and(|said| said.starts_with("commands without an answer: 1")));
+        tally.expect(3);
+        tally.give_up();
+        let expected =
+            "commands due that were never sent: 2, beside those without an answer: 1; give a lower --rate";
+        assert_eq!(tally.verdict().as_deref(), Some(expected));
         tally.lose("the server closed it");
         tally.lose("connection reset");
         assert!(
