@@ -33,7 +33,7 @@ pub async fn run(file: &File, list: &List) -> Result<(), Failure> {
         match timeout(ASK_LIMIT, asking).await {
             Ok(Ok(listing)) => return print(listing, server, list.geojson).await,
             Ok(Err(error)) => absent.push((server, Absence::from(&error))),
-            Err(_) => absent.push((server, Absence::late(ASK_LIMIT))),
+            Err(_) => absent.push((server, Absence::late())),
         }
     }
     Err(Failure::Undone(absences(absent.iter().map(|(server, absence)| (*server, absence))).join("; ")))

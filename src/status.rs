@@ -111,7 +111,7 @@ pub async fn ask_all(servers: &[Server], credentials: &Credentials, limit: Durat
 /// before it was heard.
 async fn ask(server: Server, credentials: Credentials, limit: Duration) -> Result<Report, Absence> {
     let (seams, limits) = (Seams::real(), Limits::default());
-    let mut last = Absence::late(limit);
+    let mut last = Absence::late();
     let asking = async {
         loop {
             match door::ask_status(&seams, &server.peers, &server.name, &credentials, &limits).await {
@@ -137,9 +137,9 @@ impl Absence {
         Absence { state, why: why.into() }
     }
 
-    /// No answer in time.
-    pub fn late(limit: Duration) -> Absence {
-        Absence::new(State::Silent, format!("no answer within {} ms", limit.as_millis()))
+    /// No answer in time. Whose time is over first is chance, so it is not said.
+    pub fn late() -> Absence {
+        Absence::new(State::Silent, "no answer in time")
     }
 
     /// Says it of one server or of several.
@@ -160,7 +160,7 @@ impl From<&NoLink> for Absence {
     fn from(error: &NoLink) -> Absence {
         match error {
             NoLink::Unreachable(error) | NoLink::Broken(error) if error.kind() == ErrorKind::TimedOut => {
-                Absence::new(State::Silent, "no answer in time")
+                Absence::late()
             }
             NoLink::Unreachable(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 Absence::new(State::Vacant, reason(error))
