@@ -19,8 +19,8 @@ use tokio::time::Instant;
 /// How long the links may take to come up before the table is printed without them.
 const READY_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long one server may take to answer while it is waited for.
-const ASK_LIMIT: Duration = Duration::from_millis(500);
+/// How long one server may take to answer while it is waited for: one that hangs is not to hide the others.
+const LOOK_LIMIT: Duration = Duration::from_millis(500);
 
 /// How much longer than its own limit a server may take to stop: it should be the one to say what it gave up.
 const STOP_MARGIN: Duration = Duration::from_secs(1);
@@ -154,7 +154,7 @@ impl Herd {
             delay = (2 * delay).min(ASK_LATE_EVERY);
             let runs = |server: &&Server| running.borrow().contains_key(&server.name);
             let asked: Vec<Server> = late.iter().filter(runs).cloned().collect();
-            for mut answer in ask_all(&asked, &self.credentials, ASK_LIMIT).await {
+            for mut answer in ask_all(&asked, &self.credentials, LOOK_LIMIT).await {
                 note_answer(&mut answer, running);
                 let name = answer.server.name;
                 if answer.report.is_ok() {
@@ -170,7 +170,7 @@ impl Herd {
         let deadline = Instant::now() + READY_LIMIT;
         let runs = |server: &Server| running.borrow().contains_key(&server.name);
         loop {
-            let mut answers = ask_all(&self.servers, &self.credentials, ASK_LIMIT).await;
+            let mut answers = ask_all(&self.servers, &self.credentials, LOOK_LIMIT).await;
             for answer in &mut answers {
                 note_answer(answer, running);
             }
