@@ -1,5 +1,6 @@
 //! `herd up`: starts the servers of a topology, says when they are ready and which of them end, stops them.
 
+use crate::arguments::give;
 use crate::credentials;
 use crate::failure::{Failure, reason};
 use crate::launcher::{Ending, Event, Launcher, Recipe, Running};
@@ -11,6 +12,7 @@ use crate::terminal;
 use crate::topology::File;
 use herd_actors::door::Credentials;
 use herd_core::topology::{Server, Topology, host_and_port};
+use std::ffi::OsString;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -62,13 +64,14 @@ struct Herd {
     stop_limit: Duration,
 }
 
-fn recipe(path: &Path, flags: Vec<std::ffi::OsString>) -> Result<Recipe, Failure> {
+fn recipe(path: &Path, flags: Vec<OsString>) -> Result<Recipe, Failure> {
     let program = std::env::current_exe().map_err(|error| {
         Failure::Undone(format!("cannot find the program that is running: {}", reason(&error)))
     })?;
-    let mut topology = std::ffi::OsString::from("--topology=");
-    topology.push(path);
-    Ok(Recipe { program, arguments: std::iter::once(topology).chain(flags).collect() })
+    let mut arguments = Vec::new();
+    give(&mut arguments, "topology", Some(&path));
+    arguments.extend(flags);
+    Ok(Recipe { program, arguments })
 }
 
 /// Says when the herd is ready and which servers end, until a signal; a failure when none is left.

@@ -593,6 +593,16 @@ fn flags_of_the_launcher_reach_its_servers() {
     assert!(scratch.path("elsewhere/A.log").exists());
 }
 
+/// It was the one value that was written for the servers in another way, and clap took its first sign off.
+#[test]
+fn a_topology_may_have_any_name() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    fs::rename(scratch.path("topology.json"), scratch.path("=mine.json")).expect("renamed");
+    let herd = Background::start(scratch.herd(&["up", "--topology", "=mine.json"]));
+    assert!(herd.announcement().concat().contains("The herd is ready; "));
+}
+
 #[test]
 fn a_server_in_the_foreground_logs_to_both_and_stops_at_a_signal() {
     let scratch = Scratch::new();
