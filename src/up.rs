@@ -10,6 +10,7 @@ use crate::status::{Absence, Answer, State, ask_all, links_up};
 use crate::table::Table;
 use crate::terminal;
 use crate::topology::File;
+use herd_actors::descriptors;
 use herd_actors::door::Credentials;
 use herd_core::topology::{Server, Topology, host_and_port};
 use std::ffi::OsString;
@@ -47,6 +48,7 @@ pub async fn run(file: File, up: Up) -> Result<(), Failure> {
         stop_limit: Duration::from_millis(limits.stop_ms).saturating_add(STOP_MARGIN),
     };
     let mut signals = Signals::new()?;
+    descriptors::raise_limit(); // Each server takes some. Where they are still too few, the start that fails tells so.
     let mut launcher = Launcher::new(recipe(&file.path, flags.arguments())?, herd.stop_limit);
     let outcome = match herd.servers.iter().try_for_each(|server| launcher.start(&server.name)) {
         Ok(()) => watch(&herd, &mut launcher, &mut signals).await,

@@ -490,6 +490,19 @@ fn a_second_herd_on_the_same_ports_does_not_pass_for_ready() {
     assert_eq!(pids(&scratch).len(), 2);
 }
 
+/// The system lets a process have few files open until it asks for more, which the servers did.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_herd_is_not_bound_by_how_many_open_files_one_begins_with() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B", "C", "D", "E"]);
+    let herd = Background::start(
+        scratch.herd_at(Path::new("sh"), &["-c", "ulimit -Sn 20; exec \"$0\" up", PROGRAM]),
+    );
+    let said = herd.announcement();
+    assert!(said.last().is_some_and(|line| line.starts_with("The herd is ready; ")), "{said:?}");
+}
+
 #[test]
 fn some_servers_can_be_started_alone() {
     let scratch = Scratch::new();
