@@ -54,7 +54,8 @@ pub async fn run(file: File, up: Up) -> Result<(), Failure> {
         Ok(()) => watch(&herd, &mut launcher, &mut signals).await,
         Err(failure) => Err(failure),
     };
-    stop(&mut launcher, &mut signals).await.and(outcome)
+    // Without a failure it was a signal that ended it.
+    stop(&mut launcher, &mut signals, outcome.is_ok()).await.and(outcome)
 }
 
 /// The servers that are started together.
@@ -115,8 +116,8 @@ fn restart(name: &str, launcher: &mut Launcher) {
     }
 }
 
-/// Stops what still runs; a second signal kills it at once.
-async fn stop(launcher: &mut Launcher, signals: &mut Signals) -> Result<(), Failure> {
+/// Stops what still runs, as a signal told it to or for another reason; a second signal kills it at once.
+async fn stop(launcher: &mut Launcher, signals: &mut Signals, mut is_told: bool) -> Result<(), Failure> {
     launcher.stop();
     loop {
         tokio::select! {
@@ -126,6 +127,9 @@ async fn stop(launcher: &mut Launcher, signals: &mut Signals) -> Result<(), Fail
                 None => return Ok(()),
             },
             _ = signals.next() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    continue;
+                }
                 launcher.stop_now();
                 while launcher.next_ending().await.is_some() {}
                 return Err(Failure::Undone("stopped at once, by a second signal".to_owned()));

@@ -531,6 +531,24 @@ fn a_second_signal_does_not_wait_for_a_server_that_is_stuck() {
     assert!(!is_alive(servers["A"]));
 }
 
+/// Servers stop as well when one of them cannot be started, and the first signal in that time killed them.
+#[test]
+fn the_first_signal_is_no_second_one_where_a_start_that_failed_stops_the_herd() {
+    let scratch = Scratch::new();
+    scratch.chain(&["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"]);
+    let log = hold_up(&scratch, "A");
+    let command = scratch.herd_at(Path::new("sh"), &["-c", "ulimit -n 24; exec \"$0\" up", PROGRAM]);
+    let mut herd = Background::start(command);
+    eventually("B stops", || scratch.read("logs/B.log").contains("server B stops").then_some(()));
+    herd.signal("INT");
+    // Opened for both, it lets A go on whether that is there or not.
+    let _read = fs::File::options().read(true).write(true).open(&log).expect("a pipe");
+    fs::remove_file(log).expect("it is gone");
+    let complaint = herd.complaint("herd: cannot start ");
+    assert!(complaint.ends_with(": too many open files"), "{complaint}");
+    assert_eq!(herd.end().code(), Some(1));
+}
+
 /// When a terminal is closed, the shell and the system may both say so, and nobody is impatient.
 #[test]
 fn a_second_hangup_does_not_hasten_anything() {
