@@ -1,7 +1,12 @@
-//! Values on command lines: as text that is read, and as `herd up` writes them for the servers that it starts.
+//! Values on command lines: as text that is read, and as `herd up` writes them for the servers that it starts. And such
+//! as may stand in a file, too.
 
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Reads a value that must be text. Left to itself, clap panics where a value is none.
 pub fn text(value: &OsStr) -> Result<String, OsString> {
@@ -15,9 +20,53 @@ pub fn directory(value: &OsStr) -> Result<PathBuf, OsString> {
 
 /// Reads a whole number, and says which it may be where it is none of them.
 pub fn whole<T: TryFrom<u64>, const LEAST: u64, const MOST: u64>(text: &str) -> Result<T, String> {
-    let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
-    let number = number.and_then(|number| T::try_from(number).ok());
-    number.ok_or_else(|| format!("write a whole number from {LEAST} to {MOST}"))
+    text.parse().map(|Whole(number): Whole<T, LEAST, MOST>| number)
+}
+
+/// A whole number from `LEAST` to `MOST`, wherever it is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Whole<T, const LEAST: u64, const MOST: u64>(pub T);
+
+impl<T: TryFrom<u64>, const LEAST: u64, const MOST: u64> Whole<T, LEAST, MOST> {
+    fn of(number: u64) -> Option<Self> {
+        let number = (LEAST..=MOST).contains(&number).then_some(number)?;
+        T::try_from(number).ok().map(Self)
+    }
+}
+
+impl<T: TryFrom<u64>, const LEAST: u64, const MOST: u64> FromStr for Whole<T, LEAST, MOST> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse()
+            .ok()
+            .and_then(Self::of)
+            .ok_or_else(|| format!("write a whole number from {LEAST} to {MOST}"))
+    }
+}
+
+impl<T: fmt::Display, const LEAST: u64, const MOST: u64> fmt::Display for Whole<T, LEAST, MOST> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de, T: TryFrom<u64>, const LEAST: u64, const MOST: u64> Deserialize<'de> for Whole<T, LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        struct Number<W>(PhantomData<W>);
+        impl<T: TryFrom<u64>, const LEAST: u64, const MOST: u64> Visitor<'_> for Number<Whole<T, LEAST, MOST>> {
+            type Value = Whole<T, LEAST, MOST>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from {LEAST} to {MOST}")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+                Whole::of(number).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+        }
+        value.deserialize_u64(Number(PhantomData))
+    }
 }
 
 /// Adds a flag with its value: as two words if the value begins with `=`, which clap would take off, otherwise as

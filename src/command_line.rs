@@ -95,6 +95,7 @@ fn may_give(word: &OsStr, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::Whole;
     use crate::flags::{Flags, Lifetime};
     use crate::options::{Check, Command};
     use crate::places;
@@ -357,6 +358,7 @@ mod tests {
             redial_max_ms in proptest::option::of(1_u64..),
         ) {
             let (log_dir, peer_tls) = (log_dir.map(PathBuf::from), peer_tls.map(PathBuf::from));
+            let (line_max, redial_max_ms) = (line_max.map(Whole), redial_max_ms.map(Whole));
             let places = places::Flags { url, ..places::Flags::default() };
             let flags = Flags { open, log_dir, peer_tls, places, line_max, redial_max_ms, ..Flags::default() };
             prop_assert_eq!(serve(&flags.arguments()), flags);

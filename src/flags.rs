@@ -3,7 +3,7 @@
 //! A flag wins over the environment, that over the topology file's `settings`, that over the default. A switch is on where any
 //! of them sets it.
 
-use crate::arguments::{directory, give, whole};
+use crate::arguments::{Whole, directory, give};
 use crate::failure::Failure;
 use crate::object::object;
 use crate::places;
@@ -66,10 +66,9 @@ macro_rules! flags {
                 #[doc = $help]
                 #[structopt(
                     long, value_name = $unit, env = $variable, hide_env_values = true, hidden_short_help = true,
-                    help = with_default!($help, $name),
-                    parse(try_from_str = whole::<_, 1, { [$($most,)? <$kind>::MAX][0] as u64 }>)
+                    help = with_default!($help, $name)
                 )]
-                pub $name: Option<$kind>,
+                pub $name: Option<Whole<$kind, 1, { [$($most,)? <$kind>::MAX][0] as u64 }>>,
             )*
         }
 
@@ -90,15 +89,12 @@ macro_rules! flags {
                 }
             }
 
-            /// Makes the limits, the defaults where nothing is given. None may be 0, and the workers are not endless.
+            /// Makes the limits, the defaults where nothing is given.
             pub fn limits(&self) -> Result<Limits, Failure> {
-                not_too_many(self.workers)?;
                 let mut limits = Limits::default();
                 limits.record_ttl_ms = self.record_ttl_ms.and_then(|Lifetime(ms)| ms);
-                $(match self.$name {
-                    Some(0) => return Err(nothing(stringify!($name))),
-                    Some(limit) => limits.$name = limit,
-                    None => {}
+                $(if let Some(Whole(limit)) = self.$name {
+                    limits.$name = limit;
                 })*
                 fitting(limits)
             }
@@ -237,19 +233,6 @@ where
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
-fn not_too_many(workers: Option<usize>) -> Result<(), Failure> {
-    match workers {
-        Some(workers) if workers > WORKERS_MAX => Err(Failure::Usage(format!(
-            "workers is {workers}, more threads than any machine has cores; write at most {WORKERS_MAX}"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn nothing(limit: &str) -> Failure {
-    Failure::Usage(format!("{limit} is 0, which lets nothing through; write at least 1"))
-}
-
 /// The limits, if what servers with them say to each other is what they hear.
 fn fitting(limits: Limits) -> Result<Limits, Failure> {
     let Limits { frame_bytes, chunk_bytes, line_max, silent_ms, heartbeat_ms, .. } = limits;
@@ -275,8 +258,8 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let flags = Flags { line_max: Some(1), search_ms: Some(2), ..Flags::default() };
-        let file = Flags { line_max: Some(3), sessions_max: Some(4), ..Flags::default() };
+        let flags = Flags { line_max: Some(Whole(1)), search_ms: Some(Whole(2)), ..Flags::default() };
+        let file = Flags { line_max: Some(Whole(3)), sessions_max: Some(Whole(4)), ..Flags::default() };
         let limits = flags.or(file).limits().expect("limits");
         let expected = Limits { line_max: 1, search_ms: 2, sessions_max: 4, ..Limits::default() };
         assert_eq!(limits, expected);
@@ -290,20 +273,13 @@ mod tests {
         assert_eq!(Flags::default().log_dir(), Path::new("logs"));
     }
 
-    #[test]
-    fn a_limit_of_nothing_is_refused() {
-        let flags = Flags { frame_bytes: Some(0), ..Flags::default() };
-        let expected = "frame_bytes is 0, which lets nothing through; write at least 1";
-        assert_eq!(flags.limits().expect_err("a refusal").to_string(), expected);
-    }
-
     /// The servers linked, one said what the other would not hear, and they linked again, for ever.
     #[test]
     fn limits_with_which_a_neighbour_says_more_than_is_heard_are_refused() {
         let flags = |frame: usize, chunk, line| Flags {
-            frame_bytes: Some(frame),
-            chunk_bytes: Some(chunk),
-            line_max: Some(line),
+            frame_bytes: Some(Whole(frame)),
+            chunk_bytes: Some(Whole(chunk)),
+            line_max: Some(Whole(line)),
             ..Flags::default()
         };
         assert!(flags(2000 + 100 + 86 + 4096, 2000, 100).limits().is_ok());
@@ -318,18 +294,14 @@ mod tests {
 
     #[test]
     fn links_that_break_before_they_show_that_they_live_are_refused() {
-        let flags = |silent| Flags { silent_ms: Some(silent), heartbeat_ms: Some(300), ..Flags::default() };
+        let flags = |silent| Flags {
+            silent_ms: Some(Whole(silent)),
+            heartbeat_ms: Some(Whole(300)),
+            ..Flags::default()
+        };
         assert!(flags(301).limits().is_ok());
         let expected = "silent_ms is 300, so that a link breaks that shows every 300 ms that it lives; write more than \
                         heartbeat_ms";
         assert_eq!(flags(300).limits().expect_err("a refusal").to_string(), expected);
-    }
-
-    #[test]
-    fn more_workers_than_are_started_are_refused() {
-        let flags = |workers| Flags { workers: Some(workers), ..Flags::default() };
-        assert_eq!(flags(1024).limits().expect("limits").workers, 1024);
-        let expected = "workers is 1025, more threads than any machine has cores; write at most 1024";
-        assert_eq!(flags(1025).limits().expect_err("a refusal").to_string(), expected);
     }
 }

@@ -2,7 +2,7 @@
 
 pub mod import;
 
-use crate::arguments::{give, text, whole};
+use crate::arguments::{Whole, give, text};
 use crate::failure::{Failure, reason};
 use crate::secrets;
 use herd_actors::places::Settings;
@@ -94,30 +94,27 @@ pub struct Flags {
         value_name = "MS",
         env = "HERD_PLACES_DEADLINE_MS",
         hide_env_values = true,
-        parse(try_from_str = whole::<_, 1, { u64::MAX }>),
         hidden_short_help = true
     )]
-    pub deadline_ms: Option<u64>,
+    pub deadline_ms: Option<Whole<u64, 1, { u64::MAX }>>,
     /// Requests to one provider under way at once [default: 8]
     #[structopt(
         long = "places-in-flight-max",
         value_name = "N",
         env = "HERD_PLACES_IN_FLIGHT_MAX",
         hide_env_values = true,
-        parse(try_from_str = whole::<_, 1, { usize::MAX as u64 }>),
         hidden_short_help = true
     )]
-    pub in_flight_max: Option<usize>,
+    pub in_flight_max: Option<Whole<usize, 1, { usize::MAX as u64 }>>,
     /// Requests to one provider in 24 hours [default: 10000]
     #[structopt(
         long = "places-per-day",
         value_name = "N",
         env = "HERD_PLACES_PER_DAY",
         hide_env_values = true,
-        parse(try_from_str = whole::<_, 0, { u32::MAX as u64 }>),
         hidden_short_help = true
     )]
-    pub per_day: Option<u32>,
+    pub per_day: Option<Whole<u32, 0, { u32::MAX as u64 }>>,
 }
 
 impl Flags {
@@ -167,7 +164,7 @@ impl Flags {
             google_legacy_url: url.unwrap_or(usual.google_legacy_url),
             overpass_url: base("--places-overpass-url", self.overpass_url.as_deref())?,
             field_mask: parsed("--places-field-mask", self.field_mask.as_ref())?.unwrap_or(usual.field_mask),
-            limits: self.limits()?,
+            limits: self.limits(),
             cache: parsed("--places-cache", self.cache.as_ref())?.unwrap_or(usual.cache),
             files: self.files.clone(),
             embedded: !self.file_only,
@@ -177,18 +174,14 @@ impl Flags {
         Ok(settings)
     }
 
-    fn limits(&self) -> Result<Limits, Failure> {
-        if self.deadline_ms == Some(0) || self.in_flight_max == Some(0) {
-            let said = "--places-deadline-ms or --places-in-flight-max is 0, which lets nothing through";
-            return Err(Failure::Usage(format!("{said}; write at least 1, or --places offline")));
-        }
+    fn limits(&self) -> Limits {
         let usual = Limits::default();
-        Ok(Limits {
-            deadline: self.deadline_ms.map_or(usual.deadline, Duration::from_millis),
-            in_flight_max: self.in_flight_max.unwrap_or(usual.in_flight_max),
-            per_day: self.per_day.unwrap_or(usual.per_day),
+        Limits {
+            deadline: self.deadline_ms.map_or(usual.deadline, |Whole(ms)| Duration::from_millis(ms)),
+            in_flight_max: self.in_flight_max.map_or(usual.in_flight_max, |Whole(number)| number),
+            per_day: self.per_day.map_or(usual.per_day, |Whole(number)| number),
             ..usual
-        })
+        }
     }
 
     fn key(&self) -> Result<Option<Key>, Failure> {
@@ -311,8 +304,6 @@ mod tests {
             refused(&flags),
             "--places-file /nowhere/x: no such file or directory; name a file that can be read"
         );
-        let flags = Flags { in_flight_max: Some(0), ..Flags::default() };
-        assert!(refused(&flags).contains("at least 1"));
     }
 
     #[test]
@@ -325,7 +316,7 @@ mod tests {
             assert!(described.contains(&format!("`{name}`")), "{name}");
         }
         let example = described.lines().find(|line| line.starts_with("    { ")).unwrap();
-        assert_eq!(serde_json::from_str::<Flags>(example).unwrap().per_day, Some(5000));
+        assert_eq!(serde_json::from_str::<Flags>(example).unwrap().per_day, Some(Whole(5000)));
     }
 
     #[test]
@@ -335,7 +326,7 @@ mod tests {
             files: vec!["a".into(), "b".into()],
             file_only: true,
             url: written("http://x/"),
-            per_day: Some(7),
+            per_day: Some(Whole(7)),
             ..Flags::default()
         };
         let mut arguments = vec!["herd".into()];

@@ -259,8 +259,6 @@ fn refusal(error: &serde_json::Error) -> String {
 fn plain(what: &str) -> String {
     let Some((found, expected)) = what.rsplit_once(", expected ") else { return what.to_owned() };
     let expected = match expected {
-        "usize" | "u64" => "a whole number",
-        "u32" => "a whole number below 4294967296",
         "path string" => "a path in double quotes",
         "a sequence" => "an array [ … ]",
         plain => plain,
@@ -298,6 +296,7 @@ fn key(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::Whole;
 
     /// Puts two servers into a file, with what is to be tried added to the first.
     fn two(more: &str) -> String {
@@ -403,8 +402,12 @@ mod tests {
             1,
         );
         let settings = parse(text.as_bytes()).expect("a valid topology").1;
-        let expected =
-            Flags { open: true, log_dir: Some("elsewhere".into()), line_max: Some(100), ..Flags::default() };
+        let expected = Flags {
+            open: true,
+            log_dir: Some("elsewhere".into()),
+            line_max: Some(Whole(100)),
+            ..Flags::default()
+        };
         assert_eq!(settings, expected);
     }
 
@@ -455,11 +458,13 @@ mod tests {
             refused(&text).split_once(": ").map(|(_, what)| what.to_owned()).expect("a place")
         };
         let cases = [
-            ("\"line_max\": \"x\"", "invalid type: string \"x\", expected a whole number"),
-            ("\"search_ms\": -1", "invalid value: integer `-1`, expected a whole number"),
             (
-                "\"dialect_corrections_max\": 4294967296",
-                "invalid value: integer `4294967296`, expected a whole number below 4294967296",
+                "\"line_max\": \"x\"",
+                "invalid type: string \"x\", expected a whole number from 1 to 18446744073709551615",
+            ),
+            (
+                "\"search_ms\": -1",
+                "invalid type: integer `-1`, expected a whole number from 1 to 18446744073709551615",
             ),
             ("\"log_dir\": 3", "invalid type: integer `3`, expected a path in double quotes"),
             ("\"places\": \"none\"", "invalid type: string \"none\", expected an object { … }"),
@@ -469,6 +474,31 @@ mod tests {
         for (settings, expected) in cases {
             assert_eq!(said(settings), expected);
         }
+    }
+
+    /// What was too small or too large was found only when it was to be used, and had no line and no column.
+    #[test]
+    fn a_setting_out_of_its_bounds_is_refused_where_it_stands_with_those_that_are_not() {
+        let said = |settings: &str| {
+            parse(two("").replacen('{', &format!("{{\"settings\": {{{settings}}}, "), 1).as_bytes()).map(drop)
+        };
+        let cases = [
+            ("\"line_max\": 0", "1:27: invalid value: integer `0`", 1, u64::MAX),
+            ("\"workers\": 1025", "1:29: invalid value: integer `1025`", 1, 1024),
+            (
+                "\"dialect_corrections_max\": 4294967296",
+                "1:51: invalid value: integer `4294967296`",
+                1,
+                u32::MAX.into(),
+            ),
+            ("\"places\": {\"in_flight_max\": 0}", "1:43: invalid value: integer `0`", 1, u64::MAX),
+            ("\"places\": {\"per_day\": -1}", "1:38: invalid type: integer `-1`", 0, u32::MAX.into()),
+        ];
+        for (settings, what, least, most) in cases {
+            let expected = format!("{what}, expected a whole number from {least} to {most}");
+            assert_eq!(said(settings), Err(expected));
+        }
+        assert_eq!(said("\"workers\": 1024, \"places\": {\"per_day\": 0}"), Ok(()));
     }
 
     #[test]
@@ -512,8 +542,9 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(refused(text), expected);
         }
-        let settings = two("").replacen('{', r#"{"settings": {"line_max": -1}, "#, 1);
-        assert_eq!(refused(&settings), "1:28: invalid value: integer `-1`, expected a whole number");
+        let settings = two("").replacen('{', r#"{"settings": {"workers": -1}, "#, 1);
+        let expected = "1:27: invalid type: integer `-1`, expected a whole number from 1 to 1024";
+        assert_eq!(refused(&settings), expected);
     }
 
     #[test]
