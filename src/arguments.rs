@@ -1,7 +1,7 @@
 //! Values on command lines: as text that is read, and as `herd up` writes them for the servers that it starts. And such
 //! as may stand in a file, too.
 
-use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,6 +16,13 @@ pub fn text(value: &OsStr) -> Result<String, OsString> {
 /// Reads the name of a directory. None at all is refused: it looks as if something was set, and nothing is.
 pub fn directory(value: &OsStr) -> Result<PathBuf, OsString> {
     if value.is_empty() { Err("it is set to nothing; name a directory".into()) } else { Ok(value.into()) }
+}
+
+/// Reads the name of a directory where a file has one, by the same rule.
+pub fn written_directory<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::Error> {
+    let written: Option<PathBuf> = Option::deserialize(value)?;
+    let named = written.map(|written| directory(written.as_os_str())).transpose();
+    named.map_err(|nothing| D::Error::custom(nothing.display()))
 }
 
 /// Reads a whole number, and says which it may be where it is none of them.
@@ -61,7 +68,7 @@ impl<'de, T: TryFrom<u64>, const LEAST: u64, const MOST: u64> Deserialize<'de> f
                 write!(f, "a whole number from {LEAST} to {MOST}")
             }
 
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
                 Whole::of(number).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
             }
         }

@@ -3,7 +3,7 @@
 //! A flag wins over the environment, that over the topology file's `settings`, that over the default. A switch is on where any
 //! of them sets it.
 
-use crate::arguments::{Whole, directory, give};
+use crate::arguments::{Whole, directory, give, written_directory};
 use crate::failure::Failure;
 use crate::object::object;
 use crate::places;
@@ -38,13 +38,16 @@ macro_rules! flags {
             pub open: bool,
             /// Where servers append their logs, each to a file of its name [default: logs]
             #[structopt(long, value_name = "DIR", env = "HERD_LOG_DIR", parse(try_from_os_str = directory))]
+            #[serde(deserialize_with = "written_directory")]
             pub log_dir: Option<PathBuf>,
             /// Talk to other servers over TLS, with the certificates in this directory; see docs/security.md
             #[structopt(long, value_name = "DIR", env = "HERD_PEER_TLS", parse(try_from_os_str = directory))]
+            #[serde(deserialize_with = "written_directory")]
             pub peer_tls: Option<PathBuf>,
             /// Where servers keep what they know, each in a directory of its name; relative paths, those of the settings too,
             /// begin where herd is started [default: data]
             #[structopt(long, value_name = "DIR", env = "HERD_DATA_DIR", parse(try_from_os_str = directory))]
+            #[serde(deserialize_with = "written_directory")]
             pub data_dir: Option<PathBuf>,
             /// Keep everything in memory alone: a server that ends forgets, and asks its neighbours
             #[structopt(long)]

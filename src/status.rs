@@ -57,7 +57,7 @@ pub async fn run(file: &File, status: &Status) -> Result<(), Failure> {
     let servers = file.topology.servers();
     let (ours, strangers): (Vec<_>, Vec<_>) =
         servers.iter().cloned().partition(|server| server.speaks.is_none());
-    let credentials = credentials::of_asker(servers, file.peer_tls(status.peer_tls.as_deref())?)?;
+    let credentials = credentials::of_asker(servers, file.peer_tls(status.peer_tls.as_deref()))?;
     let answers = ask_all(&ours, &credentials, ASK_LIMIT).await;
     let strangers = stranger_statuses(strangers, &answers);
     terminal::show(&if status.json { json(&answers, &strangers) } else { table(&answers, &strangers) })?;

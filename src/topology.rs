@@ -86,10 +86,6 @@ impl File {
     /// Refuses settings that cannot be, where they are those of this file and neither flag nor variable is given instead.
     /// What is wrong without the file as well, such as a key in the environment, is said where it is used.
     pub fn check(&self, flags: &Flags) -> Result<(), Failure> {
-        let (here, there) = (&self.settings, flags);
-        self.directory("peer_tls", there.peer_tls.as_deref(), here.peer_tls.as_deref())?;
-        self.directory("log_dir", there.log_dir.as_deref(), here.log_dir.as_deref())?;
-        self.directory("data_dir", there.data_dir.as_deref(), here.data_dir.as_deref())?;
         let wrong = |flags: &Flags| flags.limits().and_then(|_| flags.places.settings()).err();
         let Some(failure) = wrong(&flags.clone().or(self.settings.clone())) else { return Ok(()) };
         let is_of_the_file = wrong(&self.settings).as_ref() == Some(&failure);
@@ -101,26 +97,11 @@ impl File {
     }
 
     /// The directory with the certificates that links need, as it is given, or else as the file has it.
-    pub fn peer_tls<'a>(&'a self, given: Option<&'a Path>) -> Result<Option<&'a Path>, Failure> {
-        self.directory("peer_tls", given, self.settings.peer_tls.as_deref())
+    pub fn peer_tls<'a>(&'a self, given: Option<&'a Path>) -> Option<&'a Path> {
+        given.or(self.settings.peer_tls.as_deref())
     }
 
-    /// A directory as it is given, or else as the file has it, which must not be nothing.
-    fn directory<'a>(
-        &self,
-        name: &str,
-        given: Option<&'a Path>,
-        written: Option<&'a Path>,
-    ) -> Result<Option<&'a Path>, Failure> {
-        match (given, written) {
-            (None, Some(dir)) if dir.as_os_str().is_empty() => {
-                Err(self.blamed(&format!("{name} is set to nothing; name a directory")))
-            }
-            _ => Ok(given.or(written)),
-        }
-    }
-
-    fn blamed(&self, what: &impl fmt::Display) -> Failure {
+    fn blamed(&self, what: &Failure) -> Failure {
         Failure::Undone(format!("{}: settings: {what}", self.path.display()))
     }
 

@@ -227,27 +227,30 @@ fn a_setting_that_cannot_be_is_blamed_on_the_file_if_it_comes_from_there() {
         let output = scratch.run(command);
         (err(&output), output.status.code())
     };
-    let blamed = |what: &str| (format!("herd: topology.json: settings: {what}\n"), Some(1));
-    let silent = "silent_ms is 9, so that a link breaks that shows every 1000 ms that it lives; write more than \
-                  heartbeat_ms";
+    let refused = |what: &str| (format!("herd: topology.json:{what}\n"), Some(1));
+    let silent = " settings: silent_ms is 9, so that a link breaks that shows every 1000 ms that it lives; write more \
+                  than heartbeat_ms";
     for (settings, what) in [
         (r#"{"silent_ms": 9}"#, silent),
-        (r#"{"log_dir": ""}"#, "log_dir is set to nothing; name a directory"),
-        (r#"{"data_dir": ""}"#, "data_dir is set to nothing; name a directory"),
-        (r#"{"peer_tls": ""}"#, "peer_tls is set to nothing; name a directory"),
+        (r#"{"log_dir": ""}"#, "1:28: it is set to nothing; name a directory"),
+        (r#"{"data_dir": ""}"#, "1:29: it is set to nothing; name a directory"),
+        (r#"{"peer_tls": ""}"#, "1:29: it is set to nothing; name a directory"),
     ] {
         with(settings);
         for command in [&["up"][..], &["serve", "A"], &["check"]] {
-            assert_eq!(said(command), blamed(what), "{command:?}");
+            assert_eq!(said(command), refused(what), "{command:?}");
         }
     }
-    assert_eq!(said(&["status"]), blamed("peer_tls is set to nothing; name a directory"));
-    with(r#"{"silent_ms": 9, "peer_tls": ""}"#);
+    for command in [&["status"][..], &["serve", "A", "--peer-tls=x"]] {
+        assert_eq!(
+            said(command),
+            refused("1:29: it is set to nothing; name a directory"),
+            "a flag mends no file"
+        );
+    }
+    with(r#"{"silent_ms": 9}"#);
     let settings = "topology.json: settings: ";
-    assert!(
-        !said(&["serve", "C", "--silent-ms=9999", "--peer-tls=x"]).0.contains(settings),
-        "they do not count"
-    );
+    assert!(!said(&["serve", "C", "--silent-ms=9999"]).0.contains(settings), "it does not count");
     with(r#"{"silent_ms": 2000}"#);
     assert_eq!(said(&["check"]).1, Some(0));
     let (words, code) = said(&["serve", "A", "--heartbeat-ms=3000"]);
