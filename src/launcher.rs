@@ -132,9 +132,7 @@ impl Launcher {
         })?;
         let process = Process { number: child.id().unwrap_or(0), has_answered: false };
         self.running.borrow_mut().insert(name.to_owned(), process);
-        let began = Instant::now();
-        let new = || History { began, got_up: false, backoff: Backoff::new(&Limits::default()) };
-        self.histories.entry(name.to_owned()).or_insert_with(new).began = began;
+        self.history(name).began = Instant::now();
         let supervising = supervise(name.to_owned(), child, self.order.subscribe(), self.stop_limit);
         self.children.spawn_local(ending_of(name.to_owned(), supervising));
         Ok(())
@@ -142,18 +140,27 @@ impl Launcher {
 
     /// Sees to it that a server that died is started again; after which delay, or why it is not.
     pub fn schedule_restart(&mut self, ending: &Ending) -> Result<Duration, &'static str> {
-        let history = self.histories.get_mut(&ending.name).ok_or(NEVER_UP)?;
         let up_after = UP_AFTER.saturating_add(self.stop_limit);
-        let delay = history.delay(*ending.status.as_ref().map_err(|_| UNSEEN)?, up_after)?;
+        let status = *ending.status.as_ref().map_err(|_| UNSEEN)?;
+        let delay = self.history(&ending.name).delay(status, up_after)?;
         self.restart_after(delay, &ending.name);
         Ok(delay)
     }
 
     /// Sees to it that a server that could not be started is tried again; after which delay.
-    pub fn schedule_retry(&mut self, name: &str) -> Option<Duration> {
-        let delay = self.histories.get_mut(name)?.next_delay();
+    pub fn schedule_retry(&mut self, name: &str) -> Duration {
+        let delay = self.history(name).next_delay();
         self.restart_after(delay, name);
-        Some(delay)
+        delay
+    }
+
+    /// What a server has gone through, which begins now if it is a new one.
+    fn history(&mut self, name: &str) -> &mut History {
+        self.histories.entry(name.to_owned()).or_insert_with(|| History {
+            began: Instant::now(),
+            got_up: false,
+            backoff: Backoff::new(&Limits::default()),
+        })
     }
 
     fn restart_after(&mut self, delay: Duration, name: &str) {
@@ -196,9 +203,7 @@ impl Launcher {
     /// Takes a server from those that run, and remembers of it whether it had got up.
     fn note_end(&mut self, name: &str) {
         let process = self.running.borrow_mut().remove(name);
-        if let Some((process, history)) = process.zip(self.histories.get_mut(name)) {
-            history.got_up |= process.has_answered;
-        }
+        self.history(name).got_up |= process.is_some_and(|process| process.has_answered);
     }
 
     /// Tells all servers to finish what they began and stop; those that do not are killed in the end.

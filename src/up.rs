@@ -109,10 +109,8 @@ fn report_end(ending: &Ending, launcher: &mut Launcher) -> Result<(), Failure> {
 /// Starts a server again. Where that cannot be done now, such as while the program is replaced, it is tried later.
 fn restart(name: &str, launcher: &mut Launcher) {
     if let Err(failure) = launcher.start(name) {
-        let later = launcher
-            .schedule_retry(name)
-            .map(|delay| format!("; it is tried again in {} ms", delay.as_millis()));
-        terminal::complain(&format!("{failure}{}", later.unwrap_or_default()));
+        let delay = launcher.schedule_retry(name);
+        terminal::complain(&format!("{failure}; it is tried again in {} ms", delay.as_millis()));
     }
 }
 
