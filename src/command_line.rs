@@ -99,6 +99,7 @@ mod tests {
     use crate::flags::{Flags, Lifetime};
     use crate::options::{Check, Command};
     use crate::places;
+    use herd_actors::places::Settings;
     use herd_core::limits::Limits;
     use proptest::prelude::*;
     use std::os::unix::ffi::OsStringExt;
@@ -263,14 +264,23 @@ mod tests {
     #[test]
     fn help_tells_of_every_limit_with_its_default() {
         let text = help(&["serve", "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+        let is_told = |name: &str, default: &str| {
+            let flag = format!("--{} <", name.replace('_', "-"));
+            let (_, told) = text.split_once(&flag).unwrap_or_else(|| panic!("no {flag} in {text}"));
+            let default = format!("[default: {default}]");
+            assert!(told.split(" --").next().is_some_and(|told| told.contains(&default)), "{flag}: {told}");
+        };
         let limits = format!("{:?}", Limits::default());
         let limits = limits.trim_start_matches("Limits { ").trim_end_matches(" }").split(", ");
         for (name, default) in limits.filter_map(|limit| limit.split_once(": ")) {
-            let flag = format!("--{} <", name.replace('_', "-"));
-            let (_, told) = text.split_once(&flag).unwrap_or_else(|| panic!("no {flag} in {text}"));
-            let default = format!("[default: {}]", default.replace("None", "forever"));
-            assert!(told.split(" --").next().is_some_and(|told| told.contains(&default)), "{flag}: {told}");
+            is_told(name, &default.replace("None", "forever"));
         }
+        let Settings { limits, cache, .. } = Settings::default();
+        is_told("places_deadline_ms", &limits.deadline.as_millis().to_string());
+        is_told("places_in_flight_max", &limits.in_flight_max.to_string());
+        is_told("places_per_day", &limits.per_day.to_string());
+        is_told("places_cache", "10m,1000");
+        assert_eq!("10m,1000".parse(), Ok(cache));
         assert!(text.contains("--line-max <BYTES> Longest line of a client [default: 65536]"), "{text}");
     }
 
