@@ -171,7 +171,8 @@ flags! {
     dialect_settle_ms: u64, "MS", "HERD_DIALECT_SETTLE_MS", "How long another make is left to tell its own kind";
     dialect_crossing_ms: u64, "MS", "HERD_DIALECT_CROSSING_MS", "How long messages of two makes may cross";
     dialect_corrections_max: u32, "N", "HERD_DIALECT_CORRECTIONS_MAX", "How often one older thing from another make is answered";
-    stop_ms: u64, "MS", "HERD_STOP_MS", "How long a stopping server lets clients and neighbours finish";
+    stop_ms: u64, "MS", "HERD_STOP_MS",
+        "How long a stop waits for clients, neighbours and the disk, and a start for data that another process has";
 }
 
 /// How long a record lives, in milliseconds; `None` is for ever.

@@ -64,7 +64,7 @@ EXAMPLES:
 
 A server that dies is named and started again, ever later while it keeps dying, and the others go on; one that could not
 even start is named only. Ctrl-C, SIGTERM or a terminal that closes stops all of them; a second signal does so at once.
-No server outlives the launcher, not even when it is killed.")]
+No server outlives the launcher for longer than --stop-ms, not even when it is killed.")]
     Up(Up),
     /// Run one server in the foreground
     #[structopt(help_message = HELP, after_help = "\
