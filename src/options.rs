@@ -217,7 +217,7 @@ pub struct Bench {
     pub json: bool,
 }
 
-/// The most connections of `herd bench`: more would need more ports than there are.
+/// The most connections of `herd bench`: Linux has 28,232 ports for them by default, and others want some.
 const CONNECTIONS_MAX: u64 = 20_000;
 
 /// The most commands of `herd bench` in flight on all connections together. All of them are in memory, with the answers that
