@@ -30,6 +30,9 @@ impl Signals {
         let (interrupt, terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
         // Caught and never looked at: a file that may not be longer is a write that fails, as on a full disk.
         drop(catch(SignalKind::from_raw(FILE_SIZE))?);
+        // So is the end of a child: where whoever started this process ignores it, the system waits for children itself, and
+        // nobody hears how they ended.
+        drop(catch(SignalKind::child())?);
         Ok(Signals { interrupt, terminate, hangup, first: None })
     }
 

@@ -298,6 +298,23 @@ fn a_server_that_dies_is_named_with_its_signal_and_started_again_while_the_other
     comes_back_and_stops(&scratch, &mut herd);
 }
 
+/// Whoever starts a process may ignore the ends of children, and the process does so, too, if it does not mind.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_dies_is_started_again_though_who_started_the_launcher_ignores_the_ends_of_children() {
+    const IGNORING: &str = "--ignore-signal=CHLD"; // A shell can do that only if it is bash.
+    if !Command::new("env").args([IGNORING, "true"]).status().is_ok_and(|status| status.success()) {
+        return eprintln!("not tested: the env of this machine ignores no signals");
+    }
+    let scratch = Scratch::new();
+    scratch.chain(&["A"]);
+    let mut herd = Background::start(scratch.herd_at(Path::new("env"), &[IGNORING, PROGRAM, "up"]));
+    herd.announcement();
+    signal(pids(&scratch)["A"], "KILL");
+    assert!(herd.complaint("A ended").contains("is started again"));
+    comes_back_and_stops(&scratch, &mut herd);
+}
+
 /// A server that failed within 3 s of its first start was not started again, though it had served and was announced as
 /// ready: the launcher asked for how long it had lived, and not whether it had got up.
 #[test]
