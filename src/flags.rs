@@ -227,6 +227,20 @@ impl Flags {
     }
 }
 
+impl Flags {
+    /// When an update counts as kept; `None` if everything is kept in memory alone. Both at once cannot be meant.
+    pub fn durability(&self) -> Result<Option<Durability>, Failure> {
+        match self.durability {
+            Some(durability) if self.memory_only && durability != Durability::None => {
+                Err(Failure::Usage(format!(
+                    "memory_only keeps nothing on disk, and durability is {durability}; leave out one of them"
+                )))
+            }
+            durability => Ok((!self.memory_only).then(|| durability.unwrap_or_default())),
+        }
+    }
+}
+
 /// Reads a setting that a file writes as the flag does.
 fn from_text<'de, T, D>(value: D) -> Result<Option<T>, D::Error>
 where
@@ -294,6 +308,20 @@ mod tests {
         for (frame, chunk, line) in [(16_777_216, 1 << 40, 65_536), (16_777_216, 65_536, usize::MAX)] {
             assert!(flags(frame, chunk, line).limits().is_err(), "{chunk} {line}");
         }
+    }
+
+    /// Whoever asked for the stronger got the weaker, and no word of it but in the log.
+    #[test]
+    fn memory_alone_and_a_durability_of_the_disk_are_refused_together_wherever_they_come_from() {
+        let flags = |durability| Flags { durability: Some(durability), ..Flags::default() };
+        let file = Flags { memory_only: true, ..Flags::default() };
+        let refused = flags(Durability::Sync).or(file.clone()).durability().expect_err("a refusal");
+        let expected = "memory_only keeps nothing on disk, and durability is sync; leave out one of them";
+        assert_eq!(refused.to_string(), expected);
+        assert_eq!(flags(Durability::None).or(file.clone()).durability().expect("no refusal"), None);
+        assert_eq!(file.durability().expect("no refusal"), None);
+        assert_eq!(flags(Durability::Sync).durability().expect("no refusal"), Some(Durability::Sync));
+        assert_eq!(Flags::default().durability().expect("no refusal"), Some(Durability::Write));
     }
 
     #[test]

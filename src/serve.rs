@@ -184,9 +184,7 @@ async fn settings(file: &File, name: &str, flags: &Flags) -> Result<Settings, Fa
 
 /// Takes the directory in which a server keeps what it knows, unless it keeps everything in memory alone.
 async fn keep(server: &Server, flags: &Flags, limits: &Limits) -> Result<Option<Keep>, Failure> {
-    if flags.memory_only {
-        return Ok(None);
-    }
+    let Some(durability) = flags.durability()? else { return Ok(None) };
     let name = &server.name;
     let path = data(name, flags);
     let disk = take(server, &path, limits).await.map_err(|error| {
@@ -194,7 +192,7 @@ async fn keep(server: &Server, flags: &Flags, limits: &Limits) -> Result<Option<
         let advice = no_keep_advice(error.kind());
         Failure::Undone(format!("{name} cannot keep its data in {path}: {why}; {advice}"))
     })?;
-    Ok(Some(Keep { disk: Arc::new(disk), durability: flags.durability.unwrap_or_default() }))
+    Ok(Some(Keep { disk: Arc::new(disk), durability }))
 }
 
 /// What to do where a directory cannot be taken.

@@ -39,7 +39,8 @@ pub async fn run(file: File, up: Up) -> Result<(), Failure> {
     let Up { names, flags } = up;
     let settings = flags.clone().or(file.settings.clone());
     let limits = settings.limits()?;
-    // What is wrong with places is said once here, and not by every server.
+    // What is wrong with these is said once here, and not by every server.
+    settings.durability()?;
     settings.places.settings()?;
     let herd = Herd {
         servers: file.chosen(&names)?,
