@@ -215,6 +215,15 @@ impl Flags {
     }
 }
 
+/// What is to be said where Google is to be asked and never will be.
+pub fn warning(settings: &Settings) -> Option<&'static str> {
+    let is_google = |provider: &Provider| matches!(provider, Provider::Google | Provider::GoogleLegacy);
+    let asks_google = settings.chain.as_ref().is_some_and(|chain| chain.providers().iter().any(is_google));
+    (asks_google && settings.key.is_none()).then_some(
+        "Google is to be asked for places, and there is no key: set GOOGLE_PLACES_API_KEY or give --places-key-file",
+    )
+}
+
 /// The beginning of an index file, by which it is known.
 fn head(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
@@ -285,6 +294,18 @@ mod tests {
         let settings = Flags::default().settings().unwrap();
         assert_eq!((settings.chain, settings.embedded), (None, true));
         assert_eq!(settings.google_url, Settings::default().google_url);
+    }
+
+    /// A key that was forgotten showed nowhere where the next provider answered.
+    #[test]
+    fn google_without_a_key_is_warned_of_where_it_is_named() {
+        let key = Key::new("k").ok();
+        let warned = |chain: Option<&str>, key: Option<Key>| {
+            let chain = chain.map(|chain| chain.parse().unwrap());
+            warning(&Settings { chain, key, ..Settings::default() }).is_some()
+        };
+        assert!(warned(Some("google,offline"), None) && warned(Some("offline,google-legacy"), None));
+        assert!(!warned(Some("google"), key) && !warned(Some("offline"), None) && !warned(None, None));
     }
 
     #[test]

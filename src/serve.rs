@@ -6,6 +6,7 @@ use crate::flags::Flags;
 use crate::logging;
 use crate::options::Serve;
 use crate::panics;
+use crate::places;
 use crate::signals::Signals;
 use crate::terminal;
 use crate::topology::File;
@@ -48,6 +49,9 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     logging::start(flags.log_dir(), &name, !until_stdin_ends)?;
     log::info!("server {name} {}", description(&file, &settings, &flags));
     if let Some(warning) = short_life(&settings.limits) {
+        log::warn!("{warning}");
+    }
+    if let Some(warning) = places::warning(&places) {
         log::warn!("{warning}");
     }
     if let Some(tls) = &settings.credentials.tls {

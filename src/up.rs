@@ -5,6 +5,7 @@ use crate::credentials;
 use crate::failure::{Failure, reason};
 use crate::launcher::{Ending, Event, Launcher, Recipe, Running};
 use crate::options::Up;
+use crate::places;
 use crate::signals::Signals;
 use crate::status::{Absence, Answer, State, ask_all, links_up};
 use crate::table::Table;
@@ -41,7 +42,9 @@ pub async fn run(file: File, up: Up) -> Result<(), Failure> {
     let limits = settings.limits()?;
     // What is wrong with these is said once here, and not by every server.
     settings.durability()?;
-    settings.places.settings()?;
+    if let Some(warning) = places::warning(&settings.places.settings()?) {
+        terminal::complain(&format!("warning: {warning}"));
+    }
     let herd = Herd {
         servers: file.chosen(&names)?,
         credentials: credentials::of_asker(file.topology.servers(), settings.peer_tls.as_deref())?,
