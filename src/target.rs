@@ -13,6 +13,9 @@ use tokio::net::TcpStream;
 /// A server on this machine answers in microseconds, one across the world in a fraction of this.
 const CONNECT_LIMIT_MS: u64 = 3_000;
 
+/// The error of a process that has as many files open as it may: `EMFILE`, which has this number on Linux, macOS and the BSDs.
+const TOO_MANY_FILES: i32 = 24;
+
 /// A server that takes commands.
 #[derive(Debug)]
 pub struct Target {
@@ -60,6 +63,12 @@ impl Target {
         let limit = Duration::from_millis(CONNECT_LIMIT_MS);
         let why = match in_time(CONNECT_LIMIT_MS, net::connect(&self.address, limit)).await {
             Ok(socket) => return Ok(socket),
+            Err(error) if error.raw_os_error() == Some(TOO_MANY_FILES) => {
+                let said = format!(
+                    "cannot connect to {self}: this command may have no more files open; see ulimit -n"
+                );
+                return Err(Failure::Undone(said));
+            }
             Err(error) if error.kind() == ErrorKind::TimedOut => {
                 format!("no answer within {} s", limit.as_secs())
             }
