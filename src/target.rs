@@ -4,7 +4,7 @@ use crate::failure::{Failure, reason};
 use crate::topology::File;
 use herd_actors::net;
 use herd_actors::waiting::in_time;
-use herd_core::topology::Server;
+use herd_core::topology::{Server, check_address};
 use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -34,11 +34,15 @@ impl Target {
         let named = |name: &str| file()?.server(name).map(Self::from);
         match server {
             // A name may have a colon in it, too.
-            Some(server) if server.contains(':') => Ok(named(server).unwrap_or_else(|_| Self {
-                name: None,
-                address: server.to_owned(),
-                is_stranger: false,
-            })),
+            Some(server) if server.contains(':') => named(server).or_else(|_| {
+                let refused = |fault| {
+                    Failure::Usage(format!(
+                        "{server:?} is no server of the topology, nor an address: {fault}"
+                    ))
+                };
+                check_address(server).map_err(refused)?;
+                Ok(Self { name: None, address: server.to_owned(), is_stranger: false })
+            }),
             Some(name) => named(name),
             // A topology without a server is refused when it is read.
             None => file()?

@@ -69,7 +69,7 @@ fn help_is_given_on_commands_that_are_named() {
 fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
     let scratch = Scratch::new();
     scratch.chain(&["A", "B"]);
-    let cases: [&[&str]; 18] = [
+    let cases: [&[&str]; 21] = [
         &["serve"],
         &["nonsense"],
         &["status", "--yaml"],
@@ -79,7 +79,10 @@ fn wrong_usage_is_one_line_on_standard_error_and_exit_code_2() {
         &["serve", "A", "--chunk-bytes", "1099511627776"],
         &["up", "C"],
         &["serve", "C"],
+        &["serve", "A", "--memory-only", "--durability", "sync"],
         &["send", "C", "IAMAT"],
+        &["send", "127.0.0.1:99999", "IAMAT"],
+        &["send", "C:", "IAMAT"],
         &["bench", "C"],
         &["bench", "A", "--depth", "0"],
         &["bench", "A", "--connections", "0"],

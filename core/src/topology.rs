@@ -255,6 +255,11 @@ pub fn host_and_port(address: &str) -> (&str, &str) {
     (bare.unwrap_or(host), port)
 }
 
+/// Tells whether an address, `host:port`, may be one of a server.
+pub fn check_address(address: &str) -> Result<(), AddressFault> {
+    parse_address(address).map(drop)
+}
+
 /// Reads `host:port` into a form in which equal addresses are equal.
 fn parse_address(address: &str) -> Result<(String, u16), AddressFault> {
     let (host, port) = address.rsplit_once(':').ok_or(AddressFault::NoPort)?;
