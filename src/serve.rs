@@ -13,6 +13,7 @@ use crate::topology::File;
 use actix::Actor;
 use herd_actors::disk::Directory;
 use herd_actors::journal::Keep;
+use herd_actors::messages::Stop;
 use herd_actors::net::{Seams, bound};
 use herd_actors::node::{Neighbour, Node, Settings, StartError};
 use herd_actors::places::PlacesActor;
@@ -63,10 +64,10 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     if let Some(files) = descriptors::raise_limit() {
         check_files(files, &settings.limits)?;
     }
-    let near = PlacesActor::new(places).start().recipient();
+    let places = PlacesActor::new(places).start();
     let seams = Seams { panics: panics::count(), abort: Arc::new(logging::abort), ..Seams::real() };
     let node = tokio::select! {
-        node = Node::start(settings, near, seams) => {
+        node = Node::start(settings, places.clone().recipient(), seams) => {
             node.map_err(|error| cannot_start(&name, &flags, &error))?
         }
         reason = &mut told_to_stop => {
@@ -77,6 +78,7 @@ pub async fn run(file: File, serve: Serve) -> Result<(), Failure> {
     };
     let reason = told_to_stop.await;
     log::info!("server {name} stops reason={reason:?}");
+    places.do_send(Stop); // Sessions may wait for them.
     tokio::select! {
         () = node.stop() => Ok(()),
         signal = signals.next() => Err(Failure::Undone(format!("{name} stopped at once, by a second {signal}"))),

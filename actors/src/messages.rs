@@ -18,7 +18,7 @@
 //! | [`Count`] | node | store | a [`Census`] |
 //! | [`Browse`] | node, for whoever asks for all clients | store | a [`Page`] of record lines |
 //! | [`Flush`] | node | store | nothing, once all is on disk |
-//! | [`Stop`] | node | listener, peer, dialect | nothing |
+//! | [`Stop`] | node, and whoever started it | listener, peer, dialect; places | nothing |
 //!
 //! The node ([`crate::node`]) and the gate ([`crate::dialect::gate`]) are no actors, but objects on the server's own thread
 //! that hold mailboxes of actors. The store ends with the server, and the places when nobody has their mailbox any more.

@@ -1,6 +1,7 @@
 //! The actor that knows what is near.
 //!
-//! It hears [`Near`] from sessions and answers with JSON; it says nothing to anybody. It asks the providers of its
+//! It hears [`Near`] from sessions and answers with JSON, and [`Stop`] from whoever started it, upon which it waits for no
+//! provider any more; it says nothing to anybody. It asks the providers of its
 //! chain one after the other until one answers: over HTTP, or in the index that it carries. Whoever asks what is being
 //! asked already waits for the same answer. A panic over a question ends that question. It stops when nobody has its
 //! mailbox any more: with the last server that it was handed to.
@@ -12,8 +13,9 @@ mod web;
 use self::remote::Remote;
 use self::shelf::Shelf;
 use self::web::Web;
-use crate::messages::Near;
+use crate::messages::{Near, Stop};
 use crate::panics::{Panicked, caught, caught_waiting};
+use crate::waiting::Bell;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Response, WrapFuture};
 use herd_core::places::cache::{Cache, CacheLimits};
 use herd_core::places::field_mask::FieldMask;
@@ -96,6 +98,8 @@ struct Desk {
     cache: RefCell<Cache>,
     /// From when the times that the core is told are counted.
     began: Instant,
+    /// Rung once, when the server stops.
+    stop: Bell,
 }
 
 impl PlacesActor {
@@ -111,6 +115,7 @@ impl PlacesActor {
             remotes,
             cache: RefCell::new(Cache::new(settings.cache)),
             began: Instant::now(),
+            stop: Bell::default(),
         };
         Self { desk: Rc::new(desk), flights: Flights::default() }
     }
@@ -161,9 +166,20 @@ impl Handler<Near> for PlacesActor {
     }
 }
 
-fn stopped() -> Vec<u8> {
-    envelope::empty(Provider::None, Status::UnknownError, Some("this server is stopping"))
+impl Handler<Stop> for PlacesActor {
+    type Result = ();
+
+    fn handle(&mut self, Stop: Stop, _: &mut Self::Context) {
+        self.desk.stop.ring_last();
+    }
 }
+
+fn stopped() -> Vec<u8> {
+    envelope::empty(Provider::None, Status::UnknownError, Some(STOPS))
+}
+
+/// What is said instead of places where nobody is asked any more.
+const STOPS: &str = "this server is stopping";
 
 impl Desk {
     /// Answers the first queries as far as that takes no waiting, and until there is much to write.
@@ -211,14 +227,24 @@ impl Desk {
             return Err(Failure::unasked(Status::RequestDenied, "places are turned off on this server"));
         };
         if !provider.may_be_kept() {
-            return remote.ask(query, self.began).await;
+            return self.ask_remote(remote, query).await;
         }
         let kept = |now| self.cache.borrow().find(&query.question(), now).map(<[u8]>::to_vec);
         if let Some(answer) = kept(self.began.elapsed()) {
             return Ok(answer);
         }
-        let answer = remote.ask(query, self.began).await?;
+        let answer = self.ask_remote(remote, query).await?;
         self.cache.borrow_mut().store(query.question(), answer.clone(), self.began.elapsed());
         Ok(answer)
+    }
+
+    /// Asks a provider over the network. A server that stops does not wait for it: the next one may answer at once, and the
+    /// client has an answer before its connection ends.
+    async fn ask_remote(&self, remote: &Remote, query: &Query) -> Result<Vec<u8>, Failure> {
+        tokio::select! {
+            biased;
+            () = self.stop.rung_last() => Err(Failure::unasked(Status::UnknownError, STOPS)),
+            answer = remote.ask(query, self.began) => answer,
+        }
     }
 }

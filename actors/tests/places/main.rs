@@ -4,7 +4,7 @@
 mod stand_in;
 
 use actix::{Actor, Recipient};
-use herd_actors::messages::Near;
+use herd_actors::messages::{Near, Stop};
 use herd_actors::panics::Panicked;
 use herd_actors::places::{PlacesActor, Settings};
 use herd_core::places::cache::CacheLimits;
@@ -329,6 +329,21 @@ async fn a_body_without_end_is_given_up_at_the_limit() {
         let said = "google: the answer is over 50000 bytes long";
         assert_eq!((&answer["status"], &answer["error_message"]), (&"UNKNOWN_ERROR".into(), &said.into()));
     }
+}
+
+/// The client of a server that was told to stop while a provider hung had an AT line and no JSON, if anything.
+#[actix::test]
+async fn a_server_that_stops_waits_for_no_provider_and_asks_the_next() {
+    let stand_in = StandIn::start([Answer::SayAndHang(Vec::new())]);
+    let places = PlacesActor::new(settings("overpass,offline", &stand_in.url())).start();
+    let mailbox = places.clone().recipient();
+    let asking = actix_rt::spawn(async move { ask(&mailbox, LA).await });
+    asked(&stand_in, 1).await;
+    places.do_send(Stop);
+    let answer = tokio::time::timeout(Duration::from_secs(10), asking).await.unwrap().unwrap();
+    assert_eq!((&answer["status"], &answer["source"]), (&"OK".into(), &"offline".into()));
+    let asked_late = ask(&places.recipient(), Query { latitude: 34.0, ..LA }).await;
+    assert_eq!((&asked_late["source"], stand_in.requests().len()), (&"offline".into(), 1));
 }
 
 /// Asks a stand-in that hangs, and lets the time pass at once as soon as it does.
