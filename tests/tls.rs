@@ -323,7 +323,7 @@ fn what_is_wrong_with_a_file_is_said_at_the_start_with_its_name() {
         ("Goloman.key", None, "cannot be read: no such file or directory;"),
         ("ca.pem", Some(Vec::new()), "holds no certificate"),
         ("Goloman.pem", Some(b"-----BEGIN CERTIFICATE-----\n%\n".to_vec()), "is malformed"),
-        ("Goloman.key", Some(own("Goloman.pem")), "holds no private key"),
+        ("Goloman.key", Some(own("Goloman.pem")), "holds no private key, or only one with a password on it"),
         ("Goloman.key", Some(own("Wilkes.key")), "does not go with"),
         ("Goloman.pem", Some(own("Wilkes.pem")), "is no certificate for Goloman"),
         ("Goloman.pem", Some(own("expired.pem")), "expired"),

@@ -320,7 +320,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Unusable> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Unusable> {
     PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => Unusable::new(path, "holds no private key"),
+        pem::Error::NoItemsFound => {
+            Unusable::new(path, "holds no private key, or only one with a password on it")
+        }
         error => Unusable::new(path, format!("is malformed: {error}")),
     })
 }
