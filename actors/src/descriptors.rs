@@ -5,6 +5,7 @@
 //! some to neighbours, and to whoever asks how the server is meanwhile.
 
 use crate::net::Socket;
+pub use imp::raise_limit;
 use std::any::Any;
 use std::io;
 use tokio::net::TcpStream;
@@ -27,11 +28,6 @@ pub enum Guests {
     /// Servers, and whoever asks one something as a server does. Half of what is kept from clients is kept from them, too:
     /// anybody may come to the door.
     Peers,
-}
-
-/// Has the process open as many as the system lets it; told is how many that are, if they are limited and known.
-pub fn raise_limit() -> Option<u64> {
-    imp::raise_limit()
 }
 
 /// Refuses a connection that came in on one of the last descriptors. The system gives the lowest that is free, so the
@@ -81,6 +77,7 @@ mod imp {
     use rustix::process::{Resource, getrlimit, setrlimit};
     use std::os::fd::AsRawFd;
 
+    /// Has the process open as many as the system lets it; told is how many that are, if they are limited and known.
     pub fn raise_limit() -> Option<u64> {
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
@@ -102,6 +99,7 @@ mod imp {
 /// Elsewhere the system does as it does.
 #[cfg(not(target_os = "linux"))]
 mod imp {
+    /// Leaves it to the system how many the process may have open.
     pub fn raise_limit() -> Option<u64> {
         None
     }
