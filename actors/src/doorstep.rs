@@ -1,4 +1,5 @@
-//! The doorstep: callers whose handshake is under way, or who are told how the server is. When there are too many, some give way to the newest.
+//! The doorstep: callers whose handshake is under way, or who are told how the server is. When there are too many, some
+//! give way to the newest.
 
 use herd_core::rate::network_of;
 use std::cell::{Cell, RefCell};

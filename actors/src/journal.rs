@@ -162,7 +162,8 @@ impl Journal {
         (self.snapshot_length + self.log_length + next.max(self.kept_length) > length_max).then_some(scope)
     }
 
-    /// Makes the log that follows a new snapshot, over a spare one if there is any. It must have a lasting name before it is begun.
+    /// Makes the log that follows a new snapshot, over a spare one if there is any. It must have a lasting name before it is
+    /// begun.
     pub fn prepare(&mut self) -> io::Result<(Box<dyn Appendable>, Step<'static, ()>)> {
         let number = self.number.checked_add(1);
         let name = log(number.ok_or_else(|| io::Error::other("a log has the last number that there is"))?);

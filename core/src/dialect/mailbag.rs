@@ -15,12 +15,12 @@
 //! **No storm.** A letter has one of two causes. Either the store gave the record, which it does once for each that
 //! becomes news here (and once more whenever everything is to be told again); or a neighbour's kind said something
 //! that is to be answered, and each record that they say is answered at most `dialect_corrections_max` times, however
-//! often it is said, as long as that is remembered. So over one link goes at most one letter for each record that became news here, and so many for
-//! each different record heard. Both are finite: what becomes news grows in one total order, and a check-in has as many
-//! records as there are servers that may be named in it and ways to round it, of which every make has one. Whoever
-//! repeats itself for ever is answered no more, unless it says more different things at a time than answers are remembered
-//! (`dialect_beliefs_max`): then once more for as many of those. What is believed only spares letters, so none of this
-//! depends on how much of it is remembered.
+//! often it is said, as long as that is remembered. So over one link goes at most one letter for each record that
+//! became news here, and so many for each different record heard. Both are finite: what becomes news grows in one
+//! total order, and a check-in has as many records as there are servers that may be named in it and ways to round it,
+//! of which every make has one. Whoever repeats itself for ever is answered no more, unless it says more different
+//! things at a time than answers are remembered (`dialect_beliefs_max`): then once more for as many of those. What is
+//! believed only spares letters, so none of this depends on how much of it is remembered.
 //!
 //! `queue` has the letters that wait, `beliefs` what is believed, and each knows what share of its room that takes.
 
