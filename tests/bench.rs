@@ -102,6 +102,8 @@ fn a_rate_is_kept_to() {
         "{}",
         said(&output)
     );
+    // One command a second was two a second for two seconds, of which only the one between them was counted.
+    assert!(json(&output)["seconds"].as_f64() >= Some(0.5), "{}", json(&output));
 }
 
 #[test]

@@ -173,6 +173,8 @@ impl Book {
             }
             writer.write_all(&said).await?;
         }
+        // The time of the last command is part of what the rate is counted by.
+        sleep_until(pace.end).await;
         self.is_done.set(true);
         // The server answers what it has, and hangs up: the end of hearing.
         writer.shutdown().await
