@@ -225,9 +225,7 @@ impl Flags {
     pub fn data_dir(&self) -> &Path {
         self.data_dir.as_deref().unwrap_or(Path::new("data"))
     }
-}
 
-impl Flags {
     /// When an update counts as kept; `None` if everything is kept in memory alone. Both at once cannot be meant.
     pub fn durability(&self) -> Result<Option<Durability>, Failure> {
         match self.durability {

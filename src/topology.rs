@@ -86,8 +86,10 @@ impl File {
     /// Refuses settings that cannot be, where they are those of this file and neither flag nor variable is given instead.
     /// What is wrong without the file as well, such as a key in the environment, is said where it is used.
     pub fn check(&self, flags: &Flags) -> Result<(), Failure> {
+        // What reads files comes last.
         let wrong = |flags: &Flags| {
-            flags.limits().err().or(flags.durability().err()).or(flags.places.settings().err())
+            let limits = flags.limits().err().or_else(|| flags.durability().err());
+            limits.or_else(|| flags.places.settings().err())
         };
         let Some(failure) = wrong(&flags.clone().or(self.settings.clone())) else { return Ok(()) };
         let is_of_the_file = wrong(&self.settings).as_ref() == Some(&failure);
