@@ -1,11 +1,11 @@
 //! A directory and addresses that no other test uses.
 
+use herd_actors::net::bound;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::net::TcpSocket;
 
 /// Counts the rooms of this process, so that each has a directory and a host of its own.
 static ROOMS: AtomicU32 = AtomicU32::new(0);
@@ -47,13 +47,7 @@ impl Drop for Room {
 /// program that it is to be, and a port that is listened on is taken for as long.
 pub fn reserve(host: &str, count: usize) -> Vec<String> {
     let address = format!("{host}:0").parse().expect("a loopback host");
-    let bound = |_| {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_reuseaddr(true).expect("an address that can be shared");
-        socket.bind(address).expect("a free port");
-        socket
-    };
-    let held: Vec<TcpSocket> = (0..count).map(bound).collect();
+    let held: Vec<_> = (0..count).map(|_| bound(address).expect("a free port")).collect();
     held.iter().map(|socket| socket.local_addr().expect("an address").to_string()).collect()
 }
 
